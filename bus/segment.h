@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The bytes of a topic, and the order in which they are written. Internal to bus/.
+ *
+ * <topic>.data, written by its publisher alone, mapped read-only by everyone else:
+ *
+ *	     0  header: identity and sizes; fixed once `magic`, stored last, is there
+ *	   256  head         next sequence number        |
+ *	   320  watermark    and its ingress time        | one cache line
+ *	   384  released     first seq not RELEASED      | each
+ *	   448  consumed     first seq not CONSUMED      |
+ *	   512  counters
+ *	   576  lapped[63]   frames each subscriber lost by being lapped
+ *	  2048  pinned[504]  slots whose frames are RELEASED but still read by somebody
+ *	 12288  schema       description, MessagePack
+ *	     .  ledger       n_entries x 64 bytes
+ *	     .  pool         n_slots x slot_size, page-aligned
+ *
+ * <topic>.subs, mapped read-write by all; every subscriber writes to its own record only:
+ *
+ *	     0  header       magic, epoch
+ *	    64  joins        raised whenever a record is taken or given up
+ *	   128  writer_wake  the publisher sleeps until a cursor reaches this (0: it does not sleep)
+ *	  4096  records      63 x 512 bytes: identity | parked | cursor | hazards, a line each
+ *
+ * Life of an entry: `tag` is (seq << 2) | state, one word, so that it is never half true.
+ *
+ *	EMPTY -> PUBLISHED -> RELEASED -> (overwritten by seq + n_entries: CONSUMED)
+ *
+ * publish    entry.tag = EMPTY; fields; entry.tag = PUBLISHED [release]; head = seq + 1 [seq_cst]; then look
+ *            for parked readers. park: parked = 1 [seq_cst]; then look at head. One of the two sees the other.
+ * reclaim    tags = RELEASED [seq_cst]; then look at hazards. peek (of one who may be lapped): hazard = seq
+ *            [seq_cst]; then look at the tag. One of the two sees the other: a slot found in use goes to
+ *            `pinned` and stays out of the free list until it is not.
+ * A lossless reader of a wait publisher is never lapped: its cursor alone protects what it reads.
+ *
+ * Everything the publisher reads from .subs is taken for hostile: copied once, clamped, and used as a number to
+ * compare with, never as an index or a length.
+ */
+#pragma once
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stddef.h>
+
+#include "bus/topic.h"
+
+#define FNX_SEGMENT_MAGIC UINT64_C(0x31307874726e6f66) /* "fonrtx01" in memory order */
+#define FNX_SUBS_MAGIC UINT64_C(0x3130736273786e66)
+#define FNX_NO_SLOT UINT32_MAX
+
+enum {
+	FNX_SEGMENT_ABI = 1,
+	FNX_SEGMENT_ENDIAN = 0x01020304,
+	FNX_SEGMENT_HEADER_SIZE = 12288,
+	FNX_SUBS_HEADER_SIZE = 4096,
+	FNX_HAZARDS = 1 + FNX_HOLDS_MAX, /* [0] is the frame being read */
+	FNX_PINNED_MAX = FNX_SUBSCRIBERS_MAX * FNX_HAZARDS,
+	FNX_SLOTS_MAX = 65536,
+};
+
+enum fnx_entry_state { FNX_ENTRY_EMPTY, FNX_ENTRY_PUBLISHED, FNX_ENTRY_RELEASED };
+
+struct fnx_entry {
+	_Atomic uint64_t tag;
+	_Atomic uint32_t slot;       /* FNX_NO_SLOT: the frame was dropped at the source */
+	_Atomic uint32_t length;     /* bytes */
+	_Atomic int64_t sample_time; /* samples */
+	_Atomic int64_t ingress_ns;
+	_Atomic int64_t publish_ns;
+	_Atomic uint64_t origin;
+	_Atomic uint32_t flags;
+	uint32_t reserved[3];
+};
+static_assert(sizeof(struct fnx_entry) == FNX_CACHE_LINE, "one entry, one cache line");
+
+struct fnx_pinned {
+	_Atomic uint64_t seq_plus_1; /* 0: free */
+	_Atomic uint64_t slot;
+};
+
+struct fnx_segment {
+	_Atomic uint64_t magic;
+	uint32_t abi;
+	uint32_t endian;
+	uint64_t schema_hash;
+	uint64_t epoch;
+	int64_t created_ns;          /* CLOCK_REALTIME */
+	_Atomic int32_t publisher_pid;
+	uint32_t full;               /* enum fnx_full_policy */
+	uint32_t n_slots;
+	uint32_t n_entries;
+	uint64_t slot_size;
+	uint64_t schema_offset;
+	uint64_t schema_size;
+	uint64_t ledger_offset;
+	uint64_t pool_offset;
+	uint64_t file_size;
+	_Atomic uint32_t bell_form;  /* of the publisher's node */
+	_Atomic uint32_t replaced;   /* 1: a successor with another layout has taken the name */
+	uint64_t reserved[2];
+	char node[FNX_NAME_MAX];
+	char topic[FNX_NAME_MAX];
+	_Alignas(256) _Atomic uint64_t head;
+	_Alignas(FNX_CACHE_LINE) _Atomic int64_t watermark; /* samples */
+	_Atomic int64_t watermark_ingress_ns;
+	_Alignas(FNX_CACHE_LINE) _Atomic uint64_t released;
+	_Alignas(FNX_CACHE_LINE) _Atomic uint64_t consumed;
+	_Alignas(FNX_CACHE_LINE) _Atomic uint64_t dropped;  /* frames that found no slot */
+	_Atomic uint64_t lapped_total;
+	_Atomic uint64_t rings;
+	_Atomic uint64_t evicted;
+	_Alignas(FNX_CACHE_LINE) _Atomic uint64_t lapped[FNX_SUBSCRIBERS_MAX];
+	_Alignas(2048) struct fnx_pinned pinned[FNX_PINNED_MAX];
+};
+static_assert(offsetof(struct fnx_segment, node) == 128, "bus.c reads the publisher's name there");
+static_assert(offsetof(struct fnx_segment, head) == 256, "layout");
+static_assert(offsetof(struct fnx_segment, watermark) == 320, "layout");
+static_assert(offsetof(struct fnx_segment, released) == 384, "layout");
+static_assert(offsetof(struct fnx_segment, consumed) == 448, "layout");
+static_assert(offsetof(struct fnx_segment, dropped) == 512, "layout");
+static_assert(offsetof(struct fnx_segment, lapped) == 576, "layout");
+static_assert(offsetof(struct fnx_segment, pinned) == 2048, "layout");
+static_assert(sizeof(struct fnx_segment) <= FNX_SEGMENT_HEADER_SIZE, "layout");
+
+enum fnx_record_state { FNX_RECORD_FREE, FNX_RECORD_CLAIMED, FNX_RECORD_ACTIVE };
+
+/* One subscriber. `state` is (generation << 8) | state: who resumes or evicts changes it by compare-and-swap. */
+struct fnx_record {
+	_Atomic uint32_t state;
+	_Atomic uint8_t policy;      /* enum fnx_policy */
+	_Atomic uint8_t bell_form;
+	uint16_t reserved0;
+	_Atomic int32_t pid;
+	uint32_t reserved1;
+	char node[FNX_NAME_MAX];
+	_Alignas(FNX_CACHE_LINE) _Atomic uint32_t parked;
+	_Atomic int64_t wake_at;     /* samples: also ring when the watermark reaches this */
+	_Alignas(FNX_CACHE_LINE) _Atomic uint64_t cursor;
+	_Atomic uint64_t gaps;
+	_Atomic uint64_t missed;
+	_Alignas(FNX_CACHE_LINE) _Atomic uint64_t hazards[FNX_HAZARDS]; /* seq + 1, 0: none */
+	_Alignas(512) char end[];
+};
+static_assert(sizeof(struct fnx_record) == 512, "layout");
+static_assert(offsetof(struct fnx_record, parked) == 64, "layout");
+static_assert(offsetof(struct fnx_record, cursor) == 128, "layout");
+static_assert(offsetof(struct fnx_record, hazards) == 192, "layout");
+
+struct fnx_subs {
+	_Atomic uint64_t magic;
+	uint32_t abi;
+	uint32_t reserved;
+	uint64_t epoch;
+	_Alignas(FNX_CACHE_LINE) _Atomic uint64_t joins;
+	_Alignas(FNX_CACHE_LINE) _Atomic uint64_t writer_wake;
+	_Alignas(FNX_SUBS_HEADER_SIZE) struct fnx_record records[FNX_SUBSCRIBERS_MAX];
+};
+static_assert(offsetof(struct fnx_subs, joins) == 64, "layout");
+static_assert(offsetof(struct fnx_subs, writer_wake) == 128, "layout");
+static_assert(offsetof(struct fnx_subs, records) == FNX_SUBS_HEADER_SIZE, "layout");
+
+/* Both files of a topic, mapped. `segment` is read-only unless the mapper is its publisher. */
+struct fnx_mapping {
+	struct fnx_segment *segment;
+	struct fnx_subs *subs;
+	size_t segment_size;
+	size_t subs_size;
+	/* Copies of what the header says, checked once: the header itself is never asked again. */
+	uint64_t epoch;
+	uint64_t slot_size;
+	uint64_t schema_size;
+	uint32_t n_slots;
+	uint32_t n_entries;
+	enum fnx_full_policy full;
+	const unsigned char *schema;
+	struct fnx_entry *ledger;
+	unsigned char *pool;
+};
+
+/* Creates both files under temporary names, touches every page, and renames them into place. */
+FNX_MUST_CHECK int fnx_mapping_create(
+	const struct fnx_bus *bus, const struct fnx_topic_config *config, struct fnx_mapping *ret);
+/* Maps an existing topic and checks every size in its header against the file. `writable`: as its publisher. */
+FNX_MUST_CHECK int fnx_mapping_open(
+	const struct fnx_bus *bus, const char *topic, int writable, struct fnx_mapping *ret);
+void fnx_mapping_close(struct fnx_mapping *mapping);
+/* Removes both names. */
+void fnx_mapping_unlink(const struct fnx_bus *bus, const char *topic);
+
+static inline uint64_t fnx_tag(uint64_t seq, enum fnx_entry_state state)
+{
+	return seq << 2 | (uint64_t)state;
+}
+
+static inline struct fnx_entry *fnx_mapping_entry(const struct fnx_mapping *mapping, uint64_t seq)
+{
+	return &mapping->ledger[seq & (mapping->n_entries - 1)];
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The track: where the animal can be, as a graph in the room and as a row of position bins.
+ *
+ * A track is a set of arms. Each arm is a polyline of named nodes in camera coordinates (cm), and owns
+ * an inclusive range of position bins; bins that no arm owns are gaps and are never occupied. Arms
+ * that share a node are joined there, so that a distance along the track exists between any two bins.
+ * Sources that know a (segment, position on it) instead of x and y need no nodes: segment k lies on
+ * arm `segment_arms[k]`.
+ *
+ * Pure arithmetic on plain memory: no file, no bus. Built once at start; look-ups allocate nothing.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+	FNX_TRACK_ARMS_MAX = 16,
+	FNX_TRACK_ARM_NODES_MAX = 32,
+	FNX_TRACK_SEGMENTS_MAX = 64,
+	FNX_TRACK_BINS_MAX = 4096,
+};
+
+/* One arm as the rig states it. `node_x`/`node_y` (cm) run from the arm's first bin to its last. */
+struct fnx_track_arm_config {
+	uint32_t first_bin;
+	uint32_t last_bin;   /* inclusive */
+	uint32_t n_target;   /* how many of the arm's last bins form its target region, may be 0 */
+	uint32_t n_nodes;    /* 0: this arm has no place in the room, only (segment, position) */
+	double node_x[FNX_TRACK_ARM_NODES_MAX];
+	double node_y[FNX_TRACK_ARM_NODES_MAX];
+};
+
+struct fnx_track_config {
+	double bin_cm;           /* length of a bin along the track */
+	double max_distance_cm;  /* farther than this from every edge: off the track; 0: never off */
+	uint32_t n_arms;
+	struct fnx_track_arm_config arms[FNX_TRACK_ARMS_MAX];
+	uint32_t n_segments;     /* 0: segment k is arm k */
+	uint32_t segment_arms[FNX_TRACK_SEGMENTS_MAX];
+};
+
+/* A place on the track. */
+struct fnx_place {
+	int32_t bin;          /* position bin, -1 when off the track */
+	int32_t arm;          /* arm that owns the bin, -1 when off the track */
+	double along;         /* 0..1 along the arm */
+	double distance_cm;   /* from (x, y) to the nearest point of the track; 0 for segments */
+};
+
+struct fnx_track;
+
+/* Checks the configuration and builds the tables. -EINVAL: overlapping or reversed bin ranges, an arm of
+ * zero length, too many bins; `ret_reason` (may be NULL) then points to a static sentence that says
+ * which rule was broken. -ENOMEM. */
+int fnx_track_new(const struct fnx_track_config *config, struct fnx_track **ret_track,
+	const char **ret_reason);
+struct fnx_track *fnx_track_free(struct fnx_track *track);
+
+/* Number of bins: the highest last bin + 1, gaps included. */
+uint32_t fnx_track_bins(const struct fnx_track *track);
+uint32_t fnx_track_arms(const struct fnx_track *track);
+/* Arm that owns each bin, -1 for gaps; [n_bins]. */
+const int32_t *fnx_track_bin_arms(const struct fnx_track *track);
+/* The configuration in force, for the arms' ranges and targets. */
+const struct fnx_track_config *fnx_track_config(const struct fnx_track *track);
+
+/* Shortest way along the track between the centres of two bins, cm; NAN if either is a gap or out of
+ * range. Arms without nodes are taken to branch from the end of arm 0: field notes, "Distances". */
+double fnx_track_distance_cm(const struct fnx_track *track, uint32_t a, uint32_t b);
+
+/* Segment and position on it (0..1) to a bin: linspace(0, 1, n + 1) and searchsorted from the right, the
+ * last bin closed. Frame path. */
+struct fnx_place fnx_track_from_segment(const struct fnx_track *track, int32_t segment, double along);
+
+/* Nearest point of the track to x, y (cm). Off the track (bin -1) when farther than max_distance_cm or not
+ * finite. Frame path, O(edges). */
+struct fnx_place fnx_track_from_xy(const struct fnx_track *track, double x, double y);
