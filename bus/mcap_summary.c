@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What closes a file: DataEnd, the summary in groups of one opcode each, the offsets of these groups, the
- * footer. All of it is put together in memory and written at once, so that a full disk leaves either all of
- * it or none.
+ * What closes a file: DataEnd, the summary in groups of one opcode each, the offsets of these
+ * groups, the footer. All of it is put together in memory and written at once, so that a full disk
+ * leaves either all of it or none.
  */
 #include "bus/mcap_write.h"
 
@@ -140,9 +140,10 @@ static void add_footer(struct summary *summary, size_t summary_at, size_t offset
 
 	fnx_mcap_bytes_u64(bytes, summary->base + summary_at);
 	fnx_mcap_bytes_u64(bytes, summary->base + offsets_at);
-	put_u64(bytes->data + begin + 1, MCAP_FOOTER_SIZE); /* is under the CRC, so it comes first */
-	fnx_mcap_bytes_u32(bytes,
-		(uint32_t)crc32_z(0, bytes->data + summary_at, bytes->size - summary_at));
+	put_u64(bytes->data + begin + 1,
+		MCAP_FOOTER_SIZE); /* is under the CRC, so it comes first */
+	fnx_mcap_bytes_u32(
+		bytes, (uint32_t)crc32_z(0, bytes->data + summary_at, bytes->size - summary_at));
 	fnx_mcap_bytes_add(bytes, fnx_mcap_magic, MCAP_MAGIC_SIZE);
 }
 

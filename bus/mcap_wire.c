@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * An entry of the catalog is one allocation: the struct, its pairs, a copy of the record, and its strings
- * with a 0 behind each. A string's copy is shorter than its record by 3 bytes (the size is 4, the 0 is 1), so
- * twice the record's size is room for both, whatever the record says of itself.
+ * An entry of the catalog is one allocation: the struct, its pairs, a copy of the record, and its
+ * strings with a 0 behind each. A string's copy is shorter than its record by 3 bytes (the size is
+ * 4, the 0 is 1), so twice the record's size is room for both, whatever the record says of itself.
  *
- * The copy of the record serves twice: records of one id must be equal byte for byte, and the summary
- * repeats them.
+ * The copy of the record serves twice: records of one id must be equal byte for byte, and the
+ * summary repeats them.
  */
 #include "bus/mcap_wire.h"
 
@@ -260,8 +260,7 @@ static int list_reserve(struct mcap_list *list)
 	return 0;
 }
 
-static int add_by_id(
-	struct mcap_catalog *catalog, struct mcap_list *list, struct mcap_entry *entry)
+static int add_by_id(struct mcap_catalog *catalog, struct mcap_list *list, struct mcap_entry *entry)
 {
 	struct mcap_entry ***page = &list->by_id[entry->id >> 8];
 	int r = list_reserve(list);
@@ -278,7 +277,8 @@ static int add_by_id(
 	return 0;
 }
 
-/* Nearly always the new one comes last; after a seek it may lie before others, or be there already. */
+/* Nearly always the new one comes last; after a seek it may lie before others, or be there already.
+ */
 static int add_by_offset(
 	struct mcap_catalog *catalog, struct mcap_list *list, struct mcap_entry *entry)
 {
@@ -433,7 +433,8 @@ int fnx_mcap_catalog_attachment(struct mcap_catalog *catalog, uint64_t offset, c
 		return r;
 	cursor = mcap_cursor(entry->body, size);
 	entry->offset = offset;
-	entry->record_size = MCAP_HEAD_SIZE + size + sizeof(uint64_t) + data_size + sizeof(uint32_t);
+	entry->record_size =
+		MCAP_HEAD_SIZE + size + sizeof(uint64_t) + data_size + sizeof(uint32_t);
 	attachment = &entry->attachment;
 	attachment->log_time_ns = fnx_mcap_cursor_u64(&cursor);
 	attachment->create_time_ns = fnx_mcap_cursor_u64(&cursor);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The inside of the MCAP files of bus/: numbers and strings on the wire, and the catalog of schemas,
- * channels, attachments and metadata that writer and reader have in common. Not for others to include.
+ * The inside of the MCAP files of bus/: numbers and strings on the wire, and the catalog of
+ * schemas, channels, attachments and metadata that writer and reader have in common. Not for others
+ * to include.
  *
  * Every record is
  *	0 u8 opcode | 1 u64 size of the content | 9 content
@@ -34,7 +35,7 @@ enum mcap_opcode {
 
 enum {
 	MCAP_MAGIC_SIZE = 8,
-	MCAP_HEAD_SIZE = 9,     /* opcode and size */
+	MCAP_HEAD_SIZE = 9, /* opcode and size */
 	MCAP_MESSAGE_SIZE = 22, /* channel, sequence, two times; then the payload */
 	MCAP_FOOTER_SIZE = 20,
 };
@@ -130,10 +131,10 @@ uint64_t fnx_mcap_cursor_u64(struct mcap_cursor *cursor);
 /* A string, array or map as a cursor of its own. */
 struct mcap_cursor fnx_mcap_cursor_block(struct mcap_cursor *cursor);
 
-/* One schema, channel, attachment or metadata record: what it says, with its strings ended by 0, and the
- * bytes it came from. */
+/* One schema, channel, attachment or metadata record: what it says, with its strings ended by 0,
+ * and the bytes it came from. */
 struct mcap_entry {
-	uint16_t id;     /* schemas and channels */
+	uint16_t id; /* schemas and channels */
 	uint64_t offset; /* attachments and metadata: where in the file */
 	union {
 		struct fnx_mcap_schema schema;
@@ -159,7 +160,7 @@ struct mcap_catalog {
 	struct mcap_list schemas;
 	struct mcap_list channels;
 	struct mcap_list attachments; /* by offset */
-	struct mcap_list metadata;    /* by offset */
+	struct mcap_list metadata; /* by offset */
 	size_t size;
 	size_t max_size;
 };
@@ -168,8 +169,8 @@ enum mcap_catalog_answer {
 	MCAP_KNOWN = 1, /* the very same is there */
 };
 
-/* Each takes the content of a record. 0: added; MCAP_KNOWN; -EEXIST: the id is another's; -EBADMSG; -ENOENT: a
- * channel's schema is not there; -EFBIG: beyond max_size; -ENOMEM. */
+/* Each takes the content of a record. 0: added; MCAP_KNOWN; -EEXIST: the id is another's; -EBADMSG;
+ * -ENOENT: a channel's schema is not there; -EFBIG: beyond max_size; -ENOMEM. */
 FNX_MUST_CHECK int fnx_mcap_catalog_schema(
 	struct mcap_catalog *catalog, const void *body, size_t size);
 FNX_MUST_CHECK int fnx_mcap_catalog_channel(

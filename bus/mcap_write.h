@@ -8,10 +8,10 @@
 
 struct fnx_mcap_writer {
 	int fd;
-	bool is_file;    /* and not a device: can be truncated */
-	bool torn;       /* bytes of a failed write lie behind `offset` and could not be cut off yet */
+	bool is_file; /* and not a device: can be truncated */
+	bool torn; /* bytes of a failed write lie behind `offset` and could not be cut off yet */
 	uint64_t offset; /* the end of what is written, where the next record goes */
-	uint32_t crc;    /* of all bytes before it */
+	uint32_t crc; /* of all bytes before it */
 
 	size_t chunk_size;
 	size_t max_message_size;
@@ -50,7 +50,7 @@ struct fnx_mcap_writer {
 /* What a ChunkIndex says of a chunk but for its message indexes. */
 struct mcap_chunk_info {
 	uint64_t offset; /* of the record */
-	uint64_t size;   /* of the record */
+	uint64_t size; /* of the record */
 	uint64_t start_time_ns;
 	uint64_t end_time_ns;
 	enum fnx_mcap_compression compression;
@@ -80,9 +80,14 @@ FNX_MUST_CHECK int fnx_mcap_writer_append(
 /* Builds writer->index for these records, all of whose channels the catalog knows. */
 FNX_MUST_CHECK int fnx_mcap_writer_index(
 	struct fnx_mcap_writer *writer, const uint8_t *records, size_t size);
+/* The most that the indexes of one of its own chunks can take. */
+size_t fnx_mcap_writer_index_size(const struct fnx_mcap_writer *writer);
 /* Notes a chunk for the summary. `index` holds its message indexes, that begin at index_offset. */
 FNX_MUST_CHECK int fnx_mcap_writer_note_chunk(struct fnx_mcap_writer *writer,
 	const struct mcap_chunk_info *info, uint64_t index_offset, const uint8_t *index,
 	size_t index_size);
+/* Writes the open chunk, which is not empty. Without a message to refuse the answer may be left:
+ * what could not be written stays, and is counted. */
+int fnx_mcap_writer_write_chunk(struct fnx_mcap_writer *writer);
 /* DataEnd, summary, footer, magic. */
 FNX_MUST_CHECK int fnx_mcap_writer_finish(struct fnx_mcap_writer *writer);

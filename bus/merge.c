@@ -12,8 +12,11 @@
 
 void fnx_merge_init(struct fnx_merge *merge, int64_t deadline_ns)
 {
-	*merge = (struct fnx_merge){
-		.deadline_ns = deadline_ns, .until = INT64_MIN, .passed = INT64_MIN, .candidate = -1};
+	*merge = (struct fnx_merge){.deadline_ns = deadline_ns,
+		.until = INT64_MIN,
+		.passed = INT64_MIN,
+		.ahead = INT64_MIN,
+		.candidate = -1};
 }
 
 int fnx_merge_add(struct fnx_merge *merge, struct fnx_subscriber *sub)
@@ -24,7 +27,13 @@ int fnx_merge_add(struct fnx_merge *merge, struct fnx_subscriber *sub)
 	return (int)merge->n_inputs++;
 }
 
-/* Brings one input up to date. FNX_FRAME, FNX_NOTHING, FNX_GAP, FNX_MOVED or negative, as peek. */
+static int has_ended(const struct fnx_merge_input *input)
+{
+	return !input->has_frame && input->bound == FNX_END;
+}
+
+/* Brings one input up to date. FNX_FRAME, FNX_NOTHING (also for one that has ended), FNX_GAP, FNX_MOVED or negative,
+ * as peek. */
 static int look(struct fnx_merge_input *input, int64_t *ret_ingress_ns, struct fnx_gap *ret_gap)
 {
 	int64_t watermark;
@@ -39,8 +48,14 @@ static int look(struct fnx_merge_input *input, int64_t *ret_ingress_ns, struct f
 		input->has_frame = 1;
 		input->bound = input->frame.stamp.sample_time;
 		*ret_ingress_ns = input->frame.stamp.ingress_ns;
-	} else if (r == FNX_NOTHING && watermark > input->bound) {
-		input->bound = watermark;
+	} else if (r == FNX_NOTHING || r == FNX_MOVED) {
+		/* The last word of one that has left may have come after our look. */
+		if (r == FNX_MOVED)
+			watermark = fnx_subscriber_watermark(input->sub, ret_ingress_ns);
+		if (watermark > input->bound)
+			input->bound = watermark;
+		if (input->bound == FNX_END)
+			r = FNX_NOTHING;
 	}
 	return r;
 }
@@ -50,82 +65,130 @@ static int blocks(const struct fnx_merge *merge, unsigned i, int64_t time, unsig
 {
 	const struct fnx_merge_input *input = &merge->inputs[i];
 
-	return !input->has_frame && (i < candidate ? input->bound <= time : input->bound < time);
+	return !input->has_frame && (i < candidate ? input->bound <= time : input->bound < time) &&
+	       !has_ended(input);
 }
 
 static int is_blocked(struct fnx_merge *merge, int64_t now_ns)
 {
 	unsigned candidate = (unsigned)merge->candidate;
+	struct fnx_stamp *stamp = &merge->inputs[candidate].frame.stamp;
 	int64_t time = merge->inputs[candidate].bound;
 	int blocked = 0;
 
 	for (unsigned i = 0; i < merge->n_inputs; i++)
 		if (blocks(merge, i, time, candidate)) {
-			merge->inputs[i].wake_at = time + (i < candidate);
+			merge->inputs[i].wake_at = time < FNX_END ? time + (i < candidate) : time;
 			blocked = 1;
 		}
 	if (!blocked)
 		return 0;
 	if (!merge->deadline_ns)
 		return 1;
-	if (!merge->blocked_since_ns)
-		merge->blocked_since_ns = now_ns;
-	if (now_ns - merge->blocked_since_ns < merge->deadline_ns)
+	merge->blocked_since_ns = stamp->publish_ns;
+	if (now_ns - stamp->publish_ns < merge->deadline_ns)
 		return 1;
-	merge->inputs[candidate].frame.stamp.flags |= FNX_FRAME_INCOMPLETE;
+	stamp->flags |= FNX_FRAME_INCOMPLETE;
 	return 0;
+}
+
+/* No frame waits, and some watermark has come as far as `high`: how far has time come, by the deadline? */
+static int64_t follow_watermarks(
+	struct fnx_merge *merge, int64_t now_ns, int64_t until, int64_t high)
+{
+	int64_t reached = until > merge->until ? until : merge->until;
+
+	if (!merge->deadline_ns)
+		return reached;
+	if (merge->ahead > reached && now_ns - merge->ahead_since_ns >= merge->deadline_ns)
+		reached = merge->ahead;
+	if (merge->ahead <= reached && high > reached) {
+		merge->ahead = high;
+		merge->ahead_since_ns = now_ns;
+	}
+	if (merge->ahead > reached)
+		merge->blocked_since_ns = merge->ahead_since_ns;
+	return reached;
+}
+
+struct survey {
+	int64_t until;     /* the lowest bound */
+	int64_t high;      /* the highest of those that have not ended */
+	int64_t newest_ns; /* the latest ingress time behind any bound */
+};
+
+/* Looks at every input and chooses the candidate. 0, or what there is to tell about input *ret_input. */
+static int survey_inputs(struct fnx_merge *merge, struct survey *survey, unsigned *ret_input,
+	struct fnx_gap *ret_gap)
+{
+	int64_t first = INT64_MAX;
+
+	*survey = (struct survey){.until = INT64_MAX, .high = INT64_MIN};
+	merge->candidate = -1;
+	merge->ended = 0;
+	for (unsigned i = 0; i < merge->n_inputs; i++) {
+		struct fnx_merge_input *input = &merge->inputs[i];
+		int64_t ingress_ns;
+		int r = look(input, &ingress_ns, ret_gap);
+
+		if (r == -EBADMSG)
+			fnx_subscriber_release(input->sub);
+		if (r < 0 || r == FNX_GAP || r == FNX_MOVED) {
+			*ret_input = i;
+			return r;
+		}
+		if (input->has_frame && (merge->candidate < 0 || input->bound < first)) {
+			merge->candidate = (int)i;
+			first = input->bound;
+		}
+		if (input->bound < survey->until)
+			survey->until = input->bound;
+		if (input->bound > survey->high && !has_ended(input))
+			survey->high = input->bound;
+		if (ingress_ns > survey->newest_ns)
+			survey->newest_ns = ingress_ns;
+	}
+	merge->ended = survey->until == FNX_END && merge->candidate < 0;
+	return 0;
+}
+
+static void hand_out(struct fnx_merge *merge, struct fnx_merge_input *input)
+{
+	if (input->bound < merge->until) {
+		input->frame.stamp.flags |= FNX_FRAME_LATE;
+		input->n_late++;
+		return;
+	}
+	merge->passed = input->bound;
+	if (input->bound > merge->until) {
+		merge->until = input->bound;
+		merge->ingress_ns = input->frame.stamp.ingress_ns;
+	}
 }
 
 int fnx_merge_next(struct fnx_merge *merge, int64_t now_ns, unsigned *ret_input,
 	struct fnx_frame *ret_frame, struct fnx_gap *ret_gap)
 {
-	int64_t until = INT64_MAX, newest_ns = 0, first = INT64_MAX;
-	struct fnx_merge_input *input;
-	int ended = 1;
+	struct survey survey;
+	int r = survey_inputs(merge, &survey, ret_input, ret_gap);
 
-	merge->candidate = -1;
-	for (unsigned i = 0; i < merge->n_inputs; i++) {
-		int64_t ingress_ns;
-		int r = look(&merge->inputs[i], &ingress_ns, ret_gap);
-
-		*ret_input = i;
-		if (r == -EBADMSG)
-			fnx_subscriber_release(merge->inputs[i].sub);
-		if (r < 0 || r == FNX_GAP || (r == FNX_MOVED && merge->inputs[i].bound != FNX_END))
-			return r;
-		input = &merge->inputs[i];
-		if (input->has_frame && (merge->candidate < 0 || input->bound < first)) {
-			merge->candidate = (int)i;
-			first = input->bound;
-		}
-		if (input->bound < until)
-			until = input->bound;
-		if (ingress_ns > newest_ns)
-			newest_ns = ingress_ns;
-		ended &= !input->has_frame && input->bound == FNX_END;
-	}
-	merge->ended = ended;
+	merge->blocked_since_ns = 0;
+	if (r)
+		return r;
 	if (merge->candidate < 0 || is_blocked(merge, now_ns)) {
-		if (until > merge->until) {
-			merge->until = until;
-			merge->ingress_ns = newest_ns;
+		if (merge->candidate < 0)
+			survey.until =
+				follow_watermarks(merge, now_ns, survey.until, survey.high);
+		if (survey.until > merge->until) {
+			merge->until = survey.until;
+			merge->ingress_ns = survey.newest_ns;
 		}
 		return FNX_NOTHING;
 	}
 	merge->blocked_since_ns = 0;
-	input = &merge->inputs[merge->candidate];
-	if (input->bound < merge->passed) {
-		input->frame.stamp.flags |= FNX_FRAME_LATE;
-		input->n_late++;
-	} else {
-		merge->passed = input->bound;
-	}
-	if (input->bound > merge->until) {
-		merge->until = input->bound;
-		merge->ingress_ns = input->frame.stamp.ingress_ns;
-	}
+	hand_out(merge, &merge->inputs[merge->candidate]);
 	*ret_input = (unsigned)merge->candidate;
-	*ret_frame = input->frame;
+	*ret_frame = merge->inputs[merge->candidate].frame;
 	return FNX_FRAME;
 }
 
@@ -143,6 +206,8 @@ int fnx_merge_park(struct fnx_merge *merge, int64_t wake_at)
 		struct fnx_merge_input *input = &merge->inputs[i];
 		int64_t at = wake_at;
 
+		if (has_ended(input))
+			continue;
 		if (merge->candidate >= 0) {
 			if (!blocks(merge, i, merge->inputs[candidate].bound, candidate))
 				continue;

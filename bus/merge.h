@@ -7,8 +7,12 @@
  * frames come in the same order on every run, whatever the timing; and a node that wants to know that a time
  * bin is complete needs no jitter delay, it asks `until`.
  *
- * With a deadline (live use) a silent input holds the others up for so long only; what is handed out without it is
- * flagged FNX_FRAME_INCOMPLETE, and what then comes after its turn FNX_FRAME_LATE.
+ * With a deadline (live use) a silent input holds the others up for so long only, counted from the time at which the
+ * frame that waits was published: so a dead input delays every frame by the deadline, and does not add them up. What is
+ * handed out without it is flagged FNX_FRAME_INCOMPLETE, and what then comes after its turn FNX_FRAME_LATE. Where no
+ * frame waits but other inputs' watermarks have gone ahead, `until` follows them after the deadline.
+ *
+ * The frames of one input come in the order of their sample times; one that does not is LATE.
  *
  * One thread. Every call but add is [frame].
  */
@@ -33,8 +37,10 @@ struct fnx_merge {
 	int64_t until;               /* every frame below this sample time has been handed out */
 	int64_t ingress_ns;          /* when the sample that allows this entered the machine */
 	int64_t deadline_ns;         /* 0: wait for ever */
-	int64_t blocked_since_ns;    /* 0: not blocked */
+	int64_t blocked_since_ns;    /* with a deadline: blocked until this + deadline_ns; 0: not blocked */
 	int64_t passed;              /* sample time of the latest frame handed out */
+	int64_t ahead;               /* with a deadline: where some watermark was at `ahead_since_ns` */
+	int64_t ahead_since_ns;
 	int candidate;               /* input whose frame is next, -1: none has any */
 	int ended;                   /* every input has ended */
 };

@@ -8,6 +8,7 @@
  *	   256  head         next sequence number        |
  *	   320  watermark    and its ingress time        | one cache line
  *	   384  released     first seq not RELEASED      | each
+ *	   392  releasing    the pass under way ends here|
  *	   448  consumed     first seq not CONSUMED      |
  *	   512  counters
  *	   576  lapped[63]   frames each subscriber lost by being lapped
@@ -27,11 +28,17 @@
  *
  *	EMPTY -> PUBLISHED -> RELEASED -> (overwritten by seq + n_entries: CONSUMED)
  *
- * publish    entry.tag = EMPTY; fields; entry.tag = PUBLISHED [release]; head = seq + 1 [seq_cst]; then look
- *            for parked readers. park: parked = 1 [seq_cst]; then look at head. One of the two sees the other.
- * reclaim    tags = RELEASED [seq_cst]; then look at hazards. peek (of one who may be lapped): hazard = seq
+ * publish    entry.tag = EMPTY; fields; entry.tag = PUBLISHED [release]: from here on the frame exists. Then
+ *            head = seq + 1 [seq_cst]; then look for parked readers. park: parked = 1 [seq_cst]; then look at
+ *            head. One of the two sees the other. A reader looks at the tag of the entry it waits for, not at
+ *            head: one cache line less per frame. A successor finds by the tag a frame that its predecessor
+ *            published but did not live to count.
+ * reclaim    tags = RELEASED; fence; then look at hazards. peek (of one who may be lapped): hazard = seq
  *            [seq_cst]; then look at the tag. One of the two sees the other: a slot found in use goes to
  *            `pinned` and stays out of the free list until it is not.
+ * join       record; joins + 1 [seq_cst]; then take `releasing` as the oldest frame there is. reclaim:
+ *            releasing = end of the pass [seq_cst]; then look at joins. Either the joiner begins behind the
+ *            pass, or the pass takes the joiner into account.
  * A lossless reader of a wait publisher is never lapped: its cursor alone protects what it reads.
  *
  * Everything the publisher reads from .subs is taken for hostile: copied once, clamped, and used as a number to
@@ -42,6 +49,7 @@
 #include <assert.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "bus/topic.h"
 
@@ -105,6 +113,7 @@ struct fnx_segment {
 	_Alignas(FNX_CACHE_LINE) _Atomic int64_t watermark; /* samples */
 	_Atomic int64_t watermark_ingress_ns;
 	_Alignas(FNX_CACHE_LINE) _Atomic uint64_t released;
+	_Atomic uint64_t releasing;
 	_Alignas(FNX_CACHE_LINE) _Atomic uint64_t consumed;
 	_Alignas(FNX_CACHE_LINE) _Atomic uint64_t dropped;  /* frames that found no slot */
 	_Atomic uint64_t lapped_total;
@@ -117,6 +126,7 @@ static_assert(offsetof(struct fnx_segment, node) == 128, "bus.c reads the publis
 static_assert(offsetof(struct fnx_segment, head) == 256, "layout");
 static_assert(offsetof(struct fnx_segment, watermark) == 320, "layout");
 static_assert(offsetof(struct fnx_segment, released) == 384, "layout");
+static_assert(offsetof(struct fnx_segment, releasing) == 392, "layout");
 static_assert(offsetof(struct fnx_segment, consumed) == 448, "layout");
 static_assert(offsetof(struct fnx_segment, dropped) == 512, "layout");
 static_assert(offsetof(struct fnx_segment, lapped) == 576, "layout");
@@ -133,7 +143,7 @@ struct fnx_record {
 	uint16_t reserved0;
 	_Atomic int32_t pid;
 	uint32_t reserved1;
-	char node[FNX_NAME_MAX];
+	_Atomic uint64_t node[FNX_NAME_MAX / 8]; /* its name, by words */
 	_Alignas(FNX_CACHE_LINE) _Atomic uint32_t parked;
 	_Atomic int64_t wake_at;     /* samples: also ring when the watermark reaches this */
 	_Alignas(FNX_CACHE_LINE) _Atomic uint64_t cursor;
@@ -143,6 +153,7 @@ struct fnx_record {
 	_Alignas(512) char end[];
 };
 static_assert(sizeof(struct fnx_record) == 512, "layout");
+static_assert(offsetof(struct fnx_record, node) == 16, "layout");
 static_assert(offsetof(struct fnx_record, parked) == 64, "layout");
 static_assert(offsetof(struct fnx_record, cursor) == 128, "layout");
 static_assert(offsetof(struct fnx_record, hazards) == 192, "layout");
@@ -166,8 +177,10 @@ struct fnx_mapping {
 	struct fnx_subs *subs;
 	size_t segment_size;
 	size_t subs_size;
+	int subs_fd; /* open for the locks of those who join; -1 once settled */
 	/* Copies of what the header says, checked once: the header itself is never asked again. */
 	uint64_t epoch;
+	uint64_t schema_hash;
 	uint64_t slot_size;
 	uint64_t schema_size;
 	uint32_t n_slots;
@@ -176,6 +189,8 @@ struct fnx_mapping {
 	const unsigned char *schema;
 	struct fnx_entry *ledger;
 	unsigned char *pool;
+	char node[FNX_NAME_MAX];
+	char topic[FNX_NAME_MAX];
 };
 
 /* Creates both files under temporary names, touches every page, and renames them into place. */
@@ -184,9 +199,35 @@ FNX_MUST_CHECK int fnx_mapping_create(
 /* Maps an existing topic and checks every size in its header against the file. `writable`: as its publisher. */
 FNX_MUST_CHECK int fnx_mapping_open(
 	const struct fnx_bus *bus, const char *topic, int writable, struct fnx_mapping *ret);
+/* 1 if a topic made from `config` would be of the same node, schema and sizes. */
+int fnx_mapping_matches(const struct fnx_mapping *mapping, const struct fnx_topic_config *config);
+/* Closes what only opening needs, and with it every lock on a record. */
+void fnx_mapping_settle(struct fnx_mapping *mapping);
+/* Locks record `index` against all others who join, until settle or death. -EAGAIN: somebody is at it. */
+FNX_MUST_CHECK int fnx_mapping_lock_record(const struct fnx_mapping *mapping, unsigned index);
 void fnx_mapping_close(struct fnx_mapping *mapping);
 /* Removes both names. */
 void fnx_mapping_unlink(const struct fnx_bus *bus, const char *topic);
+
+/* `node` has FNX_NAME_MAX bytes. What is got ends with a 0, and may be anything otherwise. */
+static inline void fnx_record_set_node(struct fnx_record *record, const char *node)
+{
+	uint64_t words[FNX_NAME_MAX / 8] = {0};
+
+	memcpy(words, node, strnlen(node, FNX_NAME_MAX - 1));
+	for (unsigned i = 0; i < FNX_NAME_MAX / 8; i++)
+		atomic_store_explicit(&record->node[i], words[i], memory_order_relaxed);
+}
+
+static inline void fnx_record_get_node(const struct fnx_record *record, char *ret_node)
+{
+	uint64_t words[FNX_NAME_MAX / 8];
+
+	for (unsigned i = 0; i < FNX_NAME_MAX / 8; i++)
+		words[i] = atomic_load_explicit(&record->node[i], memory_order_relaxed);
+	memcpy(ret_node, words, FNX_NAME_MAX);
+	ret_node[FNX_NAME_MAX - 1] = 0;
+}
 
 static inline uint64_t fnx_tag(uint64_t seq, enum fnx_entry_state state)
 {

@@ -4,12 +4,16 @@
  *
  * `next` is private and says what the next peek looks at; the shared cursor says what may be reclaimed. They
  * part for lazy subscribers only, who give frames back in batches, after they have made them safe elsewhere.
+ *
+ * A frame once handed out is kept here until release: its entry may be marked RELEASED, and even turn over, while
+ * the hazard keeps the slot.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "bus/presence.h"
 #include "bus/segment.h"
 
 struct fnx_subscriber {
@@ -17,14 +21,18 @@ struct fnx_subscriber {
 	struct fnx_mapping map;
 	struct fnx_record *record;
 	struct fnx_ringer *ringer;   /* of the publisher, who may sleep on a full pool */
+	int ringer_pid;
+	uint32_t ringer_form;
 	uint64_t next;
-	uint64_t head;               /* as last seen */
+	uint64_t floor;              /* what lies below was given up before we were seen */
 	uint64_t committed;
 	uint32_t state;              /* of the record, as we set it: an evicted one differs */
 	enum fnx_policy policy;
 	int guarded;                 /* frames may be lapped while they are read */
 	int lazy;
 	int resumed;
+	int turn;                    /* what the peek of `next` answered, FNX_FRAME or -EBADMSG; 0: not peeked */
+	struct fnx_frame frame;
 };
 
 static uint32_t record_state(uint32_t word)
@@ -36,6 +44,35 @@ static uint32_t next_generation(uint32_t word, enum fnx_record_state state)
 {
 	return ((word >> 8) + 1) << 8 | (uint32_t)state;
 }
+
+/* Opened at start-up, so that the first full pool costs no memory; again when the publisher has a successor elsewhere. */
+static void open_ringer(struct fnx_subscriber *sub)
+{
+	const struct fnx_segment *segment = sub->map.segment;
+	int pid = atomic_load_explicit(&segment->publisher_pid, memory_order_relaxed);
+	uint32_t form = atomic_load_explicit(&segment->bell_form, memory_order_relaxed);
+
+	if (sub->ringer && pid == sub->ringer_pid && form == sub->ringer_form)
+		return;
+	sub->ringer = fnx_ringer_close(sub->ringer);
+	if (fnx_ringer_open(&sub->bus, sub->map.node, (enum fnx_bell_form)form, pid, &sub->ringer) < 0)
+		sub->ringer = NULL;
+	sub->ringer_pid = pid;
+	sub->ringer_form = form;
+}
+
+/* Rings a publisher that sleeps on a full pool. */
+static void wake_writer(struct fnx_subscriber *sub)
+{
+	if (!atomic_load(&sub->map.subs->writer_wake) ||
+		!atomic_exchange(&sub->map.subs->writer_wake, 0))
+		return;
+	open_ringer(sub);
+	if (sub->ringer && fnx_ringer_ring(sub->ringer) < 0)
+		sub->ringer = fnx_ringer_close(sub->ringer);
+}
+
+/* Joining ------------------------------------------------------------------------------------------- */
 
 static void fill_record(struct fnx_record *record, const struct fnx_subscriber_config *config)
 {
@@ -54,9 +91,10 @@ static int resume(struct fnx_subscriber *sub, const struct fnx_subscriber_config
 		struct fnx_record *record = &sub->map.subs->records[i];
 		uint32_t word = atomic_load_explicit(&record->state, memory_order_acquire);
 		uint32_t mine = next_generation(word, FNX_RECORD_ACTIVE);
+		char node[FNX_NAME_MAX];
 
-		if (record_state(word) != FNX_RECORD_ACTIVE ||
-			strncmp(record->node, config->node, sizeof(record->node)))
+		fnx_record_get_node(record, node);
+		if (record_state(word) != FNX_RECORD_ACTIVE || strcmp(node, config->node))
 			continue;
 		/* Changing the generation first keeps the publisher from evicting what we fill in. */
 		if (!atomic_compare_exchange_strong(&record->state, &word, mine))
@@ -64,71 +102,107 @@ static int resume(struct fnx_subscriber *sub, const struct fnx_subscriber_config
 		fill_record(record, config);
 		sub->record = record;
 		sub->state = mine;
-		sub->next = atomic_load_explicit(&record->cursor, memory_order_acquire);
 		sub->resumed = 1;
 		return 1;
 	}
 	return 0;
 }
 
+/* May a newcomer have this record? One CLAIMED is left over from a joiner that died, if its lock can be had. A monitor
+ * that is dead has no place to keep; `desperate`: nothing else was found. */
+static int is_to_be_had(const struct fnx_subscriber *sub, const struct fnx_record *record,
+	uint32_t word, int desperate)
+{
+	char node[FNX_NAME_MAX];
+
+	if (record_state(word) != FNX_RECORD_ACTIVE)
+		return 1;
+	if (!desperate ||
+		atomic_load_explicit(&record->policy, memory_order_relaxed) == FNX_LOSSLESS)
+		return 0;
+	fnx_record_get_node(record, node);
+	return !fnx_name_valid(node) || fnx_presence_check(&sub->bus, node) == 0;
+}
+
+static int try_join(struct fnx_subscriber *sub, const struct fnx_subscriber_config *config,
+	unsigned index, int desperate)
+{
+	struct fnx_record *record = &sub->map.subs->records[index];
+	uint32_t word = atomic_load_explicit(&record->state, memory_order_acquire);
+	uint32_t claimed = next_generation(word, FNX_RECORD_CLAIMED);
+
+	if (!is_to_be_had(sub, record, word, desperate) ||
+		fnx_mapping_lock_record(&sub->map, index) < 0 ||
+		!atomic_compare_exchange_strong(&record->state, &word, claimed))
+		return 0;
+	fill_record(record, config);
+	fnx_record_set_node(record, config->node);
+	atomic_store_explicit(&record->gaps, 0, memory_order_relaxed);
+	atomic_store_explicit(&record->missed, 0, memory_order_relaxed);
+	/* Until we know where to begin: nothing is to be given up. */
+	atomic_store_explicit(&record->cursor, 0, memory_order_relaxed);
+	sub->state = next_generation(claimed, FNX_RECORD_ACTIVE);
+	atomic_store(&record->state, sub->state);
+	sub->record = record;
+	return 1;
+}
+
 static int join(struct fnx_subscriber *sub, const struct fnx_subscriber_config *config)
 {
-	const struct fnx_segment *segment = sub->map.segment;
-
-	for (unsigned i = 0; i < FNX_SUBSCRIBERS_MAX; i++) {
-		struct fnx_record *record = &sub->map.subs->records[i];
-		uint32_t word = atomic_load_explicit(&record->state, memory_order_acquire);
-		uint32_t claimed = next_generation(word, FNX_RECORD_CLAIMED);
-
-		if (record_state(word) != FNX_RECORD_FREE ||
-			!atomic_compare_exchange_strong(&record->state, &word, claimed))
-			continue;
-		fill_record(record, config);
-		memset(record->node, 0, sizeof(record->node));
-		memcpy(record->node, config->node, strnlen(config->node, FNX_NAME_MAX - 1));
-		atomic_store_explicit(&record->gaps, 0, memory_order_relaxed);
-		atomic_store_explicit(&record->missed, 0, memory_order_relaxed);
-		atomic_store_explicit(&record->cursor,
-			atomic_load_explicit(&segment->released, memory_order_acquire),
-			memory_order_relaxed);
-		sub->state = next_generation(claimed, FNX_RECORD_ACTIVE);
-		atomic_store(&record->state, sub->state);
-		sub->record = record;
-		return 0;
-	}
+	for (int desperate = 0; desperate <= 1; desperate++)
+		for (unsigned i = 0; i < FNX_SUBSCRIBERS_MAX; i++)
+			if (try_join(sub, config, i, desperate))
+				return 0;
 	return -EUSERS;
 }
 
+/* Visible first, and only then the start: see "join" in segment.h. */
 static void attach(struct fnx_subscriber *sub, const struct fnx_subscriber_config *config)
 {
 	const struct fnx_segment *segment = sub->map.segment;
+	uint64_t head;
 
 	atomic_fetch_add(&sub->map.subs->joins, 1);
-	if (sub->resumed)
-		return;
-	/* Visible first, and only then the start: whatever the publisher reclaims before it has seen us lies
-	 * below a head that we read later. */
-	if (config->start == FNX_START_OLDEST)
-		sub->next = atomic_load(&segment->released);
-	else
-		sub->next = atomic_load(&segment->head);
+	sub->floor = atomic_load(&segment->releasing);
+	head = atomic_load(&segment->head);
+	if (sub->resumed) {
+		sub->next = atomic_load_explicit(&sub->record->cursor, memory_order_acquire);
+		/* No predecessor can have come further: somebody wrote to our record. One more than head may be
+		 * there, see segment.h. */
+		if (sub->next > head + 1)
+			sub->next = head;
+	} else {
+		sub->next = config->start == FNX_START_OLDEST ? sub->floor : head;
+	}
 	atomic_store(&sub->record->cursor, sub->next);
+	sub->committed = sub->next;
+	/* A publisher that looked in between took us for one who has everything yet to read. */
+	wake_writer(sub);
 }
 
-int fnx_subscriber_open(
-	const struct fnx_bus *bus, const struct fnx_subscriber_config *config, struct fnx_subscriber **ret)
+static int config_valid(const struct fnx_subscriber_config *config)
+{
+	return fnx_name_valid(config->topic) && fnx_name_valid(config->node) &&
+	       (config->policy == FNX_LOSSLESS || config->policy == FNX_LOSSY ||
+		       config->policy == FNX_LATEST) &&
+	       (config->start == FNX_START_NEXT || config->start == FNX_START_OLDEST);
+}
+
+int fnx_subscriber_open(const struct fnx_bus *bus, const struct fnx_subscriber_config *config,
+	struct fnx_subscriber **ret)
 {
 	struct fnx_subscriber *sub;
 	int r;
 
-	if (!fnx_name_valid(config->topic) || !fnx_name_valid(config->node))
+	if (!config_valid(config))
 		return -EINVAL;
 	sub = calloc(1, sizeof(*sub));
 	if (!sub)
 		return -ENOMEM;
 	sub->bus = *bus;
+	sub->map.subs_fd = -1;
 	r = fnx_mapping_open(bus, config->topic, 0, &sub->map);
-	if (!r && config->schema_hash && config->schema_hash != sub->map.segment->schema_hash)
+	if (!r && config->schema_hash && config->schema_hash != sub->map.schema_hash)
 		r = -EPROTO;
 	if (!r && !resume(sub, config))
 		r = join(sub, config);
@@ -141,123 +215,151 @@ int fnx_subscriber_open(
 	sub->lazy = config->lazy;
 	sub->guarded = config->policy != FNX_LOSSLESS || sub->map.full != FNX_FULL_WAIT;
 	attach(sub, config);
-	sub->committed = sub->next;
+	fnx_mapping_settle(&sub->map);
+	open_ringer(sub);
 	*ret = sub;
 	return 0;
 }
 
-static void read_entry(const struct fnx_mapping *map, const struct fnx_entry *entry, uint64_t seq,
-	uint32_t *ret_slot, struct fnx_frame *frame)
+/* Reading ------------------------------------------------------------------------------------------- */
+
+static uint32_t read_entry(const struct fnx_mapping *map, const struct fnx_entry *entry,
+	uint64_t seq, struct fnx_frame *ret_frame)
 {
-	*ret_slot = atomic_load_explicit(&entry->slot, memory_order_relaxed);
-	frame->seq = seq;
-	frame->length = atomic_load_explicit(&entry->length, memory_order_relaxed);
-	frame->stamp.sample_time = atomic_load_explicit(&entry->sample_time, memory_order_relaxed);
-	frame->stamp.ingress_ns = atomic_load_explicit(&entry->ingress_ns, memory_order_relaxed);
-	frame->stamp.publish_ns = atomic_load_explicit(&entry->publish_ns, memory_order_relaxed);
-	frame->stamp.origin = atomic_load_explicit(&entry->origin, memory_order_relaxed);
-	frame->stamp.flags = atomic_load_explicit(&entry->flags, memory_order_relaxed);
-	frame->payload = map->pool + (size_t)(*ret_slot < map->n_slots ? *ret_slot : 0) * map->slot_size;
+	uint32_t slot = atomic_load_explicit(&entry->slot, memory_order_relaxed);
+	struct fnx_stamp *stamp = &ret_frame->stamp;
+
+	ret_frame->seq = seq;
+	ret_frame->length = atomic_load_explicit(&entry->length, memory_order_relaxed);
+	stamp->sample_time = atomic_load_explicit(&entry->sample_time, memory_order_relaxed);
+	stamp->ingress_ns = atomic_load_explicit(&entry->ingress_ns, memory_order_relaxed);
+	stamp->publish_ns = atomic_load_explicit(&entry->publish_ns, memory_order_relaxed);
+	stamp->origin = atomic_load_explicit(&entry->origin, memory_order_relaxed);
+	stamp->flags = atomic_load_explicit(&entry->flags, memory_order_relaxed);
+	ret_frame->payload = map->pool + (size_t)(slot < map->n_slots ? slot : 0) * map->slot_size;
+	return slot;
 }
 
 static void set_hazard(struct fnx_subscriber *sub, uint64_t seq_plus_1)
 {
-	/* seq_cst: pairs with the publisher's tag store before it looks at hazards */
+	/* seq_cst: pairs with the publisher's fence between its tags and its look at hazards */
 	atomic_store(&sub->record->hazards[0], seq_plus_1);
 }
 
-/* The frame at `next` is not there any more: report everything up to the oldest that is. */
+/* After a hazard or hold on `seq` was cleared [seq_cst]: a publisher that sleeps may have counted on that slot. */
+static void wake_writer_for_slot(struct fnx_subscriber *sub, uint64_t seq)
+{
+	if (atomic_load(&sub->map.subs->writer_wake) &&
+		atomic_load(&fnx_mapping_entry(&sub->map, seq)->tag) !=
+			fnx_tag(seq, FNX_ENTRY_PUBLISHED))
+		wake_writer(sub);
+}
+
+/* The frame at `next` is not there any more: reports everything up to the oldest that is. */
 static int report_gap(struct fnx_subscriber *sub, struct fnx_gap *ret_gap)
 {
 	const struct fnx_segment *segment = sub->map.segment;
 	const struct fnx_entry *entry = fnx_mapping_entry(&sub->map, sub->next);
-	uint64_t tag = atomic_load_explicit(&entry->tag, memory_order_acquire);
 	uint64_t oldest = atomic_load_explicit(&segment->released, memory_order_acquire);
-	int dropped = tag == fnx_tag(sub->next, FNX_ENTRY_RELEASED) &&
-		atomic_load_explicit(&entry->slot, memory_order_relaxed) == FNX_NO_SLOT;
+	uint32_t slot = atomic_load_explicit(&entry->slot, memory_order_relaxed);
+	struct fnx_gap gap = {.from = sub->next, .to = sub->next + 1, .reason = FNX_GAP_LAPPED};
 
-	ret_gap->from = sub->next;
-	ret_gap->to = sub->next + 1;
-	ret_gap->reason = FNX_GAP_LAPPED;
-	if (dropped)
-		ret_gap->reason = FNX_GAP_DROPPED;
-	else if (oldest > ret_gap->to && oldest <= sub->head)
-		ret_gap->to = oldest;
-	sub->next = ret_gap->to;
-	set_hazard(sub, 0);
+	/* Checked after its slot was read: an entry that has turned over says nothing about ours. */
+	atomic_thread_fence(memory_order_acquire);
+	if (atomic_load_explicit(&entry->tag, memory_order_relaxed) ==
+			fnx_tag(sub->next, FNX_ENTRY_RELEASED) &&
+		slot == FNX_NO_SLOT)
+		gap.reason = FNX_GAP_DROPPED;
+	else if (oldest < sub->floor)
+		oldest = sub->floor;
+	if (gap.reason == FNX_GAP_LAPPED && oldest > gap.to)
+		gap.to = oldest;
+	if (sub->guarded)
+		set_hazard(sub, 0);
+	sub->next = gap.to;
 	atomic_fetch_add_explicit(&sub->record->gaps, 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(
-		&sub->record->missed, ret_gap->to - ret_gap->from, memory_order_relaxed);
+	atomic_fetch_add_explicit(&sub->record->missed, gap.to - gap.from, memory_order_relaxed);
 	if (!sub->lazy)
 		fnx_subscriber_commit(sub);
+	*ret_gap = gap;
 	return FNX_GAP;
 }
 
-static int look_at_head(struct fnx_subscriber *sub)
+/* 1: entry `next` is of a frame that was published, whatever became of it since. */
+static int is_published(const struct fnx_subscriber *sub)
+{
+	/* acquire: pairs with the publisher's tag store; the frame is complete */
+	uint64_t tag = atomic_load_explicit(
+		&fnx_mapping_entry(&sub->map, sub->next)->tag, memory_order_acquire);
+
+	return tag >= fnx_tag(sub->next, FNX_ENTRY_PUBLISHED);
+}
+
+/* FNX_FRAME: there is something at `next`; FNX_NOTHING; FNX_MOVED. */
+static int look_ahead(struct fnx_subscriber *sub)
 {
 	const struct fnx_segment *segment = sub->map.segment;
 
-	/* pairs with the publisher's head store: entries below it are complete */
-	sub->head = atomic_load_explicit(&segment->head, memory_order_acquire);
-	if (sub->next < sub->head)
+	if (sub->policy == FNX_LATEST) {
+		uint64_t head = atomic_load_explicit(&segment->head, memory_order_acquire);
+
+		if (head > 0 && sub->next < head - 1)
+			sub->next = head - 1;
+	}
+	if (is_published(sub))
 		return FNX_FRAME;
-	if (atomic_load_explicit(&segment->replaced, memory_order_relaxed))
+	if (atomic_load_explicit(&sub->record->state, memory_order_relaxed) != sub->state)
 		return FNX_MOVED;
-	return FNX_NOTHING;
+	/* acquire: the last frame was published before */
+	if (!atomic_load_explicit(&segment->replaced, memory_order_acquire))
+		return FNX_NOTHING;
+	return is_published(sub) ? FNX_FRAME : FNX_MOVED;
 }
 
-int fnx_subscriber_peek(
-	struct fnx_subscriber *sub, struct fnx_frame *ret_frame, struct fnx_gap *ret_gap)
+/* Takes the frame at `next`: FNX_FRAME, FNX_GAP or -EBADMSG. */
+static int begin_turn(struct fnx_subscriber *sub, struct fnx_gap *ret_gap)
 {
-	const struct fnx_entry *entry;
-	struct fnx_frame frame;
+	const struct fnx_entry *entry = fnx_mapping_entry(&sub->map, sub->next);
 	uint64_t tag;
 	uint32_t slot;
-	int r;
 
-	if (sub->next >= sub->head || sub->policy == FNX_LATEST) {
-		r = look_at_head(sub);
-		if (r != FNX_FRAME)
-			return r;
-		if (sub->policy == FNX_LATEST && sub->next < sub->head - 1)
-			sub->next = sub->head - 1;
-	}
-	entry = fnx_mapping_entry(&sub->map, sub->next);
+	if (sub->next < sub->floor)
+		return report_gap(sub, ret_gap);
 	if (sub->guarded)
 		set_hazard(sub, sub->next + 1);
 	tag = atomic_load(&entry->tag);
 	if (tag != fnx_tag(sub->next, FNX_ENTRY_PUBLISHED))
 		return report_gap(sub, ret_gap);
-	read_entry(&sub->map, entry, sub->next, &slot, &frame);
+	slot = read_entry(&sub->map, entry, sub->next, &sub->frame);
 	/* From here on the slot is ours until release; the entry may turn over, which tears the copy only if
 	 * the sequence number changed meanwhile. */
 	atomic_thread_fence(memory_order_acquire);
 	tag = atomic_load_explicit(&entry->tag, memory_order_relaxed);
-	if (tag >> 2 != sub->next || (tag & 3) == FNX_ENTRY_EMPTY)
+	if (tag >> 2 != sub->next)
 		return report_gap(sub, ret_gap);
-	if (slot >= sub->map.n_slots || frame.length > sub->map.slot_size)
-		return -EBADMSG;
-	*ret_frame = frame;
-	return FNX_FRAME;
+	sub->turn = FNX_FRAME;
+	if (slot >= sub->map.n_slots || sub->frame.length > sub->map.slot_size)
+		sub->turn = -EBADMSG;
+	return sub->turn;
 }
 
-static void ring_writer(struct fnx_subscriber *sub)
+int fnx_subscriber_peek(
+	struct fnx_subscriber *sub, struct fnx_frame *ret_frame, struct fnx_gap *ret_gap)
 {
-	const struct fnx_segment *segment = sub->map.segment;
-	int pid = atomic_load_explicit(&segment->publisher_pid, memory_order_relaxed);
-	uint32_t form = atomic_load_explicit(&segment->bell_form, memory_order_relaxed);
+	int r = sub->turn;
 
-	/* The first ring opens the bell; it is the publisher's first full pool, not the frame path. */
-	if (!sub->ringer &&
-		fnx_ringer_open(&sub->bus, segment->node, (enum fnx_bell_form)form, pid, &sub->ringer) < 0)
-		return;
-	if (fnx_ringer_ring(sub->ringer) < 0)
-		sub->ringer = fnx_ringer_close(sub->ringer);
+	if (!r) {
+		r = look_ahead(sub);
+		if (r == FNX_FRAME)
+			r = begin_turn(sub, ret_gap);
+	}
+	if (r == FNX_FRAME)
+		*ret_frame = sub->frame;
+	return r;
 }
 
 void fnx_subscriber_commit(struct fnx_subscriber *sub)
 {
-	_Atomic uint64_t *writer_wake = &sub->map.subs->writer_wake;
 	uint64_t wake;
 
 	if (sub->committed == sub->next)
@@ -270,22 +372,32 @@ void fnx_subscriber_commit(struct fnx_subscriber *sub)
 	}
 	/* seq_cst: pairs with the publisher's writer_wake store before it looks at cursors */
 	atomic_store(&sub->record->cursor, sub->next);
-	wake = atomic_load(writer_wake);
-	if (wake && sub->next >= wake && atomic_exchange(writer_wake, 0))
-		ring_writer(sub);
+	wake = atomic_load(&sub->map.subs->writer_wake);
+	if (wake && sub->next >= wake)
+		wake_writer(sub);
 }
 
 void fnx_subscriber_release(struct fnx_subscriber *sub)
 {
+	uint64_t seq = sub->next;
+
+	assert(sub->turn);
+	sub->turn = 0;
 	sub->next++;
+	if (sub->guarded && sub->map.full == FNX_FULL_WAIT) {
+		set_hazard(sub, 0);
+		wake_writer_for_slot(sub, seq);
+	}
 	if (!sub->lazy)
 		fnx_subscriber_commit(sub);
-	if (sub->guarded)
+	if (sub->guarded && sub->map.full != FNX_FULL_WAIT)
+		/* release: what was read of the frame was read before */
 		atomic_store_explicit(&sub->record->hazards[0], 0, memory_order_release);
 }
 
 int fnx_subscriber_hold(struct fnx_subscriber *sub, uint64_t seq)
 {
+	assert(sub->turn && seq == sub->next);
 	for (unsigned i = 1; i < FNX_HAZARDS; i++) {
 		if (atomic_load_explicit(&sub->record->hazards[i], memory_order_relaxed))
 			continue;
@@ -298,15 +410,21 @@ int fnx_subscriber_hold(struct fnx_subscriber *sub, uint64_t seq)
 
 void fnx_subscriber_drop(struct fnx_subscriber *sub, uint64_t seq)
 {
-	for (unsigned i = 1; i < FNX_HAZARDS; i++)
-		if (atomic_load_explicit(&sub->record->hazards[i], memory_order_relaxed) == seq + 1)
-			atomic_store_explicit(&sub->record->hazards[i], 0, memory_order_release);
+	for (unsigned i = 1; i < FNX_HAZARDS; i++) {
+		if (atomic_load_explicit(&sub->record->hazards[i], memory_order_relaxed) != seq + 1)
+			continue;
+		/* seq_cst: before the look at writer_wake */
+		atomic_store(&sub->record->hazards[i], 0);
+		if (sub->map.full == FNX_FULL_WAIT)
+			wake_writer_for_slot(sub, seq);
+		return;
+	}
 }
 
 int64_t fnx_subscriber_watermark(const struct fnx_subscriber *sub, int64_t *ret_ingress_ns)
 {
 	const struct fnx_segment *segment = sub->map.segment;
-	/* acquire: every frame below the watermark is visible to a look at head that follows */
+	/* acquire: every frame below the watermark is visible to a peek that follows */
 	int64_t watermark = atomic_load_explicit(&segment->watermark, memory_order_acquire);
 
 	if (ret_ingress_ns)
@@ -315,18 +433,30 @@ int64_t fnx_subscriber_watermark(const struct fnx_subscriber *sub, int64_t *ret_
 	return watermark;
 }
 
+/* Sleeping and leaving ------------------------------------------------------------------------------ */
+
 int fnx_subscriber_park(struct fnx_subscriber *sub, int64_t wake_at)
 {
 	const struct fnx_segment *segment = sub->map.segment;
 
 	atomic_store_explicit(&sub->record->wake_at, wake_at, memory_order_relaxed);
-	/* seq_cst: pairs with the publisher's head and watermark stores before it looks at parked */
+	/* seq_cst: pairs with the publisher's head, watermark and replaced stores before it looks at parked */
 	atomic_store(&sub->record->parked, 1);
 	if (atomic_load(&segment->head) <= sub->next && atomic_load(&segment->watermark) < wake_at &&
-		!atomic_load_explicit(&segment->replaced, memory_order_relaxed))
+		!atomic_load(&segment->replaced))
 		return 0;
 	fnx_subscriber_unpark(sub);
 	return 1;
+}
+
+int fnx_subscriber_overslept(const struct fnx_subscriber *sub)
+{
+	const struct fnx_segment *segment = sub->map.segment;
+
+	return atomic_load(&sub->record->parked) &&
+		(atomic_load(&segment->head) > sub->next ||
+			atomic_load(&segment->watermark) >=
+				atomic_load_explicit(&sub->record->wake_at, memory_order_relaxed));
 }
 
 void fnx_subscriber_unpark(struct fnx_subscriber *sub)
@@ -359,25 +489,35 @@ const void *fnx_subscriber_schema(const struct fnx_subscriber *sub, size_t *ret_
 
 const char *fnx_subscriber_publisher(const struct fnx_subscriber *sub)
 {
-	return sub->map.segment->node;
+	return sub->map.node;
+}
+
+uint64_t fnx_subscriber_epoch(const struct fnx_subscriber *sub)
+{
+	return sub->map.epoch;
+}
+
+/* Gives the record back, unless it was taken from us and is somebody else's now. */
+static void leave(struct fnx_subscriber *sub)
+{
+	uint32_t word = sub->state;
+
+	if (atomic_load_explicit(&sub->record->state, memory_order_relaxed) != word)
+		return;
+	for (unsigned i = 0; i < FNX_HAZARDS; i++)
+		atomic_store(&sub->record->hazards[i], 0);
+	if (atomic_compare_exchange_strong(
+		    &sub->record->state, &word, next_generation(word, FNX_RECORD_FREE)))
+		atomic_fetch_add(&sub->map.subs->joins, 1);
 }
 
 struct fnx_subscriber *fnx_subscriber_close(struct fnx_subscriber *sub)
 {
-	uint32_t word;
-
 	if (!sub)
 		return NULL;
-	fnx_subscriber_commit(sub);
-	for (unsigned i = 0; i < FNX_HAZARDS; i++)
-		atomic_store_explicit(&sub->record->hazards[i], 0, memory_order_release);
-	word = sub->state;
-	if (atomic_compare_exchange_strong(
-		    &sub->record->state, &word, next_generation(word, FNX_RECORD_FREE)))
-		atomic_fetch_add(&sub->map.subs->joins, 1);
+	leave(sub);
 	/* A publisher that waits for this reader alone must look again. */
-	if (atomic_exchange(&sub->map.subs->writer_wake, 0))
-		ring_writer(sub);
+	wake_writer(sub);
 	fnx_ringer_close(sub->ringer);
 	fnx_mapping_close(&sub->map);
 	free(sub);

@@ -128,6 +128,14 @@ void fnx_publisher_unpark(struct fnx_publisher *pub);
 uint64_t fnx_publisher_head(const struct fnx_publisher *pub);
 int64_t fnx_publisher_watermark(const struct fnx_publisher *pub);
 size_t fnx_publisher_slot_size(const struct fnx_publisher *pub);
+/* The frame published last, and how many before it in a row have the same sample time and origin (1: it alone; 0: none was
+ * published, or its entry is gone). So a successor knows what not to publish again. */
+struct fnx_publisher_tail {
+	int64_t sample_time;
+	uint64_t origin;
+	uint64_t count;
+};
+void fnx_publisher_tail(const struct fnx_publisher *pub, struct fnx_publisher_tail *ret_tail);
 /* 1 if the topic was taken over from a predecessor. */
 int fnx_publisher_adopted(const struct fnx_publisher *pub);
 uint64_t fnx_publisher_dropped(const struct fnx_publisher *pub);
@@ -173,6 +181,8 @@ int64_t fnx_subscriber_watermark(const struct fnx_subscriber *sub, int64_t *ret_
  * (not parked); 0: parked: the bell will ring for either. */
 int fnx_subscriber_park(struct fnx_subscriber *sub, int64_t wake_at);
 void fnx_subscriber_unpark(struct fnx_subscriber *sub);
+/* 1 if it is parked although what it waits for is there. True for a moment on every wake; if it lasts, a bell failed. */
+int fnx_subscriber_overslept(const struct fnx_subscriber *sub);
 
 /* Sequence number that the next peek will look at; frames published and not yet peeked at. */
 uint64_t fnx_subscriber_next(const struct fnx_subscriber *sub);
@@ -183,4 +193,6 @@ int fnx_subscriber_resumed(const struct fnx_subscriber *sub);
 const void *fnx_subscriber_schema(const struct fnx_subscriber *sub, size_t *ret_size);
 /* Node that publishes the topic. */
 const char *fnx_subscriber_publisher(const struct fnx_subscriber *sub);
+/* Tells this topic from others of its name, before and after it; a successor that takes it over keeps it. */
+uint64_t fnx_subscriber_epoch(const struct fnx_subscriber *sub);
 struct fnx_subscriber *fnx_subscriber_close(struct fnx_subscriber *sub);

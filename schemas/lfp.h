@@ -5,8 +5,8 @@
 #include "schemas/schema.h"
 
 #define FNX_LFP_EXTENTS(EXTENT) EXTENT(n_channels)
-#define FNX_LFP_FIELDS(SCALAR, TEXT, ARRAY1, ARRAY2)                                               \
-	SCALAR(double, uv_per_count, "uV", "microvolts per count")                                 \
+#define FNX_LFP_FIELDS(SCALAR, TEXT, ARRAY1, ARRAY2) \
+	SCALAR(double, uv_per_count, "uV", "microvolts per count") \
 	ARRAY1(float, samples, n_channels, "count", "one sample of each channel")
 
 #define FNX_SCHEMA_SELF lfp

@@ -77,6 +77,7 @@ struct fnx_rig_nwb {
 	double unit_mark_uv;         /* mark of unit u: unit_mark_offset_uv + unit_mark_uv * u; default 100 */
 	double unit_mark_offset_uv;  /* default 100 */
 	double position_scale;       /* camera units to cm, default 1 */
+	char *ripple_intervals;      /* table of known ripples, with which a run's are compared; empty: none */
 };
 
 struct fnx_rig_source {
@@ -125,6 +126,7 @@ struct fnx_rig_track_arm {
 };
 
 struct fnx_rig_track {
+	bool enabled;                /* the section is present: there is a track to be on */
 	double bin_cm;
 	double max_distance_cm;      /* default 0: never off the track */
 	enum fnx_off_track off_track; /* exclude (default): no training, no occupancy; hold: the last bin counts on */
@@ -145,7 +147,7 @@ struct fnx_rig_filter {
 };
 
 struct fnx_rig_ripple {
-	bool enabled;                /* default: the section is present */
+	bool enabled;                /* the section is present: the node runs. Not a key of its own */
 	struct fnx_rig_ids channels; /* LFP channels to use, default all */
 	struct fnx_rig_filter filter;     /* default iir order 2, [150, 250] */
 	struct fnx_rig_filter smoothing;  /* low-pass: fir, default 15 taps, band_hz [50, 55] (pass to, stop from) */
@@ -163,6 +165,7 @@ struct fnx_rig_encode_instance {
 };
 
 struct fnx_rig_encode {
+	bool enabled;                /* as ripple */
 	double spike_amplitude_uv;   /* a spike counts only above this; default 60 */
 	uint32_t peak_neighbours;    /* channels around the peak channel that keep their value; default 2 */
 	uint32_t capacity;           /* marks per electrode group, default 25000 */
@@ -178,12 +181,14 @@ struct fnx_rig_encode {
 	uint32_t n_instances;        /* default: one that takes every group */
 };
 
+/* Transitions from one state to each, e.g. {to: [random_walk, uniform, identity]}. */
 struct fnx_rig_transition_row {
-	enum fnx_transition_kind *kinds;
-	uint32_t n;
+	enum fnx_transition_kind *to;
+	uint32_t n_to;
 };
 
 struct fnx_rig_decode {
+	bool enabled;                /* as ripple */
 	enum fnx_decode_algorithm algorithm; /* one_state | classifier */
 	enum fnx_tick tick;          /* clock (default): every time bin; lfp: every lfp_per_bin-th LFP sample */
 	uint32_t lfp_per_bin;        /* default 9 */
@@ -197,6 +202,7 @@ struct fnx_rig_decode {
 	struct fnx_rig_names states; /* labels, default continuous fragmented stationary */
 	bool rates_hz;               /* firing rates in Hz, learnt while training; default true unless parity */
 	bool duplicates_per_group;   /* default true unless parity */
+	double likelihood_floor;     /* of a flat likelihood; no spike takes a bin below; default 0.01, 0 in parity */
 	double min_speed_cm_s;       /* occupancy counts above this; default as encode */
 	double credible_mass;        /* default 0.5 */
 	uint32_t credible_max_bins;  /* a spike is good when its own interval is at most this; default 5 */
@@ -226,6 +232,7 @@ struct fnx_rig_actuator {
 };
 
 struct fnx_rig_dispatch {
+	bool enabled;                /* as ripple */
 	struct fnx_rig_rule *rules;
 	uint32_t n_rules;
 	double lockout_ms;           /* between any two tasks; mandatory */
@@ -244,6 +251,7 @@ struct fnx_rig_record {
 };
 
 struct fnx_rig_tap {
+	bool enabled;                /* as ripple */
 	struct fnx_rig_names topics; /* default: all */
 	struct fnx_rig_names endpoints; /* default: ipc in the run directory */
 	char *curve_secret_file;     /* for tcp endpoints */
@@ -252,9 +260,8 @@ struct fnx_rig_tap {
 /* Real-time set-up of one node. */
 struct fnx_rig_node {
 	char *name;
-	bool wait_given;
-	enum fnx_wait wait;          /* default: bus.wait */
-	int32_t cpu;                 /* pin to this processor; -1: any */
+	enum fnx_wait *wait;         /* NULL: bus.wait */
+	int32_t *cpu;                /* pin to this processor; NULL: any */
 	int32_t priority;            /* SCHED_FIFO 1..99; 0: ordinary scheduling */
 };
 
@@ -285,4 +292,25 @@ struct fnx_rig {
 	uint32_t n_nodes;
 	struct fnx_rig_topic *topics;
 	uint32_t n_topics;
+	struct fnx_rig_names await;  /* not in the file: nodes that a source waits for before it begins */
 };
+
+enum { FNX_RIG_ERROR_MAX = 512 };
+
+/* Path that stands for the demonstration that is built in. */
+#define FNX_RIG_DEMO "@demo"
+
+/* Loads and checks a rig file. `overrides` ("source.speed=0"; see fnx_rig_override_keys) take effect as if they stood in
+ * the file. On failure `error` (FNX_RIG_ERROR_MAX bytes) holds one line: file:line: key: what was expected.
+ * -ENOENT, -EACCES: the file; -EINVAL: its content; -ENOMEM. */
+int fnx_rig_load(const char *path, const char *const *overrides, size_t n_overrides, struct fnx_rig **ret_rig,
+	char *error);
+struct fnx_rig *fnx_rig_free(struct fnx_rig *rig);
+/* Keys that may be overridden, NULL-terminated: source.type, source.file, source.speed, source.duration_s,
+ * source.start_s, record.file, bus.name, bus.wait, bus.segment_dir, bus.run_dir, await. */
+extern const char *const fnx_rig_override_keys[];
+/* Number of channels of an electrode group, 0: the rig has no such group. */
+uint32_t fnx_rig_group_channels(const struct fnx_rig *rig, uint32_t group);
+/* The track in the form that nodes/host/track.h takes. 0, or -EINVAL with `error` set. */
+struct fnx_track_config;
+int fnx_rig_track(const struct fnx_rig *rig, struct fnx_track_config *ret_config, char *error);

@@ -1,0 +1,30 @@
+# Debian packages that fornix needs, and how to install those that are missing. Sourced by run.sh and test.sh.
+# shellcheck shell=bash
+
+build_packages=(gcc libc6-dev cmake ninja-build pkg-config libzmq3-dev libmsgpack-dev libuv1-dev libcmocka-dev
+	libcyaml-dev libyaml-dev libhdf5-dev libsystemd-dev libjansson-dev libzstd-dev zlib1g-dev)
+test_packages=(python3 python3-numpy python3-zmq python3-msgpack clang-format git systemd)
+
+# Installs what is missing of the named packages, with sudo only if need be.
+install_missing() {
+	local package missing=() sudo=()
+
+	for package in "$@"; do
+		if [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>&1)" != installed ]; then
+			missing+=("$package")
+		fi
+	done
+	if [ ${#missing[@]} -eq 0 ]; then
+		return
+	fi
+	echo "Installing Debian packages: ${missing[*]}" >&2
+	if [ "$(id -u)" -ne 0 ]; then
+		if ! command -v sudo >/dev/null; then
+			echo "As root: apt-get install ${missing[*]}" >&2
+			exit 1
+		fi
+		sudo=(sudo)
+	fi
+	"${sudo[@]}" apt-get update -qq
+	"${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2
+}

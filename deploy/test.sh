@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds, and runs the whole test suite: Release, then under AddressSanitizer and
+# UndefinedBehaviourSanitizer, then under ThreadSanitizer. deploy/test.sh [release|dev|asan|tsan ...] runs only those.
+set -euo pipefail
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+source "$top/deploy/packages.sh"
+
+install_missing "${build_packages[@]}" "${test_packages[@]}"
+cd "$top"
+if [ $# -eq 0 ]; then
+	set -- release asan tsan
+fi
+for preset in "$@"; do
+	echo "== $preset"
+	cmake --preset "$preset" -Wno-dev >"build-$preset.log" 2>&1 || { cat "build-$preset.log" >&2; exit 1; }
+	cmake --build --preset "$preset" >"build-$preset.log" 2>&1 || { cat "build-$preset.log" >&2; exit 1; }
+	rm -f "build-$preset.log"
+	ctest --preset "$preset" --parallel 2
+done

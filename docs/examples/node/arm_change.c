@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* arm_change: publishes a decision whenever the decoded arm changes. A complete node; docs/write-a-node.md explains it. */
+#include <stdlib.h>
+
+#include "nodes/host/node.h"
+#include "schemas/decision.h"
+#include "schemas/posterior.h"
+
+struct arm_change {
+	struct fnx_node *node;
+	int output;
+	int32_t arm;
+};
+
+static int arm_change_open(struct fnx_node *node, void **ret_self)
+{
+	struct arm_change *self = calloc(1, sizeof(*self));
+
+	if (!self)
+		return fnx_node_fail(node, -1, "out of memory");
+	*ret_self = self;
+	self->node = node;
+	self->arm = -1;
+	if (fnx_node_input(node, "posterior", &fnx_posterior_schema, 0) < 0)
+		return -1;
+	self->output = fnx_node_output(node, "arm_change", &fnx_decision_schema, NULL, 1);
+	return self->output < 0 ? self->output : 0;
+}
+
+static void arm_change_frame(void *data, unsigned input, const struct fnx_frame *frame)
+{
+	const struct fnx_posterior *posterior = frame->payload;
+	struct arm_change *self = data;
+	struct fnx_decision *decision;
+
+	(void)input;
+	if (posterior->decoded_arm == self->arm)
+		return;
+	self->arm = posterior->decoded_arm;
+	decision = fnx_node_loan(self->node, (unsigned)self->output);
+	if (!decision)
+		return;
+	*decision = (struct fnx_decision){.cause_seq = (int64_t)frame->seq, .arm = self->arm};
+	fnx_node_publish(self->node, (unsigned)self->output, frame->stamp.sample_time);
+}
+
+static const struct fnx_node_ops arm_change_ops = {
+	.type = "arm_change",
+	.summary = "tells when the decoded arm changes",
+	.open = arm_change_open,
+	.frame = arm_change_frame,
+	.close = free,
+};
+
+int main(int argc, char **argv)
+{
+	return fnx_host_main(argc, argv, &arm_change_ops);
+}

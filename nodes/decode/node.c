@@ -1,0 +1,450 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The decode node: gathers likelihoods, closes time bins, publishes posteriors. The arithmetic is in state_space.c.
+ *
+ * A bin is closed when every encoder has passed its end: the host's ordered merge says so, and no fixed delay is needed.
+ * By the clock, bins lie on a grid of sample times; by the LFP, as the ancestor has it, each n-th LFP sample closes one.
+ */
+#include "nodes/decode/node.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "nodes/decode/state_space.h"
+#include "nodes/host/track.h"
+#include "schemas/lfp.h"
+#include "schemas/likelihood.h"
+#include "schemas/position.h"
+#include "schemas/posterior.h"
+
+enum {
+	PENDING_MIN = 256,            /* spikes that may wait for their bin to close */
+	PENDING_MAX = 4096,
+	PENDING_BYTES = 32 << 20,     /* of their likelihoods, between these */
+	LIKELIHOOD_INPUTS_MAX = 64,
+};
+
+struct decode {
+	struct fnx_node *node;
+	const struct fnx_rig *rig;
+	struct fnx_track *track;
+	struct fnx_state_space space;
+	uint32_t n_bins, n_states;
+	uint32_t *index_of;           /* [n_ids]: group's index + 1 */
+	uint32_t n_ids, n_groups;
+	enum fnx_step steps[FNX_STATES_MAX * FNX_STATES_MAX];
+	double *distance_cm, *smoothing; /* [n_bins][n_bins] */
+	/* Spikes that wait, in order of time: a ring, row i of `rows` is the likelihood of pending[i]. */
+	struct fnx_decode_spike *pending, *batch;
+	double *rows;
+	uint32_t capacity;
+	uint64_t first, end;          /* of the ring, counted up for ever */
+	int overflowed;
+	int begun;
+	int64_t next_tick;            /* by the clock: sample time at which the next bin closes */
+	int64_t last_time;            /* of the latest input frame */
+	uint32_t lfp_count;
+	int32_t position_bin, position_arm;
+	int on_track;
+	double speed_cm_s, min_speed_cm_s;
+	int position_input, first_likelihood, lfp_input, output;
+};
+
+/* Opening ------------------------------------------------------------------------------------------- */
+
+static int no_memory(struct decode *decode)
+{
+	return fnx_node_fail(decode->node, -ENOMEM, "out of memory");
+}
+
+static int open_track(struct decode *decode)
+{
+	struct fnx_track_config *config = malloc(sizeof(*config));
+	char error[FNX_RIG_ERROR_MAX];
+	const char *reason;
+	int r;
+
+	if (!config)
+		return no_memory(decode);
+	r = fnx_rig_track(decode->rig, config, error);
+	if (r)
+		fnx_node_fail(decode->node, r, "track: %s", error);
+	else if ((r = fnx_track_new(config, &decode->track, &reason)))
+		fnx_node_fail(decode->node, r, "track: %s", reason);
+	free(config);
+	if (!r)
+		decode->n_bins = fnx_track_bins(decode->track);
+	return r;
+}
+
+static int open_matrices(struct decode *decode)
+{
+	double smoothing_cm = decode->rig->encode.position_smoothing_cm;
+	size_t n = decode->n_bins;
+
+	decode->distance_cm = malloc(n * n * sizeof(double));
+	decode->smoothing = smoothing_cm > 0 ? malloc(n * n * sizeof(double)) : NULL;
+	if (!decode->distance_cm || (smoothing_cm > 0 && !decode->smoothing))
+		return no_memory(decode);
+	for (uint32_t a = 0; a < n; a++)
+		for (uint32_t b = 0; b < n; b++)
+			decode->distance_cm[a * n + b] = fnx_track_distance_cm(decode->track, a, b);
+	if (decode->smoothing)
+		fnx_smoothing_gaussian((uint32_t)n, decode->distance_cm, smoothing_cm, decode->smoothing);
+	if (decode->rig->parity)
+		fnx_transition_parity_distances((uint32_t)n, fnx_track_bin_arms(decode->track),
+			decode->rig->track.bin_cm, decode->distance_cm);
+	return 0;
+}
+
+/* Groups are numbered as the rig lists them: those that some encoder takes. */
+static int open_groups(struct decode *decode)
+{
+	const struct fnx_rig_encode *encode = &decode->rig->encode;
+
+	for (uint32_t i = 0; i < encode->n_instances; i++)
+		for (uint32_t k = 0; k < encode->instances[i].groups.n; k++)
+			if (encode->instances[i].groups.values[k] >= decode->n_ids)
+				decode->n_ids = encode->instances[i].groups.values[k] + 1;
+	decode->index_of = calloc(decode->n_ids, sizeof(*decode->index_of));
+	if (!decode->index_of)
+		return no_memory(decode);
+	for (uint32_t i = 0; i < encode->n_instances; i++)
+		for (uint32_t k = 0; k < encode->instances[i].groups.n; k++)
+			decode->index_of[encode->instances[i].groups.values[k]] = 1;
+	for (uint32_t id = 0; id < decode->n_ids; id++)
+		if (decode->index_of[id])
+			decode->index_of[id] = ++decode->n_groups;
+	return 0;
+}
+
+static int open_pending(struct decode *decode)
+{
+	size_t fit = PENDING_BYTES / (decode->n_bins * sizeof(double));
+
+	decode->capacity = fit < PENDING_MIN ? PENDING_MIN : fit > PENDING_MAX ? PENDING_MAX : (uint32_t)fit;
+	decode->pending = calloc(decode->capacity, sizeof(*decode->pending));
+	decode->batch = calloc(decode->capacity, sizeof(*decode->batch));
+	decode->rows = calloc((size_t)decode->capacity * decode->n_bins, sizeof(double));
+	return decode->pending && decode->batch && decode->rows ? 0 : no_memory(decode);
+}
+
+static enum fnx_step step_of(enum fnx_transition_kind kind)
+{
+	return kind == FNX_TRANSITION_UNIFORM ? FNX_STEP_UNIFORM
+		: kind == FNX_TRANSITION_IDENTITY ? FNX_STEP_IDENTITY
+						  : FNX_STEP_RANDOM_WALK;
+}
+
+static int open_space(struct decode *decode)
+{
+	const struct fnx_rig_decode *config = &decode->rig->decode;
+	const struct fnx_rig *rig = decode->rig;
+	struct fnx_state_space_config space = {
+		.transition =
+			{
+				.n_bins = decode->n_bins,
+				.bin_arms = fnx_track_bin_arms(decode->track),
+				.steps = decode->steps,
+				.discrete_diagonal = config->discrete_diagonal,
+				.distance_cm = decode->distance_cm,
+				.random_walk_cm = config->random_walk_cm,
+				.through_first_arm = rig->parity,
+				.jump_probability = rig->parity ? 0 : config->jump_probability,
+			},
+		.n_groups = decode->n_groups,
+		.max_spikes = decode->capacity,
+		.time_bin_s = rig->clock.time_bin_samples / rig->clock.rate_hz,
+		.credible_mass = config->credible_mass,
+		.credible_max_bins = config->credible_max_bins,
+		.parity = rig->parity,
+		.rates_hz = config->rates_hz && !rig->parity,
+		.position_sample_s = 1 / rig->position.rate_hz,
+		.duplicates_per_group = config->duplicates_per_group && !rig->parity,
+		.likelihood_floor = rig->parity ? 0 : config->likelihood_floor,
+		.occupancy_floor = rig->parity ? 0 : 1,
+		.smoothing = rig->parity ? NULL : decode->smoothing,
+	};
+	int r;
+
+	if (config->algorithm == FNX_DECODE_CLASSIFIER) {
+		space.transition.n_states = config->n_states;
+		for (uint32_t j = 0; j < config->n_states; j++)
+			for (uint32_t k = 0; k < config->n_states; k++)
+				decode->steps[j * config->n_states + k] = step_of(config->continuous[j].to[k]);
+	} else {
+		space.transition.n_states = 1;
+		space.transition.discrete_diagonal = 1;
+		decode->steps[0] = step_of(config->transition);
+	}
+	decode->n_states = space.transition.n_states;
+	r = fnx_state_space_init(&decode->space, &space);
+	if (r)
+		return fnx_node_fail(decode->node, r, "decode: %s",
+			r == -ENOMEM ? "out of memory" : "a number is out of range for this track");
+	return 0;
+}
+
+static int open_topics(struct decode *decode)
+{
+	const uint32_t extents[fnx_posterior_n_extents] = {[fnx_posterior_n_states] = decode->n_states,
+		[fnx_posterior_n_bins] = decode->n_bins,
+		[fnx_posterior_n_recent] = FNX_RECENT_MAX};
+	struct fnx_node *node = decode->node;
+	char topic[FNX_NAME_MAX];
+	int r;
+
+	r = fnx_node_param(node, "min_speed_cm_s", &decode->min_speed_cm_s, 0, 1e6, "cm/s",
+		"occupancy counts at this speed or above");
+	if (r)
+		return r;
+	decode->position_input = r = fnx_node_input(node, "position", &fnx_position_schema, 0);
+	for (uint32_t i = 0; r >= 0 && i < decode->rig->encode.n_instances; i++) {
+		snprintf(topic, sizeof(topic), "likelihood.%u", i + 1);
+		r = fnx_node_input(node, topic, &fnx_likelihood_schema, 0);
+	}
+	decode->first_likelihood = decode->position_input + 1;
+	decode->lfp_input = -1;
+	if (r >= 0 && decode->rig->decode.tick == FNX_TICK_LFP)
+		decode->lfp_input = r = fnx_node_input(node, "lfp", &fnx_lfp_schema, 0);
+	if (r >= 0)
+		decode->output = r = fnx_node_output(node, "posterior", &fnx_posterior_schema, extents, 1);
+	return r < 0 ? r : 0;
+}
+
+static void decode_close(void *self)
+{
+	struct decode *decode = self;
+
+	fnx_state_space_fini(&decode->space);
+	fnx_track_free(decode->track);
+	free(decode->index_of);
+	free(decode->distance_cm);
+	free(decode->smoothing);
+	free(decode->pending);
+	free(decode->batch);
+	free(decode->rows);
+	free(decode);
+}
+
+static int decode_open(struct fnx_node *node, void **ret_self)
+{
+	struct decode *decode = calloc(1, sizeof(*decode));
+	int r;
+
+	if (!decode)
+		return fnx_node_fail(node, -ENOMEM, "out of memory");
+	decode->node = node;
+	decode->rig = fnx_node_rig(node);
+	decode->min_speed_cm_s = decode->rig->decode.min_speed_cm_s;
+	decode->position_bin = decode->rig->parity ? 0 : -1;
+	decode->position_arm = decode->position_bin;
+	decode->last_time = INT64_MIN;
+	r = open_track(decode);
+	if (!r)
+		r = open_matrices(decode);
+	if (!r)
+		r = open_groups(decode);
+	if (!r)
+		r = open_pending(decode);
+	if (!r)
+		r = open_space(decode);
+	if (!r)
+		r = open_topics(decode);
+	if (r)
+		decode_close(decode);
+	else
+		*ret_self = decode;
+	return r;
+}
+
+static int decode_start(void *self)
+{
+	struct decode *decode = self;
+	int64_t promised = fnx_node_promised(decode->node, (unsigned)decode->output);
+
+	for (uint32_t i = 0; i < decode->rig->encode.n_instances; i++) {
+		unsigned input = (unsigned)decode->first_likelihood + i;
+		uint32_t n_bins = fnx_node_input_layout(decode->node, input)->extents[fnx_likelihood_n_bins];
+
+		if (n_bins != decode->n_bins)
+			return fnx_node_fail(decode->node, -EINVAL, "topic %s has %u bins, the rig's track %u",
+				fnx_node_input_topic(decode->node, input), n_bins, decode->n_bins);
+	}
+	if (!fnx_node_restarted(decode->node))
+		return 0;
+	fnx_node_say(decode->node, "lost: firing rates, occupancy and the last posterior; learning anew");
+	/* The predecessor's next bin is ours. */
+	if (promised > INT64_MIN && decode->lfp_input < 0) {
+		decode->begun = 1;
+		decode->next_tick = promised;
+	}
+	return 0;
+}
+
+/* Time bins ----------------------------------------------------------------------------------------- */
+
+/* Moves the spikes of [start, end) into the batch; earlier ones, which no bin took, are gone. */
+static uint32_t gather(struct decode *decode, int64_t start, int64_t end)
+{
+	uint32_t n = 0;
+
+	for (; decode->first < decode->end; decode->first++) {
+		const struct fnx_decode_spike *spike = &decode->pending[decode->first % decode->capacity];
+
+		if (spike->sample_time >= end)
+			break;
+		if (spike->sample_time >= start)
+			decode->batch[n++] = *spike;
+	}
+	return n;
+}
+
+static int32_t arm_of(const struct decode *decode, int32_t bin)
+{
+	return bin < 0 ? -1 : fnx_track_bin_arms(decode->track)[bin];
+}
+
+static void close_bin(struct decode *decode, int64_t tick)
+{
+	const struct fnx_layout *layout = fnx_node_output_layout(decode->node, (unsigned)decode->output);
+	int64_t end = tick - decode->rig->decode.delay_samples;
+	int64_t start = end - decode->rig->clock.time_bin_samples;
+	uint32_t n = gather(decode, start, end);
+	struct fnx_decode_result result;
+	void *payload;
+
+	fnx_state_space_tick(&decode->space, decode->batch, n, &result);
+	payload = fnx_node_loan(decode->node, (unsigned)decode->output);
+	if (!payload)
+		return;
+	*(struct fnx_posterior *)payload = (struct fnx_posterior){
+		.bin_start = start,
+		.bin_end = end,
+		.speed = decode->speed_cm_s,
+		.position_bin = decode->on_track ? decode->position_bin : -1,
+		.position_arm = decode->on_track ? decode->position_arm : -1,
+		.decoded_bin = result.decoded_bin,
+		.decoded_arm = arm_of(decode, result.decoded_bin),
+		.spike_count = result.n_spikes,
+		.credible_posterior = result.credible_posterior,
+		.credible_likelihood = result.credible_likelihood,
+		.n_recent_valid = result.n_recent,
+	};
+	memcpy(fnx_posterior_put_posterior(layout, payload), result.posterior,
+		(size_t)decode->n_states * decode->n_bins * sizeof(double));
+	memcpy(fnx_posterior_put_likelihood(layout, payload), result.likelihood,
+		decode->n_bins * sizeof(double));
+	memset(fnx_posterior_put_recent_group(layout, payload), 0, FNX_RECENT_MAX * sizeof(uint32_t));
+	memset(fnx_posterior_put_recent_bin(layout, payload), 0xff, FNX_RECENT_MAX * sizeof(int32_t));
+	memcpy(fnx_posterior_put_recent_group(layout, payload), result.recent_groups,
+		result.n_recent * sizeof(uint32_t));
+	memcpy(fnx_posterior_put_recent_bin(layout, payload), result.recent_bins,
+		result.n_recent * sizeof(int32_t));
+	if (decode->overflowed || result.n_dropped)
+		fnx_node_flag(decode->node, FNX_FRAME_INCOMPLETE);
+	decode->overflowed = 0;
+	fnx_node_publish(decode->node, (unsigned)decode->output, tick);
+}
+
+/* By the clock: the first bin is the first whole one after the session's first frame. */
+static void begin(struct decode *decode, int64_t time)
+{
+	int64_t bin = decode->rig->clock.time_bin_samples;
+	int64_t start = time > 0 ? (time + bin - 1) / bin * bin : time / bin * bin;
+
+	decode->begun = 1;
+	decode->next_tick = start + bin + decode->rig->decode.delay_samples;
+}
+
+static int decode_advance(void *self, int64_t until, int64_t *ret_watermark)
+{
+	struct decode *decode = self;
+
+	if (decode->lfp_input >= 0 || !decode->begun)
+		return FNX_DONE;
+	/* At the session's end time stops with its last frame. */
+	if (until == FNX_END)
+		until = decode->last_time + 1;
+	if (decode->next_tick >= until) {
+		if (*ret_watermark != FNX_END)
+			*ret_watermark = decode->next_tick;
+		return FNX_DONE;
+	}
+	close_bin(decode, decode->next_tick);
+	decode->next_tick += decode->rig->clock.time_bin_samples;
+	return FNX_AGAIN;
+}
+
+/* Frames -------------------------------------------------------------------------------------------- */
+
+static void take_position(struct decode *decode, const struct fnx_position *position)
+{
+	decode->position_bin = position->bin;
+	decode->position_arm = position->arm;
+	decode->speed_cm_s = position->speed;
+	decode->on_track = (position->flags & FNX_POSITION_ON_TRACK) != 0;
+	if (decode->position_bin >= 0 && fabs(decode->speed_cm_s) >= decode->min_speed_cm_s)
+		fnx_state_space_occupy(&decode->space, decode->position_bin);
+}
+
+static void take_likelihood(struct decode *decode, unsigned input, const struct fnx_frame *frame)
+{
+	const struct fnx_layout *layout = fnx_node_input_layout(decode->node, input);
+	const struct fnx_likelihood *message = frame->payload;
+	uint32_t slot = (uint32_t)(decode->end % decode->capacity);
+	double *row = decode->rows + (size_t)slot * decode->n_bins;
+
+	if (message->group >= decode->n_ids || !decode->index_of[message->group])
+		return;
+	if (decode->end - decode->first == decode->capacity) {
+		decode->overflowed = 1;
+		return;
+	}
+	memcpy(row, fnx_likelihood_get_likelihood(layout, frame->payload), decode->n_bins * sizeof(double));
+	decode->pending[slot] = (struct fnx_decode_spike){
+		.sample_time = frame->stamp.sample_time,
+		.group = decode->index_of[message->group] - 1,
+		.position_bin = message->position_bin,
+		.credible_bins = message->credible_bins,
+		.stored = message->stored != 0,
+		.likelihood = message->status == FNX_LIKELIHOOD_VALID ? row : NULL,
+	};
+	decode->end++;
+}
+
+static void decode_frame(void *self, unsigned input, const struct fnx_frame *frame)
+{
+	struct decode *decode = self;
+	int64_t time = frame->stamp.sample_time;
+
+	if (!decode->begun)
+		begin(decode, time);
+	if (time > decode->last_time)
+		decode->last_time = time;
+	if ((int)input == decode->position_input)
+		take_position(decode, frame->payload);
+	else if ((int)input != decode->lfp_input)
+		take_likelihood(decode, input, frame);
+	else if (++decode->lfp_count % decode->rig->decode.lfp_per_bin == 0)
+		close_bin(decode, time);
+}
+
+static int decode_wanted(const struct fnx_rig *rig)
+{
+	return rig->decode.enabled;
+}
+
+const struct fnx_node_ops fnx_decode_ops = {
+	.type = "decode",
+	.summary = "decodes position from the likelihoods of spikes, once per time bin",
+	.wanted = decode_wanted,
+	.open = decode_open,
+	.start = decode_start,
+	.frame = decode_frame,
+	.advance = decode_advance,
+	.close = decode_close,
+};

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A rule that can never be true is refused like one that makes no sense: at the rig it would look
+ * like an animal that does not replay. */
+#include "nodes/dispatch/rule.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+	FIRST,
+	SECOND,
+	MAX_SPEED,
+	MIN_GROUPS,
+	CENTRE_DISTANCE
+};
+
+static const struct fnx_rule_setting settings_of_kind[2][FNX_RULE_SETTINGS] = {
+	[FNX_RULE_REPLAY] =
+		{
+			[FIRST] = {"threshold", 0, 1, "",
+				"mean mass in the target region above this"},
+			[SECOND] = {"other_arms_below", 0, 1, "",
+				"every other arm's mean mass below this"},
+			[MAX_SPEED] = {"max_speed_cm_s", 0, 1e6, "cm/s",
+				"animal slower than this; 0: any speed"},
+			[MIN_GROUPS] = {"min_groups", 0, 1e6, "",
+				"distinct electrode groups within the window"},
+			[CENTRE_DISTANCE] = {"max_centre_distance_cm", 0, 1e6, "cm",
+				"animal within this of the first bin; 0: anywhere"},
+		},
+	[FNX_RULE_RIPPLE] =
+		{
+			[FIRST] = {"min_electrodes", 1, FNX_RIPPLE_RULE_CHANNELS_MAX, "",
+				"channels that started a ripple together"},
+			[SECOND] = {"window_ms", 0, 1e6, "ms",
+				"that is, within this of each other"},
+			[MAX_SPEED] = {"max_speed_cm_s", 0, 1e6, "cm/s",
+				"animal slower than this; 0: any speed"},
+		},
+};
+
+static int __attribute__((format(printf, 2, 3))) refuse(char *why, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(why, FNX_RULE_WHY_MAX, format, args);
+	va_end(args);
+	return -EINVAL;
+}
+
+/* Checking -------------------------------------------------------------------------------- */
+
+static int check_replay(const struct fnx_rig_rule *rule, const struct fnx_rig *rig, char *why)
+{
+	if (!rig->decode.enabled || !rig->track.enabled)
+		return refuse(why, "a replay rule needs the sections track and decode");
+	if (rule->arm >= rig->track.n_arms)
+		return refuse(why, "arm: expected an arm of the track, 0 to %u, found %u",
+			rig->track.n_arms - 1, rule->arm);
+	if (!rig->track.arms[rule->arm].target_bins)
+		return refuse(why,
+			"arm: the track's arm %s has no target region; give it target_bins",
+			rig->track.arms[rule->arm].name);
+	if (!(rule->threshold > 0 && rule->threshold < 1))
+		return refuse(why, "threshold: expected a mass between 0 and 1, found %g",
+			rule->threshold);
+	if (rig->track.n_arms > 1 && !(rule->other_arms_below > 0 && rule->other_arms_below <= 1))
+		return refuse(why,
+			"other_arms_below: expected a mass above 0 and up to 1, found %g",
+			rule->other_arms_below);
+	if (!rule->window_bins || rule->window_bins > FNX_REPLAY_WINDOW_MAX)
+		return refuse(why, "window_bins: expected 1 to %d, found %u", FNX_REPLAY_WINDOW_MAX,
+			rule->window_bins);
+	return 0;
+}
+
+static int check_ripple(const struct fnx_rig_rule *rule, const struct fnx_rig *rig, char *why)
+{
+	uint32_t n = rig->ripple.channels.n ? rig->ripple.channels.n : rig->lfp.n_channels;
+
+	if (!rig->ripple.enabled)
+		return refuse(why, "a ripple rule needs the section ripple");
+	if (!rule->consensus && (!rule->min_electrodes || rule->min_electrodes > n))
+		return refuse(
+			why, "min_electrodes: expected 1 to %u, found %u", n, rule->min_electrodes);
+	if (!(rule->window_ms >= 0 && rule->window_ms <= 1e6))
+		return refuse(why, "window_ms: expected 0 to 1e6, found %g", rule->window_ms);
+	if (rule->max_centre_distance_cm > 0)
+		return refuse(why, "max_centre_distance_cm: is for replay rules");
+	return 0;
+}
+
+static int check(const struct fnx_rig_rule *rule, const struct fnx_rig *rig, char *why)
+{
+	size_t name_max = sizeof(((struct fnx_rule *)0)->name) - 1;
+
+	if (!rule->name[0] || strlen(rule->name) > name_max)
+		return refuse(why, "name: expected 1 to %zu bytes", name_max);
+	if (!(rule->lockout_ms >= 0 && rule->lockout_ms <= 1e9))
+		return refuse(why, "lockout_ms: expected 0 to 1e9, found %g", rule->lockout_ms);
+	if (!(rule->max_speed_cm_s >= 0 && rule->max_speed_cm_s <= 1e6))
+		return refuse(
+			why, "max_speed_cm_s: expected 0 to 1e6, found %g", rule->max_speed_cm_s);
+	if (!(rule->max_centre_distance_cm >= 0 && rule->max_centre_distance_cm <= 1e6))
+		return refuse(why, "max_centre_distance_cm: expected 0 to 1e6, found %g",
+			rule->max_centre_distance_cm);
+	if (!rig->track.enabled && rule->max_speed_cm_s > 0)
+		return refuse(why, "max_speed_cm_s: without the section track no speed is known");
+	return rule->type == FNX_RULE_REPLAY ? check_replay(rule, rig, why)
+					     : check_ripple(rule, rig, why);
+}
+
+int fnx_rule_init(struct fnx_rule *rule, const struct fnx_rig *rig, uint32_t k, char *why)
+{
+	const struct fnx_rig_rule *config = &rig->dispatch.rules[k];
+	int is_replay = config->type == FNX_RULE_REPLAY;
+	int r = check(config, rig, why);
+
+	if (r)
+		return r;
+	*rule = (struct fnx_rule){
+		.config = config,
+		.clock_hz = rig->clock.rate_hz,
+		.settings =
+			{
+				[FIRST] = is_replay ? config->threshold : config->min_electrodes,
+				[SECOND] = is_replay ? config->other_arms_below : config->window_ms,
+				[MAX_SPEED] = config->max_speed_cm_s,
+				[MIN_GROUPS] = config->min_groups,
+				[CENTRE_DISTANCE] = config->max_centre_distance_cm,
+			},
+	};
+	memcpy(rule->name, config->name, strlen(config->name));
+	for (unsigned i = 0; i < FNX_RULE_SETTINGS; i++) {
+		const struct fnx_rule_setting *setting = fnx_rule_setting(rule, i);
+
+		if (!setting)
+			continue;
+		snprintf(
+			rule->names[i], sizeof(rule->names[i]), "%s.%s", rule->name, setting->name);
+		for (size_t c = 0; c < strlen(rule->name); c++)
+			if (!isalnum((unsigned char)rule->names[i][c]))
+				rule->names[i][c] = '_';
+	}
+	return 0;
+}
+
+/* Starting -------------------------------------------------------------------------------- */
+
+/* Electrode groups have numbers below this. */
+static uint32_t n_group_numbers(const struct fnx_rig *rig)
+{
+	uint32_t highest = 0;
+
+	for (uint32_t i = 0; i < rig->n_electrode_groups; i++) {
+		if (rig->electrode_groups[i].id > highest)
+			highest = rig->electrode_groups[i].id;
+		if (rig->electrode_groups[i].through > highest)
+			highest = rig->electrode_groups[i].through;
+	}
+	return highest < FNX_REPLAY_GROUPS_MAX ? highest + 1 : FNX_REPLAY_GROUPS_MAX;
+}
+
+static struct fnx_replay_params replay_params(const struct fnx_rule *rule)
+{
+	return (struct fnx_replay_params){
+		.threshold = rule->settings[FIRST],
+		.other_arms_below = rule->settings[SECOND],
+		.max_speed_cm_s = rule->settings[MAX_SPEED],
+		.min_groups = (uint32_t)ceil(rule->settings[MIN_GROUPS]),
+		.max_centre_distance_cm = rule->settings[CENTRE_DISTANCE],
+	};
+}
+
+static struct fnx_ripple_rule_params ripple_params(const struct fnx_rule *rule)
+{
+	return (struct fnx_ripple_rule_params){
+		.min_electrodes = (uint32_t)ceil(rule->settings[FIRST]),
+		/* Down, but for rounding errors: together means no farther apart than stated. */
+		.window_samples = (int64_t)floor(
+			rule->settings[SECOND] / 1000 * rule->clock_hz * (1 + 1e-15)),
+		.max_speed_cm_s = rule->settings[MAX_SPEED],
+	};
+}
+
+static int start_replay(struct fnx_rule *rule, const struct fnx_rig *rig, uint32_t n_arms,
+	uint32_t n_recent, char *why)
+{
+	const struct fnx_replay_config config = {
+		.n_arms = n_arms,
+		.arm = rule->config->arm,
+		.window_bins = rule->config->window_bins,
+		.n_groups = n_group_numbers(rig),
+		.n_recent = n_recent,
+		.begin_full = rig->parity,
+		.params = replay_params(rule),
+	};
+
+	if ((uint64_t)config.window_bins * n_recent < config.params.min_groups)
+		return refuse(why,
+			"min_groups: %u time bins of a posterior name %" PRIu64
+			" groups at the most, never %u",
+			config.window_bins, (uint64_t)config.window_bins * n_recent,
+			config.params.min_groups);
+	return fnx_replay_new(&config, &rule->replay);
+}
+
+int fnx_rule_start(struct fnx_rule *rule, const struct fnx_rig *rig, uint32_t n_arms,
+	uint32_t n_recent, char *why)
+{
+	const struct fnx_ripple_rule_config config = {
+		.n_channels = rig->lfp.n_channels,
+		.consensus = rule->config->consensus,
+		.params = ripple_params(rule),
+	};
+	int r;
+
+	snprintf(why, FNX_RULE_WHY_MAX, "a number is out of range");
+	r = rule->config->type == FNX_RULE_REPLAY ? start_replay(rule, rig, n_arms, n_recent, why)
+						  : fnx_ripple_rule_new(&config, &rule->ripple);
+	if (r == -ENOMEM)
+		snprintf(why, FNX_RULE_WHY_MAX, "out of memory");
+	return r;
+}
+
+void fnx_rule_fini(struct fnx_rule *rule)
+{
+	rule->replay = fnx_replay_free(rule->replay);
+	rule->ripple = fnx_ripple_rule_free(rule->ripple);
+}
+
+/* Settings -------------------------------------------------------------------------------- */
+
+const struct fnx_rule_setting *fnx_rule_setting(const struct fnx_rule *rule, unsigned i)
+{
+	const struct fnx_rule_setting *setting = &settings_of_kind[rule->config->type][i];
+
+	/* The consensus is one trace. */
+	if (!setting->name ||
+		(rule->config->type == FNX_RULE_RIPPLE && rule->config->consensus &&
+			i != MAX_SPEED))
+		return NULL;
+	return setting;
+}
+
+void fnx_rule_changed(struct fnx_rule *rule)
+{
+	if (rule->replay) {
+		struct fnx_replay_params params = replay_params(rule);
+
+		fnx_replay_set(rule->replay, &params);
+	} else if (rule->ripple) {
+		struct fnx_ripple_rule_params params = ripple_params(rule);
+
+		fnx_ripple_rule_set(rule->ripple, &params);
+	}
+}
+
+int fnx_rule_same_name(const struct fnx_rule *a, const struct fnx_rule *b)
+{
+	return !strcmp(a->names[MAX_SPEED], b->names[MAX_SPEED]);
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A rule of the rig file: checked, with its settings, and the arithmetic that goes with its kind.
+ */
+#pragma once
+
+#include "nodes/dispatch/replay.h"
+#include "nodes/dispatch/ripple_rule.h"
+#include "nodes/host/rig.h"
+#include "schemas/decision.h"
+
+enum {
+	FNX_RULE_SETTINGS = 5,
+	FNX_RULE_WHY_MAX = 200,
+	FNX_RULE_SETTING_NAME_MAX = 64,
+};
+
+struct fnx_rule {
+	const struct fnx_rig_rule *config;
+	double clock_hz;
+	struct fnx_replay *replay; /* of a replay rule, from start on */
+	struct fnx_ripple_rule *ripple; /* of a ripple rule, from start on */
+	char name[sizeof(((struct fnx_decision *)0)->rule_name)]; /* padded with zeros */
+	/* As `fornix set` sees them. Which there are: fnx_rule_setting. */
+	double settings[FNX_RULE_SETTINGS];
+	char names[FNX_RULE_SETTINGS][FNX_RULE_SETTING_NAME_MAX]; /* replay_left.threshold */
+};
+
+struct fnx_rule_setting {
+	const char *name;
+	double min, max;
+	const char *unit, *meaning;
+};
+
+/* Checks rule `k` of the rig and learns its settings. -EINVAL: `why` (FNX_RULE_WHY_MAX bytes) names
+ * the key and what was expected. Takes no memory. */
+int fnx_rule_init(struct fnx_rule *rule, const struct fnx_rig *rig, uint32_t k, char *why);
+/* Takes the memory, once it is known what posteriors look like: number of arms, good spikes that
+ * one names. -EINVAL, -ENOMEM, with `why` as above. */
+int fnx_rule_start(struct fnx_rule *rule, const struct fnx_rig *rig, uint32_t n_arms,
+	uint32_t n_recent, char *why);
+void fnx_rule_fini(struct fnx_rule *rule);
+
+/* Settings, the most wanted first; NULL: a rule of this kind has no i-th. i < FNX_RULE_SETTINGS. */
+const struct fnx_rule_setting *fnx_rule_setting(const struct fnx_rule *rule, unsigned i);
+/* Puts the settings in force. Cannot fail while they are within their ranges. Real-time. */
+void fnx_rule_changed(struct fnx_rule *rule);
+/* 1: the settings of both would have the same names. */
+int fnx_rule_same_name(const struct fnx_rule *a, const struct fnx_rule *b);

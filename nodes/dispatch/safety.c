@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A book holds when the last tasks were done: the last of all, the last of each rule, and as many
+ * as the rate allows. The oldest of those says whether one more would be too many. There are two
+ * books: of what was done, and of what would have been done in a dry run; a task that is done is
+ * entered in both, so that a dry run may begin at any time.
+ */
+#include "nodes/dispatch/safety.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+struct moment {
+	bool known;
+	int64_t time;
+};
+
+struct book {
+	struct moment last;
+	struct moment *last_of_rule; /* [n_rules] */
+	struct moment *tasks; /* [max_tasks] a ring, `oldest` first */
+	uint32_t oldest;
+};
+
+struct fnx_safety {
+	struct fnx_safety_config config;
+	int64_t *lockouts_samples; /* [n_rules] */
+	int armed, dry_run;
+	struct book done, supposed;
+	uint32_t *told; /* [n_rules] bit per outcome: not to be told again in this stretch */
+};
+
+static struct book *book_fini(struct book *book)
+{
+	free(book->last_of_rule);
+	free(book->tasks);
+	return NULL;
+}
+
+static int book_init(struct book *book, const struct fnx_safety_config *config)
+{
+	book->last_of_rule = calloc(config->n_rules, sizeof(*book->last_of_rule));
+	book->tasks = calloc(config->max_tasks ? config->max_tasks : 1, sizeof(*book->tasks));
+	return book->last_of_rule && book->tasks ? 0 : -ENOMEM;
+}
+
+static int is_valid(const struct fnx_safety_config *config)
+{
+	if (!config->n_rules || config->lockout_samples < 0 ||
+		config->max_tasks > FNX_SAFETY_TASKS_MAX || config->per_samples < 1)
+		return 0;
+	for (uint32_t i = 0; i < config->n_rules; i++)
+		if (config->rule_lockouts_samples[i] < 0)
+			return 0;
+	return 1;
+}
+
+int fnx_safety_new(const struct fnx_safety_config *config, struct fnx_safety **ret_safety)
+{
+	struct fnx_safety *safety;
+
+	if (!is_valid(config))
+		return -EINVAL;
+	safety = calloc(1, sizeof(*safety));
+	if (!safety)
+		return -ENOMEM;
+	safety->config = *config;
+	safety->lockouts_samples = calloc(config->n_rules, sizeof(*safety->lockouts_samples));
+	safety->told = calloc(config->n_rules, sizeof(*safety->told));
+	if (!safety->lockouts_samples || !safety->told || book_init(&safety->done, config) ||
+		book_init(&safety->supposed, config)) {
+		fnx_safety_free(safety);
+		return -ENOMEM;
+	}
+	for (uint32_t i = 0; i < config->n_rules; i++)
+		safety->lockouts_samples[i] = config->rule_lockouts_samples[i];
+	safety->config.rule_lockouts_samples = safety->lockouts_samples;
+	*ret_safety = safety;
+	return 0;
+}
+
+struct fnx_safety *fnx_safety_free(struct fnx_safety *safety)
+{
+	if (!safety)
+		return NULL;
+	book_fini(&safety->done);
+	book_fini(&safety->supposed);
+	free(safety->lockouts_samples);
+	free(safety->told);
+	free(safety);
+	return NULL;
+}
+
+void fnx_safety_set(struct fnx_safety *safety, int armed, int dry_run)
+{
+	safety->armed = armed;
+	safety->dry_run = dry_run;
+}
+
+/* Less than `samples` ago, or not in the past at all. */
+static int is_recent(const struct moment *moment, int64_t samples, int64_t now)
+{
+	int64_t age;
+
+	if (!moment->known)
+		return 0;
+	if (__builtin_sub_overflow(now, moment->time, &age))
+		return now < moment->time;
+	return age < samples;
+}
+
+/* Why a task may not be done now; FNX_DECISION_ACTED: it may. */
+static int refusal(
+	const struct fnx_safety *safety, const struct book *book, uint32_t rule, int64_t now)
+{
+	const struct fnx_safety_config *config = &safety->config;
+
+	if (is_recent(&book->last, config->lockout_samples, now) ||
+		is_recent(&book->last_of_rule[rule], config->rule_lockouts_samples[rule], now))
+		return FNX_DECISION_LOCKED_OUT;
+	if (!config->max_tasks || is_recent(&book->tasks[book->oldest], config->per_samples, now))
+		return FNX_DECISION_RATE_LIMITED;
+	return FNX_DECISION_ACTED;
+}
+
+static struct moment later(struct moment moment, int64_t now)
+{
+	if (!moment.known || now > moment.time)
+		moment = (struct moment){.known = true, .time = now};
+	return moment;
+}
+
+static void enter(
+	struct book *book, const struct fnx_safety_config *config, uint32_t rule, int64_t now)
+{
+	book->last = later(book->last, now);
+	book->last_of_rule[rule] = later(book->last_of_rule[rule], now);
+	if (!config->max_tasks)
+		return;
+	/* Should time have gone back, the task stands where the last one does: entries never fall.
+	 */
+	book->tasks[book->oldest] = book->last;
+	book->oldest = book->oldest + 1 == config->max_tasks ? 0 : book->oldest + 1;
+}
+
+void fnx_safety_restarted(struct fnx_safety *safety, int64_t now)
+{
+	struct book *books[] = {&safety->done, &safety->supposed};
+
+	for (uint32_t k = 0; k < 2; k++) {
+		books[k]->last = later(books[k]->last, now);
+		for (uint32_t i = 0; i < safety->config.n_rules; i++)
+			books[k]->last_of_rule[i] = later(books[k]->last_of_rule[i], now);
+		for (uint32_t i = 0; i < safety->config.max_tasks; i++)
+			books[k]->tasks[i] = books[k]->last;
+	}
+}
+
+/* What becomes of the task; a task that is done is entered. */
+static int decide(struct fnx_safety *safety, uint32_t rule, int64_t now)
+{
+	int outcome;
+
+	if (!safety->armed && !safety->dry_run)
+		return FNX_DECISION_DISARMED;
+	outcome = refusal(safety, safety->dry_run ? &safety->supposed : &safety->done, rule, now);
+	if (outcome != FNX_DECISION_ACTED)
+		return outcome;
+	enter(&safety->supposed, &safety->config, rule, now);
+	if (safety->dry_run)
+		return FNX_DECISION_DRY_RUN;
+	enter(&safety->done, &safety->config, rule, now);
+	return FNX_DECISION_ACTED;
+}
+
+int fnx_safety_fire(struct fnx_safety *safety, uint32_t rule, int rose, int64_t now)
+{
+	int outcome = decide(safety, rule, now);
+	uint32_t *told = &safety->told[rule];
+	uint32_t bit = UINT32_C(1) << outcome;
+
+	if (rose)
+		*told = 0;
+	if (outcome != FNX_DECISION_ACTED && *told & bit)
+		return FNX_SAFETY_SILENT;
+	*told |= bit;
+	if (outcome == FNX_DECISION_ACTED || outcome == FNX_DECISION_DRY_RUN)
+		*told |= UINT32_C(1) << FNX_DECISION_LOCKED_OUT;
+	return outcome;
+}
+
+void fnx_safety_rate(
+	double max_rate_per_min, double clock_hz, uint32_t *ret_max_tasks, int64_t *ret_per_samples)
+{
+	double minutes = max_rate_per_min > 0 && max_rate_per_min < 1 ? 1 / max_rate_per_min : 1;
+	double tasks = max_rate_per_min > 0 && max_rate_per_min < 1 ? 1 : floor(max_rate_per_min);
+
+	*ret_max_tasks = !(tasks > 0)          ? 0
+		: tasks < FNX_SAFETY_TASKS_MAX ? (uint32_t)tasks
+					       : (uint32_t)FNX_SAFETY_TASKS_MAX;
+	*ret_per_samples = fnx_safety_samples(minutes * 60e3, clock_hz);
+}
+
+int64_t fnx_safety_samples(double ms, double clock_hz)
+{
+	/* A product that should be whole may lie a rounding error above. */
+	double samples = ceil(ms / 1000 * clock_hz * (1 - 1e-15));
+
+	return samples > 0 ? samples < 9e18 ? (int64_t)samples : INT64_MAX : 0;
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The loops over all stored marks: Gaussian weights summed by block, and the n-cube gate.
+ *
+ * A block is 32 marks of one position bin, dimension by dimension: lanes[block][dim][32]. Lanes are
+ * doubles (microvolts), or for single precision int32 steps of 2^-21 kernel deviations: differences
+ * of integers are exact, so that the error does not grow with the amplitude as it would with
+ * floats. Unused lanes hold a value so far off that their weight is below 1e-37 and no gate counts
+ * them. Marks and queries must lie within the limits, which keeps every distance finite.
+ *
+ * Any thread, real-time, no errors; time grows with blocks * dimensions.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "nodes/host/lanes.h"
+
+enum {
+	FNX_BLOCK_MARKS = 32,
+	FNX_BLOCK_SUMS_F32 = 16, /* lanes of an accumulator: 64 bytes of either type */
+	FNX_BLOCK_SUMS_F64 = 8,
+	FNX_GATE_STRIDE = 16, /* blocks between two looks at whether there are enough */
+};
+
+#define FNX_BLOCK_STEPS 0x1p21 /* per kernel deviation */
+#define FNX_BLOCK_LIMIT_I32 0x1p29
+#define FNX_BLOCK_UNUSED_I32 0x1p30
+#define FNX_BLOCK_LIMIT_F64 1e150
+#define FNX_BLOCK_UNUSED_F64 3e150
+
+struct fnx_blocks {
+	void *lanes; /* [n][n_dims][FNX_BLOCK_MARKS] of int32_t or double, 64-byte aligned */
+	uint32_t *bins; /* [n] accumulator that each block adds to */
+	uint32_t n;
+	uint32_t n_dims;
+};
+
+/* One set per processor generation; all sets give the same results. */
+struct fnx_kernel {
+	/* ret_sums[bins[k]] [FNX_BLOCK_SUMS_F32] += e^(-|m - x|^2 / 2), in kernel deviations, over
+	 * the marks m of block k, by lane; x [n_dims]; ret_sums 64-byte aligned. */
+	void (*weigh_i32)(const struct fnx_blocks *blocks, const int32_t *x, float *ret_sums);
+	/* ret_sums[bins[k]] [FNX_BLOCK_SUMS_F64] += e^(factor * |m - x|^2), factor < 0. */
+	void (*weigh_f64)(
+		const struct fnx_blocks *blocks, const double *x, double factor, double *ret_sums);
+	/* Marks with lower < m < upper in every dimension; counting may stop once there are
+	 * `enough`. */
+	uint32_t (*inside_i32)(const struct fnx_blocks *blocks, const int32_t *lower,
+		const int32_t *upper, uint32_t enough);
+	uint32_t (*inside_f64)(const struct fnx_blocks *blocks, const double *lower,
+		const double *upper, uint32_t enough);
+};
+
+/* The set for `processor`, which this machine must have: at most fnx_processor(). */
+const struct fnx_kernel *fnx_kernel(enum fnx_processor processor);

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The kernels for one width of vectors. Included by kernel.c once for each, with LANES_BYTES and
+ * KERNEL_TARGET (the functions' target attribute, or nothing) defined.
+ *
+ * Of a block's 32 marks, those 16 (floats) or 8 (doubles) apart are added up first and then go into
+ * the same lane of the bin's accumulator. So every width adds the same numbers in the same order,
+ * and works on as many of them at once as fit its registers. Four dimensions (a tetrode) get a loop
+ * of their own, in which the query stays in registers.
+ */
+#include <math.h>
+
+#include "nodes/encode/kernel.h"
+#include "nodes/host/lanes_width.h"
+
+#ifndef KERNEL_TARGET
+#define KERNEL_TARGET
+#endif
+
+/* Accumulator in vectors; a block has 2 (floats) or 4 (doubles) times as many. */
+#define PARTS (64 / LANES_BYTES)
+
+static inline __attribute__((always_inline)) void LANES(weigh_i32_dims)(
+	const struct fnx_blocks *blocks, uint32_t n_dims, const int32_t *x, float *ret_sums)
+{
+	const float factor = (float)(0.5 * M_LOG2E / (FNX_BLOCK_STEPS * FNX_BLOCK_STEPS));
+	const LANES(i32) *lanes = blocks->lanes;
+	LANES(f32) *sums = (LANES(f32) *)ret_sums;
+
+	for (uint32_t k = 0; k < blocks->n; k++, lanes += n_dims * 2 * PARTS) {
+		for (uint32_t part = 0; part < PARTS; part++) {
+			const LANES(i32) *at = lanes + part;
+			LANES(f32) a = {0}, b = {0};
+
+			for (uint32_t d = 0; d < n_dims; d++, at += 2 * PARTS) {
+				const LANES(f32) da =
+					__builtin_convertvector(at[0] - x[d], LANES(f32));
+				const LANES(f32) db =
+					__builtin_convertvector(at[PARTS] - x[d], LANES(f32));
+
+				a -= da * da;
+				b -= db * db;
+			}
+			a *= factor;
+			b *= factor;
+			LANES(exp2)(&a, &a);
+			LANES(exp2)(&b, &b);
+			sums[blocks->bins[k] * PARTS + part] += a + b;
+		}
+	}
+}
+
+KERNEL_TARGET static void LANES(weigh_i32)(
+	const struct fnx_blocks *blocks, const int32_t *x, float *ret_sums)
+{
+	if (blocks->n_dims == 4)
+		LANES(weigh_i32_dims)(blocks, 4, x, ret_sums);
+	else
+		LANES(weigh_i32_dims)(blocks, blocks->n_dims, x, ret_sums);
+}
+
+static inline __attribute__((always_inline)) void LANES(weigh_f64_dims)(
+	const struct fnx_blocks *blocks, uint32_t n_dims, const double *x, double factor,
+	double *ret_sums)
+{
+	const LANES(f64) *lanes = blocks->lanes;
+	LANES(f64) *sums = (LANES(f64) *)ret_sums;
+
+	for (uint32_t k = 0; k < blocks->n; k++, lanes += n_dims * 4 * PARTS) {
+		for (uint32_t part = 0; part < PARTS; part++) {
+			const LANES(f64) *at = lanes + part;
+			LANES(f64) s[4] = {{0}};
+
+			for (uint32_t d = 0; d < n_dims; d++, at += 4 * PARTS) {
+				for (int i = 0; i < 4; i++) {
+					const LANES(f64) diff = at[i * PARTS] - x[d];
+
+					s[i] += diff * diff;
+				}
+			}
+			for (int i = 0; i < 4; i++) {
+				s[i] *= factor;
+				LANES(exp)(&s[i], &s[i]);
+			}
+			sums[blocks->bins[k] * PARTS + part] += (s[0] + s[1]) + (s[2] + s[3]);
+		}
+	}
+}
+
+KERNEL_TARGET static void LANES(weigh_f64)(
+	const struct fnx_blocks *blocks, const double *x, double factor, double *ret_sums)
+{
+	if (blocks->n_dims == 4)
+		LANES(weigh_f64_dims)(blocks, 4, x, factor, ret_sums);
+	else
+		LANES(weigh_f64_dims)(blocks, blocks->n_dims, x, factor, ret_sums);
+}
+
+/* The sign of a difference is the comparison: a - b is negative if and only if a < b. */
+KERNEL_TARGET static uint32_t LANES(inside_i32)(const struct fnx_blocks *blocks,
+	const int32_t *lower, const int32_t *upper, uint32_t enough)
+{
+	const LANES(i32) *lanes = blocks->lanes;
+	uint32_t n_inside = 0;
+
+	for (uint32_t k = 0; k < blocks->n && n_inside < enough;) {
+		LANES(i32) n = {0};
+
+		for (uint32_t end = k + FNX_GATE_STRIDE; k < blocks->n && k < end; k++) {
+			for (uint32_t part = 0; part < 2 * PARTS; part++) {
+				const LANES(i32) *at = lanes + part;
+				LANES(i32) in = ~(LANES(i32)){0};
+
+				for (uint32_t d = 0; d < blocks->n_dims; d++, at += 2 * PARTS)
+					in &= (lower[d] - at[0]) & (at[0] - upper[d]);
+				n -= in >> 31;
+			}
+			lanes += blocks->n_dims * 2 * PARTS;
+		}
+		for (size_t i = 0; i < LANES_BYTES / sizeof(int32_t); i++)
+			n_inside += (uint32_t)n[i];
+	}
+	return n_inside;
+}
+
+KERNEL_TARGET static uint32_t LANES(inside_f64)(
+	const struct fnx_blocks *blocks, const double *lower, const double *upper, uint32_t enough)
+{
+	const LANES(f64) *lanes = blocks->lanes;
+	uint32_t n_inside = 0;
+
+	for (uint32_t k = 0; k < blocks->n && n_inside < enough;) {
+		LANES(u64) n = {0};
+
+		for (uint32_t end = k + FNX_GATE_STRIDE; k < blocks->n && k < end; k++) {
+			for (uint32_t part = 0; part < 4 * PARTS; part++) {
+				const LANES(f64) *at = lanes + part;
+				LANES(u64) in = ~(LANES(u64)){0};
+
+				for (uint32_t d = 0; d < blocks->n_dims; d++, at += 4 * PARTS)
+					in &= (LANES(u64))(lower[d] - at[0]) &
+						(LANES(u64))(at[0] - upper[d]);
+				n += in >> 63;
+			}
+			lanes += blocks->n_dims * 4 * PARTS;
+		}
+		for (size_t i = 0; i < LANES_BYTES / sizeof(uint64_t); i++)
+			n_inside += (uint32_t)n[i];
+	}
+	return n_inside;
+}
+
+#undef PARTS

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Encoding model of one electrode group: the marks it has stored, the position bin in which each
+ * was seen, and the joint mark-position likelihood of a new mark under them.
+ *
+ * Marks lie in blocks of 32 that share a position bin, dimension by dimension:
+ *
+ *	block k, bin 7:   dim 0 | m0 m1 m2 ... m31 |
+ *	                  dim 1 | m0 m1 m2 ... m31 |
+ *	                  ...                        unused lanes hold a mark that is far from all
+ *
+ * so that the kernels read memory straight through and add each block's weights to its bin's
+ * accumulator, with no histogram pass. Of a bin's blocks all but the last are full.
+ *
+ * Arithmetic on plain memory, all taken by new; one thread at a time.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "nodes/encode/mark.h"
+
+enum {
+	FNX_MODEL_BINS_MAX = 4096,
+	FNX_MODEL_CAPACITY_MAX = 1 << 24,
+};
+
+struct fnx_model_config {
+	uint32_t n_dims; /* 1..FNX_MARK_DIMS_MAX */
+	uint32_t n_bins; /* 1..FNX_MODEL_BINS_MAX */
+	uint32_t capacity; /* marks, 1..FNX_MODEL_CAPACITY_MAX */
+	double kernel_uv; /* standard deviation of the mark kernel */
+	bool gate; /* n-cube gate: */
+	double gate_deviations; /* half an edge of the cube, in kernel deviations */
+	uint32_t gate_min_marks; /* stored marks that must lie strictly within it */
+	/* Single-precision weights: every entry of the likelihood is within 1e-5, relative, of the
+	 * one in double precision; amplitudes beyond 256 kernel deviations count as that many. The
+	 * gate answers the same in both. */
+	bool single;
+	/* Option, off in parity. Smoothing over position, [n_bins][n_bins], see
+	 * fnx_smoothing_gaussian; NULL: none; must outlive the model. */
+	const double *smoothing;
+};
+
+enum fnx_encode_answer {
+	FNX_ENCODE_VALID = 0,
+	FNX_ENCODE_NO_MARKS = 1, /* nothing stored yet */
+	FNX_ENCODE_GATED = 2, /* too few stored marks within the n-cube */
+};
+
+enum fnx_model_answer {
+	FNX_MODEL_STORED = 0,
+	FNX_MODEL_PASSED_OVER = 1, /* at capacity every other mark is let go */
+};
+
+struct fnx_model;
+
+/* -EINVAL: a field out of its range; -ENOMEM. Not real-time. */
+int fnx_model_new(const struct fnx_model_config *config, struct fnx_model **ret_model);
+struct fnx_model *fnx_model_free(struct fnx_model *model);
+
+/* The configuration in force. */
+const struct fnx_model_config *fnx_model_config(const struct fnx_model *model);
+/* Marks stored, at most the capacity. */
+uint32_t fnx_model_marks(const struct fnx_model *model);
+/* Position in the sequence of marks that the overwrite rule goes by; what fnx_model_resume takes.
+ */
+uint64_t fnx_model_index(const struct fnx_model *model);
+/* Stored mark `slot` < fnx_model_marks: ret_mark [n_dims], ret_bin. For saving: adding slots 0, 1,
+ * ... to an empty model of the same configuration and resuming at the index gives the same model,
+ * but for the order in which a bin's weights are summed. */
+void fnx_model_stored(
+	const struct fnx_model *model, uint32_t slot, double *ret_mark, uint32_t *ret_bin);
+/* Sets the index of a model that has been filled from a saved one. -EINVAL: an index below the
+ * number of marks, or above it while the model is not full. */
+int fnx_model_resume(struct fnx_model *model, uint64_t index);
+
+/*
+ * Stores `mark` [n_dims], seen in position bin `bin`. Below capacity it is appended at the index,
+ * which grows by 1. At capacity: if the index is even it overwrites slot (index mod capacity); in
+ * any case the index grows by 3. Real-time, O(n_dims). Answers: FNX_MODEL_STORED,
+ * FNX_MODEL_PASSED_OVER; -EINVAL: bin out of range or a value not finite.
+ */
+int fnx_model_add(struct fnx_model *model, const double *mark, int32_t bin);
+
+/* Bytes of scratch that a likelihood needs; one buffer may serve all groups of a thread. */
+size_t fnx_model_scratch_size(const struct fnx_model *model);
+
+/*
+ * Joint mark-position likelihood of `mark` [n_dims]: over position bins,
+ * sum of exp(-|m_i - mark|^2 / (2 kernel_uv^2)) / (sqrt(2 pi) kernel_uv) over the marks m_i of the
+ * bin, smoothed if so configured, + 1e-7, divided by `share` [n_bins] (occupancy divided by its
+ * sum), what is not finite becomes 0, divided by the sum. ret_likelihood [n_bins] sums to 1 and is
+ * finite; where the share leaves no bin it is flat. The gate only decides: the weights use all
+ * marks. `scratch`: fnx_model_scratch_size bytes at an address divisible by 64, any content. A mark
+ * that is not finite is gated, or without a gate far from all. Real-time, O(marks * n_dims).
+ * Answers: fnx_encode_answer; ret_likelihood is written only when it is FNX_ENCODE_VALID.
+ */
+int fnx_model_likelihood(const struct fnx_model *model, const double *mark, const double *share,
+	void *scratch, double *ret_likelihood);

@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The encode node: one model of marks per electrode group, one occupancy for all. The arithmetic is in mark.c, model.c and
+ * nodes/host/occupancy.c.
+ *
+ * Every spike above the amplitude threshold yields a frame, also one that the model cannot judge: the decoder counts
+ * it. A spike is judged before it is stored.
+ */
+#include "nodes/encode/node.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bus/scratch.h"
+#include "nodes/encode/mark.h"
+#include "nodes/encode/model.h"
+#include "nodes/host/credible.h"
+#include "nodes/host/occupancy.h"
+#include "nodes/host/track.h"
+#include "schemas/likelihood.h"
+#include "schemas/position.h"
+#include "schemas/spike.h"
+
+struct group {
+	uint32_t id;
+	struct fnx_mark_config mark;
+	struct fnx_model *model;
+};
+
+struct encode {
+	struct fnx_node *node;
+	const struct fnx_rig *rig;
+	const struct fnx_rig_encode_instance *instance;
+	struct fnx_track *track;
+	struct fnx_occupancy occupancy;
+	struct fnx_scratch scratch;
+	struct group *groups;
+	uint32_t n_groups, n_bins;
+	uint32_t *index_of;        /* [highest id + 1]: group's index + 1, 0: not ours */
+	uint32_t n_ids;
+	double *smoothing;         /* [n_bins][n_bins], NULL: none */
+	double *work;              /* [n_bins] */
+	int position_input, spikes_input, output;
+	int32_t position_bin;
+	int seen;                  /* a position has come */
+	double speed_cm_s;
+	double freeze, min_speed_cm_s, amplitude_uv; /* parameters */
+};
+
+/* Opening ------------------------------------------------------------------------------------------- */
+
+static int no_memory(struct encode *encode)
+{
+	return fnx_node_fail(encode->node, -ENOMEM, "out of memory");
+}
+
+static int open_track(struct encode *encode)
+{
+	struct fnx_track_config *config = malloc(sizeof(*config));
+	char error[FNX_RIG_ERROR_MAX];
+	const char *reason;
+	int r;
+
+	if (!config)
+		return no_memory(encode);
+	r = fnx_rig_track(encode->rig, config, error);
+	if (r)
+		fnx_node_fail(encode->node, r, "track: %s", error);
+	else if ((r = fnx_track_new(config, &encode->track, &reason)))
+		fnx_node_fail(encode->node, r, "track: %s", reason);
+	free(config);
+	if (!r)
+		encode->n_bins = fnx_track_bins(encode->track);
+	return r;
+}
+
+static int open_smoothing(struct encode *encode)
+{
+	double deviation_cm = encode->rig->encode.position_smoothing_cm;
+	size_t n = encode->n_bins;
+	double *distance_cm;
+
+	if (deviation_cm == 0)
+		return 0;
+	distance_cm = malloc(n * n * sizeof(double));
+	encode->smoothing = malloc(n * n * sizeof(double));
+	if (!distance_cm || !encode->smoothing) {
+		free(distance_cm);
+		return no_memory(encode);
+	}
+	for (uint32_t a = 0; a < n; a++)
+		for (uint32_t b = 0; b < n; b++)
+			distance_cm[a * n + b] = fnx_track_distance_cm(encode->track, a, b);
+	fnx_smoothing_gaussian((uint32_t)n, distance_cm, deviation_cm, encode->smoothing);
+	free(distance_cm);
+	return 0;
+}
+
+static uint32_t dead_mask(const struct fnx_rig *rig, uint32_t id)
+{
+	uint32_t mask = 0;
+
+	for (uint32_t i = 0; i < rig->n_electrode_groups; i++) {
+		const struct fnx_rig_electrode_groups *groups = &rig->electrode_groups[i];
+
+		for (uint32_t k = 0; id >= groups->id && id <= groups->through && k < groups->dead_channels.n; k++)
+			mask |= 1u << groups->dead_channels.values[k];
+	}
+	return mask;
+}
+
+static int open_group(struct encode *encode, struct group *group, uint32_t id)
+{
+	const struct fnx_rig_encode *config = &encode->rig->encode;
+	uint32_t n_channels = fnx_rig_group_channels(encode->rig, id);
+	struct fnx_model_config model = {
+		.n_dims = n_channels,
+		.n_bins = encode->n_bins,
+		.capacity = config->capacity,
+		.kernel_uv = config->kernel_uv,
+		.gate = config->gate,
+		.gate_deviations = config->gate_deviations,
+		.gate_min_marks = config->gate_min_marks,
+		.single = config->single,
+		.smoothing = encode->smoothing,
+	};
+	int r;
+
+	group->id = id;
+	group->mark = (struct fnx_mark_config){
+		.n_channels = n_channels,
+		.neighbours = config->peak_neighbours,
+		.dead_channels = dead_mask(encode->rig, id),
+	};
+	r = fnx_model_new(&model, &group->model);
+	if (r)
+		return fnx_node_fail(encode->node, r, "encode: no model for electrode group %u: %s", id,
+			r == -ENOMEM ? "out of memory" : "capacity, kernel or gate out of range");
+	return 0;
+}
+
+static int open_groups(struct encode *encode)
+{
+	const struct fnx_rig_ids *ids = &encode->instance->groups;
+	size_t scratch = 0;
+	int r = 0;
+
+	for (uint32_t i = 0; i < ids->n; i++)
+		if (ids->values[i] >= encode->n_ids)
+			encode->n_ids = ids->values[i] + 1;
+	encode->groups = calloc(ids->n, sizeof(*encode->groups));
+	encode->index_of = calloc(encode->n_ids, sizeof(*encode->index_of));
+	encode->work = calloc(encode->n_bins, sizeof(*encode->work));
+	if (!encode->groups || !encode->index_of || !encode->work)
+		return no_memory(encode);
+	for (uint32_t i = 0; i < ids->n && !r; i++) {
+		r = open_group(encode, &encode->groups[i], ids->values[i]);
+		if (r)
+			break;
+		encode->n_groups++;
+		encode->index_of[ids->values[i]] = i + 1;
+		if (fnx_model_scratch_size(encode->groups[i].model) > scratch)
+			scratch = fnx_model_scratch_size(encode->groups[i].model);
+	}
+	if (!r && fnx_scratch_reserve(&encode->scratch, scratch))
+		r = no_memory(encode);
+	return r;
+}
+
+static int open_occupancy(struct encode *encode)
+{
+	struct fnx_occupancy_config config = {
+		.n_bins = encode->n_bins,
+		.bin_arms = fnx_track_bin_arms(encode->track),
+		.parity = encode->rig->parity,
+		.floor = encode->rig->parity ? 0 : 1,
+		.smoothing = encode->smoothing,
+	};
+
+	return fnx_occupancy_init(&encode->occupancy, &config) ? no_memory(encode) : 0;
+}
+
+static int open_topics(struct encode *encode)
+{
+	struct fnx_node *node = encode->node;
+	char topic[FNX_NAME_MAX];
+	int r;
+
+	snprintf(topic, sizeof(topic), "likelihood.%u",
+		(unsigned)(encode->instance - encode->rig->encode.instances) + 1);
+	encode->freeze = encode->rig->encode.freeze;
+	encode->min_speed_cm_s = encode->rig->encode.min_speed_cm_s;
+	encode->amplitude_uv = encode->rig->encode.spike_amplitude_uv;
+	r = fnx_node_param(node, "freeze", &encode->freeze, 0, 1, "", "1: the model stays as it is");
+	if (!r)
+		r = fnx_node_param(node, "min_speed_cm_s", &encode->min_speed_cm_s, 0, 1e6, "cm/s",
+			"train at this speed or above");
+	if (!r)
+		r = fnx_node_param(node, "spike_amplitude_uv", &encode->amplitude_uv, -1e6, 1e6, "uV",
+			"a spike counts only above this");
+	if (r)
+		return r;
+	encode->position_input = fnx_node_input(node, "position", &fnx_position_schema, 0);
+	encode->spikes_input = fnx_node_input(node, "spikes", &fnx_spike_schema, 0);
+	if (encode->position_input < 0 || encode->spikes_input < 0)
+		return -ENOSPC;
+	encode->output = fnx_node_output(node, topic, &fnx_likelihood_schema, &encode->n_bins, 1);
+	return encode->output < 0 ? encode->output : 0;
+}
+
+static void encode_close(void *self)
+{
+	struct encode *encode = self;
+
+	for (uint32_t i = 0; i < encode->n_groups; i++)
+		fnx_model_free(encode->groups[i].model);
+	fnx_occupancy_fini(&encode->occupancy);
+	fnx_scratch_fini(&encode->scratch);
+	fnx_track_free(encode->track);
+	free(encode->groups);
+	free(encode->index_of);
+	free(encode->smoothing);
+	free(encode->work);
+	free(encode);
+}
+
+static int open_all(struct encode *encode)
+{
+	const struct fnx_rig_encode *config = &encode->rig->encode;
+	int r;
+
+	for (uint32_t i = 0; config->enabled && i < config->n_instances; i++)
+		if (!strcmp(config->instances[i].name, fnx_node_name(encode->node)))
+			encode->instance = &config->instances[i];
+	if (!encode->instance)
+		return fnx_node_fail(encode->node, -EINVAL, "the rig has no encode instance named %s",
+			fnx_node_name(encode->node));
+	fnx_scratch_init(&encode->scratch);
+	r = open_track(encode);
+	if (!r)
+		r = open_smoothing(encode);
+	if (!r)
+		r = open_groups(encode);
+	if (!r)
+		r = open_occupancy(encode);
+	return r ? r : open_topics(encode);
+}
+
+static int encode_open(struct fnx_node *node, void **ret_self)
+{
+	struct encode *encode = calloc(1, sizeof(*encode));
+	int r;
+
+	if (!encode)
+		return fnx_node_fail(node, -ENOMEM, "out of memory");
+	encode->node = node;
+	encode->rig = fnx_node_rig(node);
+	/* The ancestor takes an animal that it has not seen yet to be in bin 0. */
+	encode->position_bin = encode->rig->parity ? 0 : -1;
+	r = open_all(encode);
+	if (r)
+		encode_close(encode);
+	else
+		*ret_self = encode;
+	return r;
+}
+
+static int encode_start(void *self)
+{
+	struct encode *encode = self;
+
+	if (fnx_node_restarted(encode->node))
+		fnx_node_say(encode->node, "lost: the marks and the occupancy learnt so far; learning anew");
+	return 0;
+}
+
+/* Frames -------------------------------------------------------------------------------------------- */
+
+static int is_training(const struct encode *encode)
+{
+	return encode->position_bin >= 0 && encode->seen && encode->freeze == 0 && fabs(encode->speed_cm_s) >= encode->min_speed_cm_s;
+}
+
+static void take_position(struct encode *encode, const struct fnx_position *position)
+{
+	encode->position_bin = position->bin;
+	encode->speed_cm_s = position->speed;
+	encode->seen = 1;
+	if (is_training(encode))
+		fnx_occupancy_add(&encode->occupancy, encode->position_bin);
+}
+
+static void judge(struct encode *encode, const struct group *group, const double *mark, double *likelihood,
+	struct fnx_likelihood *message)
+{
+	void *scratch = fnx_scratch_loan(&encode->scratch, fnx_model_scratch_size(group->model));
+
+	message->status = (uint32_t)fnx_model_likelihood(
+		group->model, mark, encode->occupancy.share, scratch, likelihood);
+	if (message->status == FNX_LIKELIHOOD_VALID)
+		message->credible_bins = fnx_credible_bins(
+			likelihood, encode->n_bins, encode->rig->decode.credible_mass, encode->work);
+	else
+		memset(likelihood, 0, encode->n_bins * sizeof(double));
+}
+
+static void take_spike(struct encode *encode, const struct fnx_frame *frame)
+{
+	const struct fnx_layout *in = fnx_node_input_layout(encode->node, (unsigned)encode->spikes_input);
+	const struct fnx_layout *out = fnx_node_output_layout(encode->node, (unsigned)encode->output);
+	const struct fnx_spike *spike = frame->payload;
+	double mark[FNX_MARK_DIMS_MAX];
+	struct fnx_likelihood message;
+	struct group *group;
+	void *payload;
+
+	if (spike->group >= encode->n_ids || !encode->index_of[spike->group])
+		return;
+	group = &encode->groups[encode->index_of[spike->group] - 1];
+	group->mark.amplitude_uv = encode->amplitude_uv;
+	if (in->extents[fnx_spike_max_channels] < group->mark.n_channels ||
+		spike->n_points > in->extents[fnx_spike_max_points])
+		return;
+	if (fnx_mark_from_waveform(&group->mark, fnx_spike_get_waveform(in, frame->payload),
+		    in->extents[fnx_spike_max_points], spike->n_points, spike->uv_per_count,
+		    mark) != FNX_MARK_ACCEPTED)
+		return;
+	payload = fnx_node_loan(encode->node, (unsigned)encode->output);
+	if (!payload)
+		return;
+	message = (struct fnx_likelihood){
+		.group = spike->group,
+		.position_bin = encode->position_bin,
+		.n_marks = fnx_model_marks(group->model),
+	};
+	judge(encode, group, mark, fnx_likelihood_put_likelihood(out, payload), &message);
+	if (is_training(encode))
+		message.stored = fnx_model_add(group->model, mark, encode->position_bin) >= 0;
+	*(struct fnx_likelihood *)payload = message;
+	fnx_node_publish(encode->node, (unsigned)encode->output, frame->stamp.sample_time);
+}
+
+static void encode_frame(void *self, unsigned input, const struct fnx_frame *frame)
+{
+	struct encode *encode = self;
+
+	if ((int)input == encode->position_input)
+		take_position(encode, frame->payload);
+	else
+		take_spike(encode, frame);
+}
+
+static int encode_wanted(const struct fnx_rig *rig)
+{
+	return rig->encode.enabled;
+}
+
+static const char *encode_instance(const struct fnx_rig *rig, unsigned k)
+{
+	return k < rig->encode.n_instances ? rig->encode.instances[k].name : NULL;
+}
+
+const struct fnx_node_ops fnx_encode_ops = {
+	.type = "encode",
+	.summary = "learns what spikes say about position, and says it of each spike",
+	.wanted = encode_wanted,
+	.instance = encode_instance,
+	.open = encode_open,
+	.start = encode_start,
+	.frame = encode_frame,
+	.close = encode_close,
+};

@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * fornix run: one session from beginning to end, with everybody in it.
+ *
+ * It holds the bus by the presence "bus", so that a second run of the same name is refused and whatever a dead one left
+ * can be swept away. It takes no part in the data but through its score, a lossless reader like any other.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "nodes/fornix/command.h"
+#include "nodes/fornix/crew.h"
+#include "nodes/fornix/score.h"
+#include "nodes/fornix/summary.h"
+
+enum { LOOK_MS = 20, PROGRESS_MS = 500 };
+
+struct options {
+	const char *rig_path, *source, *json;
+	char rig_absolute[4096];
+	int threads, quiet;
+	char texts[FNX_CREW_OVERRIDES_MAX][4200]; /* overrides */
+	const char *overrides[FNX_CREW_OVERRIDES_MAX];
+	size_t n_overrides;
+};
+
+struct run {
+	struct options options;
+	struct fnx_rig *rig;
+	struct fnx_crew crew;
+	struct fnx_score score;
+	struct fnx_presence presence;
+	int signal_fd;
+	int interrupted;
+	int64_t started_ns, ended_ns; /* of the session */
+};
+
+static void usage(FILE *out)
+{
+	fprintf(out,
+		"fornix run: runs one session from beginning to end\n"
+		"\n"
+		"usage: fornix run [RIG.yaml] [options]\n"
+		"\n"
+		"  RIG.yaml              describes the experiment; without it a demonstration on the simulator\n"
+		"  --source FILE|simulator\n"
+		"                        takes the session from FILE.nwb or FILE.mcap instead of the rig's source\n"
+		"  --duration S          stops after S seconds of session time\n"
+		"  --speed X|max         X times real time (1: as recorded); max: as fast as the slowest node\n"
+		"  --threads             nodes are threads of one process instead of processes\n"
+		"  --record FILE.mcap    records the session\n"
+		"  --json FILE           writes the summary for programs\n"
+		"  --quiet               no progress, no summary; errors only\n"
+		"  --set KEY=VALUE       as if the rig said so; KEY is one of:\n");
+	for (const char *const *key = fnx_rig_override_keys; *key; key++)
+		fprintf(out, "                          %s\n", *key);
+	fprintf(out,
+		"\n"
+		"Ctrl-C ends the session in good order. Exit status: 0 all well; 1 a node failed, or something was\n"
+		"lost that should not have been; 2 wrong use or a rig that cannot be used.\n");
+}
+
+/* Options ------------------------------------------------------------------------------------------- */
+
+/* Adds an override; `text` alone, or `key`=`text`. */
+static int put(struct options *options, const char *key, const char *text)
+{
+	size_t n = options->n_overrides;
+
+	if (n == FNX_CREW_OVERRIDES_MAX ||
+		(size_t)snprintf(options->texts[n], sizeof(options->texts[n]), "%s%s%s", key, key[0] ? "=" : "",
+			text) >= sizeof(options->texts[n]))
+		return -E2BIG;
+	options->overrides[n] = options->texts[n];
+	options->n_overrides++;
+	return 0;
+}
+
+static int ends_with(const char *text, const char *end)
+{
+	size_t n = strlen(text), k = strlen(end);
+
+	return n >= k && !strcmp(text + n - k, end);
+}
+
+/* Children may run elsewhere: files are named from the root. */
+static int put_path(struct options *options, const char *key, const char *path)
+{
+	char here[4096], absolute[8200];
+
+	if (path[0] == '/')
+		return put(options, key, path);
+	if (!getcwd(here, sizeof(here)))
+		return -errno;
+	snprintf(absolute, sizeof(absolute), "%s/%s", here, path);
+	return put(options, key, absolute);
+}
+
+static int put_source(struct options *options, const char *source)
+{
+	int r;
+
+	if (!strcmp(source, "simulator"))
+		return put(options, "source.type", "simulator");
+	if (ends_with(source, ".nwb"))
+		r = put(options, "source.type", "nwb");
+	else if (ends_with(source, ".mcap"))
+		r = put(options, "source.type", "mcap");
+	else
+		return -EINVAL;
+	return r ? r : put_path(options, "source.file", source);
+}
+
+static int wrong(const char *why, const char *what)
+{
+	fprintf(stderr, "fornix run: %s: %s; --help tells more\n", what, why);
+	return 2;
+}
+
+static int take_option(struct options *options, int option)
+{
+	switch (option) {
+	case 's':
+		if (put_source(options, optarg))
+			return wrong("a source is `simulator` or a file that ends in .nwb or .mcap", optarg);
+		return 0;
+	case 'd':
+		return put(options, "source.duration_s", optarg) ? 2 : 0;
+	case 'x':
+		return put(options, "source.speed", strcmp(optarg, "max") ? optarg : "0") ? 2 : 0;
+	case 't':
+		options->threads = 1;
+		return 0;
+	case 'r':
+		return put_path(options, "record.file", optarg) ? 2 : 0;
+	case 'j':
+		options->json = optarg;
+		return 0;
+	case 'q':
+		options->quiet = 1;
+		return 0;
+	case 'S':
+		return put(options, "", optarg) ? wrong("one --set too many", optarg) : 0;
+	default:
+		return 2;
+	}
+}
+
+/* 0: go on; -1: helped, exit 0; 2: wrong use. */
+static int parse(int argc, char **argv, struct options *options)
+{
+	static const struct option table[] = {
+		{"source", required_argument, NULL, 's'},
+		{"duration", required_argument, NULL, 'd'},
+		{"speed", required_argument, NULL, 'x'},
+		{"threads", no_argument, NULL, 't'},
+		{"record", required_argument, NULL, 'r'},
+		{"json", required_argument, NULL, 'j'},
+		{"quiet", no_argument, NULL, 'q'},
+		{"set", required_argument, NULL, 'S'},
+		{"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0},
+	};
+	int option, r;
+
+	optind = 1;
+	while ((option = getopt_long(argc, argv, "h", table, NULL)) != -1) {
+		if (option == 'h') {
+			usage(stdout);
+			return -1;
+		}
+		r = take_option(options, option);
+		if (r)
+			return r;
+	}
+	if (argc - optind > 1)
+		return wrong("one rig file at a time", argv[optind + 1]);
+	options->rig_path = FNX_RIG_DEMO;
+	if (optind < argc) {
+		options->rig_path = argv[optind];
+		if (argv[optind][0] != '/' && argv[optind][0] != '@' &&
+			realpath(argv[optind], options->rig_absolute))
+			options->rig_path = options->rig_absolute;
+	}
+	return 0;
+}
+
+/* The bus -------------------------------------------------------------------------------------------- */
+
+static int claim_bus(struct run *run)
+{
+	const struct fnx_rig *rig = run->rig;
+	struct fnx_bus *bus = &run->crew.bus;
+	const char *path;
+	int r, pid;
+
+	r = fnx_bus_init(bus, rig->bus.name, rig->bus.segment_dir, rig->bus.run_dir);
+	if (r) {
+		fprintf(stderr, "fornix run: bus %s: the name or a directory's path is too long\n", rig->bus.name);
+		return r;
+	}
+	r = fnx_bus_create(bus, &path);
+	if (r) {
+		fprintf(stderr, "fornix run: cannot create %s: %s\n", path, strerror(-r));
+		return r;
+	}
+	r = fnx_presence_claim(bus, "bus", &run->presence, &pid);
+	if (r == -EBUSY)
+		fprintf(stderr, "fornix run: bus %s is in use by another run (process %d); use --set bus.name=OTHER\n",
+			bus->name, pid);
+	else if (r)
+		fprintf(stderr, "fornix run: cannot claim bus %s in %s: %s\n", bus->name, bus->run_dir, strerror(-r));
+	if (!r)
+		fnx_bus_sweep(bus);
+	return r;
+}
+
+static int catch_signals(struct run *run)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGCHLD);
+	if (pthread_sigmask(SIG_BLOCK, &set, NULL))
+		return -errno;
+	signal(SIGPIPE, SIG_IGN);
+	run->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return run->signal_fd < 0 ? -errno : 0;
+}
+
+/* The session ---------------------------------------------------------------------------------------- */
+
+/* The wall time that counts begins when the source does: before that, everybody was only getting ready. */
+static void note_start(struct run *run)
+{
+	for (unsigned i = 0; i < run->crew.n_members && !run->started_ns; i++) {
+		const struct fnx_crew_member *member = &run->crew.members[i];
+
+		if (member->ops->produce && member->status)
+			run->started_ns = atomic_load(&member->status->started_ns);
+	}
+}
+
+static int wait_a_while(struct run *run)
+{
+	struct pollfd fd = {.fd = run->signal_fd, .events = POLLIN};
+	struct signalfd_siginfo info;
+
+	poll(&fd, 1, LOOK_MS);
+	while (read(run->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+		if (info.ssi_signo != SIGCHLD)
+			run->interrupted = 1;
+	return run->interrupted;
+}
+
+static void show_progress(struct run *run, int64_t *shown_ns)
+{
+	char line[256];
+	int64_t now_ns = fnx_node_now();
+
+	if (run->options.quiet || !run->started_ns || now_ns - *shown_ns < PROGRESS_MS * INT64_C(1000000))
+		return;
+	*shown_ns = now_ns;
+	fnx_summary_progress(&run->crew, &run->score, run->started_ns, line, sizeof(line));
+	fprintf(stderr, isatty(STDERR_FILENO) ? "\r%s\x1b[K" : "%s\n", line);
+}
+
+/* 0: the source has ended and all is read, or the user has ended it. */
+static int attend(struct run *run)
+{
+	int64_t shown_ns = 0;
+	int r;
+
+	do {
+		r = fnx_crew_look_after(&run->crew);
+		if (r)
+			return r;
+		note_start(run);
+		if (run->started_ns && fnx_crew_has_ended(&run->crew))
+			break;
+		show_progress(run, &shown_ns);
+	} while (!wait_a_while(run));
+	run->ended_ns = fnx_node_now();
+	if (!run->options.quiet && isatty(STDERR_FILENO))
+		fprintf(stderr, "\r\x1b[K");
+	return 0;
+}
+
+static int64_t last_end_ns(const struct run *run)
+{
+	int64_t last = 0;
+
+	for (unsigned i = 0; i < run->crew.n_members; i++) {
+		int64_t ended = run->crew.members[i].status
+			? atomic_load(&run->crew.members[i].status->ended_ns)
+			: 0;
+
+		last = ended > last ? ended : last;
+	}
+	return last ? last : run->ended_ns;
+}
+
+static int report(struct run *run, int failed)
+{
+	struct fnx_summary summary;
+	int lost;
+
+	fnx_summary_gather(&summary, &run->crew, &run->score, run->started_ns,
+		run->interrupted ? run->ended_ns : last_end_ns(run));
+	if (!run->options.quiet && !failed)
+		fnx_summary_print(&summary, &run->crew, &run->score);
+	if (run->options.json) {
+		int r = fnx_summary_write_json(&summary, &run->crew, &run->score, run->options.json);
+
+		if (r) {
+			fprintf(stderr, "fornix run: cannot write %s: %s\n", run->options.json, strerror(-r));
+			failed = 1;
+		}
+	}
+	/* A live source drops by policy, and says so; a replay that waits must lose nothing. */
+	lost = !run->rig->bus.live && (summary.gaps || summary.drops);
+	if (lost)
+		fprintf(stderr, "fornix run: frames were lost that should not have been\n");
+	return failed || lost;
+}
+
+static int session(struct run *run)
+{
+	struct fnx_crew *crew = &run->crew;
+	int r;
+
+	crew->rig = run->rig;
+	crew->rig_path = run->options.rig_path;
+	crew->overrides = run->options.overrides;
+	crew->n_overrides = run->options.n_overrides;
+	crew->threads = run->options.threads;
+	fnx_score_use(&run->score);
+	r = fnx_crew_muster(crew);
+	if (!r)
+		r = fnx_crew_start(crew);
+	if (!r)
+		r = attend(run);
+	if (r)
+		fprintf(stderr, "fornix run: %s\n", crew->failure);
+	r = report(run, r != 0);
+	fnx_crew_stop(crew);
+	fnx_crew_close_pages(crew);
+	return r;
+}
+
+/* The source waits for everybody, this run's score included. */
+static int await_all(struct run *run)
+{
+	char names[4000] = "score";
+	struct fnx_crew *crew = &run->crew;
+	int r;
+
+	crew->rig = run->rig;
+	r = fnx_crew_muster(crew);
+	for (unsigned i = 0; i < crew->n_members && !r; i++) {
+		size_t used = strlen(names);
+
+		if (!crew->members[i].ops->produce && strcmp(crew->members[i].name, "score"))
+			snprintf(names + used, sizeof(names) - used, ",%s", crew->members[i].name);
+	}
+	crew->n_members = 0;
+	return r ? r : put(&run->options, "await", names);
+}
+
+static int load_rig(struct run *run)
+{
+	char error[FNX_RIG_ERROR_MAX];
+
+	fnx_rig_free(run->rig);
+	run->rig = NULL;
+	if (!fnx_rig_load(run->options.rig_path, run->options.overrides, run->options.n_overrides, &run->rig,
+		    error))
+		return 0;
+	fprintf(stderr, "fornix run: %s\n", error);
+	return 2;
+}
+
+int fnx_command_run(int argc, char **argv)
+{
+	struct run *run = calloc(1, sizeof(*run));
+	int r;
+
+	if (!run)
+		return 1;
+	run->presence.fd = -1;
+	run->signal_fd = -1;
+	r = parse(argc, argv, &run->options);
+	/* Twice: who is to be awaited follows from the rig, and is told to the nodes like everything else. */
+	if (!r)
+		r = load_rig(run);
+	if (!r)
+		r = await_all(run) ? 1 : load_rig(run);
+	if (!r && (fnx_score_init(&run->score) || catch_signals(run)))
+		r = 1;
+	if (!r)
+		r = claim_bus(run) ? 1 : 0;
+	if (!r) {
+		r = session(run);
+		fnx_presence_drop(&run->presence);
+		fnx_bus_remove(&run->crew.bus);
+	}
+	if (run->signal_fd >= 0)
+		close(run->signal_fd);
+	fnx_score_fini(&run->score);
+	fnx_rig_free(run->rig);
+	free(run);
+	return r < 0 ? 0 : r;
+}

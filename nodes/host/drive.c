@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * One turn of a node: frames in, frames out, no wall clock but as an argument, no loop, no kernel.
+ *
+ * The outputs' watermark is what lets the nodes behind close their time bins. It is raised when the node runs out of
+ * work, and otherwise once per time bin: raising it for every frame would wake everybody for nothing.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "nodes/host/host.h"
+
+#define ASIDE_RETRY_NS INT64_C(1000000000)
+
+static int has_room(struct fnx_node *node)
+{
+	for (unsigned i = 0; i < node->n_outputs; i++)
+		if (!fnx_publisher_room(node->outputs[i].pub, node->outputs[i].burst, node->now_ns))
+			return 0;
+	return 1;
+}
+
+static void raise_outputs(struct fnx_node *node)
+{
+	int64_t grid = node->grid_samples;
+
+	for (unsigned i = 0; i < node->n_outputs; i++)
+		fnx_publisher_advance(node->outputs[i].pub, node->watermark, node->watermark_ingress_ns);
+	node->next_grid = node->watermark < FNX_END - grid ? (node->watermark / grid + 1) * grid : FNX_END;
+}
+
+/* Brings the node up to `until`. 0: it has more to publish than there is room for. */
+static int advance(struct fnx_node *node, int64_t until)
+{
+	int64_t watermark = until;
+	int r = FNX_DONE;
+
+	if (until <= node->advanced_to)
+		return 1;
+	if (node->ops->advance) {
+		node->cause_ingress_ns = node->merge.ingress_ns;
+		node->cause_origin = 0;
+		node->cause_flags = 0;
+		do {
+			if (!has_room(node))
+				return 0;
+			watermark = until;
+			r = node->ops->advance(node->self, until, &watermark);
+		} while (r == FNX_AGAIN);
+	}
+	node->advanced_to = until;
+	node->watermark = watermark;
+	node->watermark_ingress_ns = node->merge.ingress_ns;
+	return 1;
+}
+
+/* Hands a frame to the node; it is still to be released. */
+static void take(struct fnx_node *node, unsigned input, const struct fnx_frame *frame)
+{
+	struct fnx_status_topic *status = &node->status->inputs[input];
+	int64_t begun_ns = fnx_node_now();
+
+	node->cause_ingress_ns = frame->stamp.ingress_ns;
+	node->cause_origin = fnx_node_origin(input, frame->seq);
+	node->cause_flags = frame->stamp.flags;
+	node->ops->frame(node->self, input, frame);
+	atomic_store_explicit(&status->frames,
+		atomic_load_explicit(&status->frames, memory_order_relaxed) + 1, memory_order_relaxed);
+	if (frame->stamp.flags & FNX_FRAME_LATE)
+		atomic_fetch_add_explicit(&status->late, 1, memory_order_relaxed);
+	atomic_store_explicit(
+		&node->status->sample_time, frame->stamp.sample_time, memory_order_relaxed);
+	fnx_histogram_add(&node->status->turn, fnx_node_now() - begun_ns);
+}
+
+static void lose(struct fnx_node *node, unsigned input, const struct fnx_gap *gap)
+{
+	struct fnx_status_topic *status = &node->status->inputs[input];
+
+	if (!(node->inputs[input].flags & (FNX_INPUT_LOSSY | FNX_INPUT_ASIDE)))
+		atomic_fetch_add_explicit(&status->gaps, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&status->missed, gap->to - gap->from, memory_order_relaxed);
+	if (node->ops->gap)
+		node->ops->gap(node->self, input, gap);
+}
+
+/* The first frame: from here on the frame path's rules hold, and allocations count. Those who joined meanwhile are taken
+ * note of before. */
+static void begin(struct fnx_node *node)
+{
+	for (unsigned i = 0; i < node->n_outputs; i++)
+		fnx_publisher_readers(node->outputs[i].pub);
+	atomic_store_explicit(&node->status->state, FNX_NODE_RUNNING, memory_order_relaxed);
+	fnx_heap_watch(&node->status->heap_allocations);
+}
+
+static void running(struct fnx_node *node)
+{
+	if (atomic_load_explicit(&node->status->state, memory_order_relaxed) == FNX_NODE_READY)
+		begin(node);
+}
+
+/* Everything has been said: readers learn it from the last watermark. */
+static enum fnx_drive end(struct fnx_node *node)
+{
+	node->watermark = FNX_END;
+	raise_outputs(node);
+	return FNX_DRIVE_ENDED;
+}
+
+/* A publisher aside that left may never come back: its successor is looked for now and then. */
+static void look_for_successor(struct fnx_node *node, unsigned input)
+{
+	if (node->now_ns - node->aside_tried_ns < ASIDE_RETRY_NS)
+		return;
+	node->aside_tried_ns = node->now_ns;
+	node->moved_input = (int)input;
+	fnx_node_resubscribe(node);
+}
+
+/* What lies on the inputs that are not ordered. */
+static void take_aside(struct fnx_node *node)
+{
+	for (unsigned i = node->merge.n_inputs; i < node->n_inputs; i++) {
+		struct fnx_frame frame;
+		struct fnx_gap gap;
+		int r;
+
+		while ((r = fnx_subscriber_peek(node->inputs[i].sub, &frame, &gap)) == FNX_FRAME ||
+			r == FNX_GAP) {
+			if (r == FNX_GAP) {
+				lose(node, i, &gap);
+				continue;
+			}
+			take(node, i, &frame);
+			fnx_subscriber_release(node->inputs[i].sub);
+		}
+		if (r == -EBADMSG)
+			fnx_subscriber_release(node->inputs[i].sub);
+		else if (r == FNX_MOVED)
+			look_for_successor(node, i);
+	}
+}
+
+static enum fnx_drive drive_inputs(struct fnx_node *node, unsigned budget)
+{
+	struct fnx_frame frame;
+	struct fnx_gap gap;
+	unsigned input;
+
+	take_aside(node);
+	while (budget--) {
+		int r;
+
+		if (!has_room(node))
+			return FNX_DRIVE_FULL;
+		r = fnx_merge_next(&node->merge, node->now_ns, &input, &frame, &gap);
+		if (r == FNX_FRAME) {
+			if (!advance(node, node->merge.until))
+				return FNX_DRIVE_FULL;
+			if (node->watermark >= node->next_grid)
+				raise_outputs(node);
+			running(node);
+			take(node, input, &frame);
+			fnx_merge_release(&node->merge, input);
+		} else if (r == FNX_GAP) {
+			lose(node, input, &gap);
+		} else if (r == -EBADMSG) {
+			gap = (struct fnx_gap){.from = 0, .to = 1, .reason = FNX_GAP_DROPPED};
+			lose(node, input, &gap);
+		} else if (r == FNX_MOVED) {
+			node->moved_input = (int)input;
+			return FNX_DRIVE_MOVED;
+		} else {
+			if (!advance(node, node->merge.until))
+				return FNX_DRIVE_FULL;
+			if (node->merge.ended)
+				return end(node);
+			raise_outputs(node);
+			return FNX_DRIVE_IDLE;
+		}
+	}
+	return FNX_DRIVE_MORE;
+}
+
+static enum fnx_drive drive_source(struct fnx_node *node, unsigned budget)
+{
+	while (budget--) {
+		int r;
+
+		if (!has_room(node))
+			return FNX_DRIVE_FULL;
+		if (node->now_ns < node->due_ns)
+			return FNX_DRIVE_IDLE;
+		running(node);
+		r = node->ops->produce(node->self, node->now_ns, &node->due_ns);
+		if (r == FNX_OVER)
+			return end(node);
+		if (r < 0) {
+			end(node);
+			return FNX_DRIVE_FAILED;
+		}
+		if (r == FNX_DONE)
+			return FNX_DRIVE_IDLE;
+	}
+	return FNX_DRIVE_MORE;
+}
+
+enum fnx_drive fnx_node_drive(struct fnx_node *node, int64_t now_ns, unsigned budget)
+{
+	node->now_ns = now_ns;
+	return node->ops->produce ? drive_source(node, budget) : drive_inputs(node, budget);
+}
+
+/* 1: there are frames. A topic that was left is no reason to stay awake. */
+static int park_aside(struct fnx_node *node)
+{
+	for (unsigned i = node->merge.n_inputs; i < node->n_inputs; i++)
+		if (fnx_subscriber_park(node->inputs[i].sub, INT64_MAX) &&
+			fnx_subscriber_lag(node->inputs[i].sub))
+			return 1;
+	return 0;
+}
+
+int fnx_node_park(struct fnx_node *node, enum fnx_drive why, int64_t now_ns)
+{
+	if (why == FNX_DRIVE_FULL) {
+		int room = 1;
+
+		/* Every output is asked, so that each wakes its readers: whoever holds this one up may wait for
+		 * something on another. */
+		for (unsigned i = 0; i < node->n_outputs; i++)
+			room &= fnx_publisher_park(
+				node->outputs[i].pub, node->outputs[i].burst, now_ns);
+		if (room)
+			fnx_node_unpark(node);
+		return room;
+	}
+	if (node->ops->produce)
+		return 0;
+	if (park_aside(node) || fnx_merge_park(&node->merge, node->next_grid)) {
+		fnx_node_unpark(node);
+		return 1;
+	}
+	return 0;
+}
+
+void fnx_node_unpark(struct fnx_node *node)
+{
+	for (unsigned i = 0; i < node->n_outputs; i++)
+		fnx_publisher_unpark(node->outputs[i].pub);
+	fnx_merge_unpark(&node->merge);
+	for (unsigned i = node->merge.n_inputs; i < node->n_inputs; i++)
+		fnx_subscriber_unpark(node->inputs[i].sub);
+}

@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The loop of a node: drive it while there is work, then sleep until a bell rings, a frame is due, somebody asks
+ * something, or a signal comes.
+ *
+ * A node that spins must not enter the kernel, and yet must notice the rare event that libuv is for. So while it
+ * spins, a second thread, the sentinel, sits in poll() on libuv's descriptor and raises a flag: without events the
+ * spinning thread makes no system call at all.
+ *
+ * A bell that fails to ring would be a bug. A slow timer looks for work that lies unseen from one tick to the next,
+ * counts it (status->missed_wakes, which tests hold to 0) and goes on.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "bus/control.h"
+#include "nodes/host/host.h"
+
+enum {
+	TURN_BUDGET = 256,      /* frames between two looks at the loop */
+	SLOW_TICK_MS = 100,
+	START_TICK_MS = 2,      /* while waiting for topics and peers */
+	PATIENCE_MS = 2000,     /* after which such a wait is worth a word */
+};
+
+struct loop {
+	struct fnx_node *node;
+	uv_loop_t uv;
+	uv_poll_t bell;
+	uv_poll_t control;
+	uv_poll_t due;
+	uv_timer_t slow;
+	uv_timer_t watchdog;
+	uv_signal_t signals[2];
+	int due_fd;
+	enum fnx_wait wait;
+	const _Atomic int *stop;
+	int stopping;
+	int parked;
+	int mentioned;
+	int seen_overslept;         /* at the slow tick before this one */
+	/* sentinel */
+	pthread_t sentinel;
+	pthread_mutex_t mutex;
+	pthread_cond_t served;
+	_Atomic int event;          /* libuv has something to do */
+	int sentinel_quit;
+	int quit_fd;
+};
+
+static void on_bell(uv_poll_t *handle, int status, int events)
+{
+	struct loop *loop = handle->data;
+
+	(void)status, (void)events;
+	if (fnx_bell_drain(loop->node->bell) > 0)
+		atomic_fetch_add_explicit(&loop->node->status->wakes, 1, memory_order_relaxed);
+}
+
+static void on_control(uv_poll_t *handle, int status, int events)
+{
+	struct loop *loop = handle->data;
+
+	(void)status, (void)events;
+	/* What ZeroMQ allocates to answer is not the frame path's. */
+	fnx_heap_watch(NULL);
+	if (fnx_node_serve(loop->node))
+		loop->stopping = 1;
+	if (atomic_load(&loop->node->status->state) >= FNX_NODE_RUNNING)
+		fnx_heap_watch(&loop->node->status->heap_allocations);
+}
+
+static void on_due(uv_poll_t *handle, int status, int events)
+{
+	struct loop *loop = handle->data;
+	uint64_t expirations;
+
+	(void)status, (void)events;
+	if (read(loop->due_fd, &expirations, sizeof(expirations)) > 0)
+		atomic_fetch_add_explicit(&loop->node->status->wakes, 1, memory_order_relaxed);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+	struct loop *loop = handle->data;
+
+	(void)number;
+	loop->stopping = 1;
+}
+
+static void stop_if_told(struct loop *loop)
+{
+	if (loop->stop && atomic_load_explicit(loop->stop, memory_order_relaxed))
+		loop->stopping = 1;
+}
+
+static int work_pending(const struct fnx_node *node)
+{
+	for (unsigned i = 0; i < node->merge.n_inputs; i++)
+		if (!node->merge.inputs[i].has_frame && fnx_subscriber_lag(node->merge.inputs[i].sub))
+			return 1;
+	return 0;
+}
+
+static int has_overslept(const struct fnx_node *node)
+{
+	for (unsigned i = 0; i < node->merge.n_inputs; i++)
+		if (fnx_subscriber_overslept(node->merge.inputs[i].sub))
+			return 1;
+	return 0;
+}
+
+static void on_slow_tick(uv_timer_t *handle)
+{
+	struct loop *loop = handle->data;
+	int overslept = loop->parked == FNX_DRIVE_IDLE && has_overslept(loop->node);
+
+	if (overslept && loop->seen_overslept)
+		atomic_fetch_add_explicit(&loop->node->status->missed_wakes, 1, memory_order_relaxed);
+	loop->seen_overslept = overslept;
+	stop_if_told(loop);
+}
+
+static void on_watchdog(uv_timer_t *handle)
+{
+	(void)handle;
+	sd_notify(0, "WATCHDOG=1");
+}
+
+/* Sentinel ------------------------------------------------------------------------------------------- */
+
+static void *watch(void *argument)
+{
+	struct loop *loop = argument;
+	struct pollfd fds[2] = {{.fd = uv_backend_fd(&loop->uv), .events = POLLIN},
+		{.fd = loop->quit_fd, .events = POLLIN}};
+
+	pthread_mutex_lock(&loop->mutex);
+	while (!loop->sentinel_quit) {
+		int timeout = uv_backend_timeout(&loop->uv);
+
+		pthread_mutex_unlock(&loop->mutex);
+		poll(fds, 2, timeout);
+		pthread_mutex_lock(&loop->mutex);
+		if (loop->sentinel_quit)
+			break;
+		atomic_store_explicit(&loop->event, 1, memory_order_release);
+		while (atomic_load_explicit(&loop->event, memory_order_relaxed) && !loop->sentinel_quit)
+			pthread_cond_wait(&loop->served, &loop->mutex);
+	}
+	pthread_mutex_unlock(&loop->mutex);
+	return NULL;
+}
+
+static int start_sentinel(struct loop *loop)
+{
+	loop->quit_fd = eventfd(0, EFD_CLOEXEC);
+	if (loop->quit_fd < 0)
+		return -errno;
+	pthread_mutex_init(&loop->mutex, NULL);
+	pthread_cond_init(&loop->served, NULL);
+	return -pthread_create(&loop->sentinel, NULL, watch, loop);
+}
+
+static void serve_event(struct loop *loop)
+{
+	pthread_mutex_lock(&loop->mutex);
+	uv_run(&loop->uv, UV_RUN_NOWAIT);
+	atomic_store_explicit(&loop->event, 0, memory_order_relaxed);
+	pthread_cond_signal(&loop->served);
+	pthread_mutex_unlock(&loop->mutex);
+}
+
+static void stop_sentinel(struct loop *loop)
+{
+	pthread_mutex_lock(&loop->mutex);
+	loop->sentinel_quit = 1;
+	pthread_cond_signal(&loop->served);
+	pthread_mutex_unlock(&loop->mutex);
+	eventfd_write(loop->quit_fd, 1);
+	pthread_join(loop->sentinel, NULL);
+	pthread_cond_destroy(&loop->served);
+	pthread_mutex_destroy(&loop->mutex);
+	close(loop->quit_fd);
+}
+
+/* Sleeping ------------------------------------------------------------------------------------------- */
+
+/* Sources wake by the clock: libuv's timers know milliseconds only. */
+static void arm_due(struct loop *loop)
+{
+	struct itimerspec when = {.it_value = {.tv_sec = loop->node->due_ns / 1000000000,
+					  .tv_nsec = loop->node->due_ns % 1000000000}};
+
+	if (loop->node->ops->produce)
+		timerfd_settime(loop->due_fd, TFD_TIMER_ABSTIME, &when, NULL);
+}
+
+static void sleep_once(struct loop *loop, enum fnx_drive why)
+{
+	if (loop->node->ops->idle)
+		loop->node->ops->idle(loop->node->self);
+	if (why == FNX_DRIVE_FULL)
+		atomic_fetch_add_explicit(&loop->node->status->full_waits, 1, memory_order_relaxed);
+	if (why == FNX_DRIVE_IDLE && loop->node->ops->produce)
+		arm_due(loop);
+	else if (why != FNX_DRIVE_ENDED && fnx_node_park(loop->node, why, fnx_node_now()))
+		return;
+	loop->parked = (int)why;
+	uv_run(&loop->uv, UV_RUN_ONCE);
+	loop->parked = 0;
+	fnx_node_unpark(loop->node);
+}
+
+/* Lets `spin_us` go by in the hope of work. 1: there is some. */
+static int spin_a_while(struct loop *loop)
+{
+	struct fnx_node *node = loop->node;
+	int64_t until = fnx_node_now() + (int64_t)node->rig->bus.spin_us * 1000;
+
+	while (fnx_node_now() < until)
+		if (node->ops->produce ? node->due_ns <= fnx_node_now() : work_pending(node))
+			return 1;
+	return 0;
+}
+
+static void set_state(struct fnx_node *node, enum fnx_node_state state)
+{
+	atomic_store(&node->status->state, (uint32_t)state);
+}
+
+static void ended(struct loop *loop)
+{
+	struct fnx_node *node = loop->node;
+
+	if (atomic_load(&node->status->state) == FNX_NODE_ENDED)
+		return;
+	if (node->ops->idle)
+		node->ops->idle(node->self);
+	atomic_store(&node->status->ended_ns, fnx_node_now());
+	set_state(node, FNX_NODE_ENDED);
+	sd_notify(0, "STATUS=The session has ended");
+}
+
+/* 0, or negative errno when the source cannot go on. */
+static int turns(struct loop *loop)
+{
+	struct fnx_node *node = loop->node;
+	int spin = loop->wait == FNX_WAIT_SPIN;
+
+	while (!loop->stopping) {
+		enum fnx_drive why = fnx_node_drive(node, fnx_node_now(), TURN_BUDGET);
+
+		if (why == FNX_DRIVE_FAILED)
+			return -EIO;
+		if (why == FNX_DRIVE_ENDED)
+			ended(loop);
+		if (why == FNX_DRIVE_MOVED) {
+			fnx_node_resubscribe(node);
+			why = FNX_DRIVE_IDLE;
+		}
+		if (spin) {
+			if (why == FNX_DRIVE_IDLE && node->ops->idle)
+				node->ops->idle(node->self);
+			/* Nothing more will come: a node that has ended sleeps, whatever its habit. */
+			if (why == FNX_DRIVE_ENDED)
+				poll(&(struct pollfd){.fd = uv_backend_fd(&loop->uv), .events = POLLIN}, 1,
+					SLOW_TICK_MS);
+			if (atomic_load_explicit(&loop->event, memory_order_acquire))
+				serve_event(loop);
+			stop_if_told(loop);
+			continue;
+		}
+		if (why == FNX_DRIVE_MORE)
+			uv_run(&loop->uv, UV_RUN_NOWAIT);
+		else if (loop->wait != FNX_WAIT_ADAPTIVE || why == FNX_DRIVE_ENDED || !spin_a_while(loop))
+			sleep_once(loop, why);
+	}
+	return 0;
+}
+
+/* Starting ------------------------------------------------------------------------------------------- */
+
+static void on_start_tick(uv_timer_t *timer)
+{
+	stop_if_told(timer->data);
+}
+
+/* Says once, after a while, what a node that does not get going waits for. */
+static void mention(struct loop *loop, const char *what, int64_t begun_ns)
+{
+	if (loop->mentioned || fnx_node_now() - begun_ns < PATIENCE_MS * INT64_C(1000000))
+		return;
+	loop->mentioned = 1;
+	fnx_node_say(loop->node, "waiting for %s", what);
+}
+
+/* Inputs appear when their publishers do. A source that can wait does so until everybody listens: a recording must
+ * not begin without its readers. */
+static int get_ready(struct loop *loop)
+{
+	struct fnx_node *node = loop->node;
+	int64_t begun_ns = fnx_node_now();
+	const char *missing;
+	int r = 0;
+
+	uv_timer_start(&loop->slow, on_start_tick, START_TICK_MS, START_TICK_MS);
+	while (!loop->stopping) {
+		r = fnx_node_subscribe(node, &missing);
+		if (r)
+			break;
+		mention(loop, missing, begun_ns);
+		uv_run(&loop->uv, UV_RUN_ONCE);
+	}
+	if (r > 0) {
+		r = node->ops->start ? node->ops->start(node->self) : 0;
+		if (!r) {
+			set_state(node, FNX_NODE_READY);
+			sd_notify(0, "READY=1");
+		}
+	}
+	while (!r && !loop->stopping && node->ops->produce && !node->live &&
+		!fnx_node_peers_ready(node, &missing)) {
+		mention(loop, missing, begun_ns);
+		uv_run(&loop->uv, UV_RUN_ONCE);
+	}
+	uv_timer_stop(&loop->slow);
+	return r;
+}
+
+static int open_loop(struct loop *loop, int signals)
+{
+	static const int numbers[2] = {SIGINT, SIGTERM};
+	uint64_t watchdog_us;
+	int r;
+
+	r = uv_loop_init(&loop->uv);
+	if (r)
+		return r;
+	loop->due_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	uv_poll_init(&loop->uv, &loop->bell, fnx_bell_fd(loop->node->bell));
+	uv_poll_init(&loop->uv, &loop->control, fnx_control_fd(loop->node->control));
+	uv_poll_init(&loop->uv, &loop->due, loop->due_fd);
+	uv_timer_init(&loop->uv, &loop->slow);
+	uv_timer_init(&loop->uv, &loop->watchdog);
+	loop->bell.data = loop->control.data = loop->due.data = loop->slow.data = loop;
+	uv_poll_start(&loop->bell, UV_READABLE, on_bell);
+	uv_poll_start(&loop->control, UV_READABLE, on_control);
+	uv_poll_start(&loop->due, UV_READABLE, on_due);
+	for (int i = 0; i < 2; i++) {
+		uv_signal_init(&loop->uv, &loop->signals[i]);
+		loop->signals[i].data = loop;
+		if (signals)
+			uv_signal_start(&loop->signals[i], on_signal, numbers[i]);
+	}
+	if (sd_watchdog_enabled(0, &watchdog_us) > 0 && signals)
+		uv_timer_start(&loop->watchdog, on_watchdog, 0, watchdog_us / 2000);
+	return 0;
+}
+
+static void close_handle(uv_handle_t *handle, void *unused)
+{
+	(void)unused;
+	if (!uv_is_closing(handle))
+		uv_close(handle, NULL);
+}
+
+static void close_loop(struct loop *loop)
+{
+	uv_walk(&loop->uv, close_handle, NULL);
+	uv_run(&loop->uv, UV_RUN_DEFAULT);
+	uv_loop_close(&loop->uv);
+	close(loop->due_fd);
+}
+
+int fnx_node_run(struct fnx_node *node, const _Atomic int *stop, int signals)
+{
+	struct loop *loop = calloc(1, sizeof(*loop));
+	int r;
+
+	if (!loop)
+		return fnx_node_fail(node, -ENOMEM, "out of memory");
+	loop->node = node;
+	loop->stop = stop;
+	loop->wait = fnx_node_wait(node);
+	r = open_loop(loop, signals);
+	if (r) {
+		free(loop);
+		return fnx_node_fail(node, r, "cannot start the loop: %s", uv_strerror(r));
+	}
+	fnx_realtime_apply(node);
+	r = get_ready(loop);
+	if (!r && !loop->stopping && loop->wait == FNX_WAIT_SPIN) {
+		r = start_sentinel(loop);
+		if (r)
+			fnx_node_fail(node, r, "cannot start a thread: %s", strerror(-r));
+	} else if (!r) {
+		/* Spinning nodes have no sleep from which a bell could fail to wake them. */
+		uv_timer_start(&loop->slow, on_slow_tick, SLOW_TICK_MS, SLOW_TICK_MS);
+	}
+	if (!r) {
+		int spins = loop->wait == FNX_WAIT_SPIN && !loop->stopping;
+
+		atomic_store(&node->status->started_ns, fnx_node_now());
+		r = turns(loop);
+		fnx_heap_watch(NULL);
+		if (spins)
+			stop_sentinel(loop);
+	}
+	sd_notify(0, "STOPPING=1");
+	close_loop(loop);
+	free(loop);
+	return r;
+}

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The counts are the truth and all else follows from them, so that saving them saves the occupancy.
+ * Smoothed counts are kept up sample by sample, one column of weights at a time; a restored
+ * occupancy sums them anew and may differ from the one that was saved in their last bits.
+ */
+#include "nodes/host/occupancy.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool is_gap(const struct fnx_occupancy *occupancy, uint32_t bin)
+{
+	return occupancy->bin_arms[bin] < 0;
+}
+
+/* In parity the gaps' NaN go into the share and are left out of the sum. */
+static void update_share(struct fnx_occupancy *occupancy)
+{
+	const struct fnx_occupancy_config *config = &occupancy->config;
+	const double *from = config->smoothing ? occupancy->smoothed : occupancy->counts;
+	uint32_t n_track = 0;
+	double sum = 0.0;
+
+	for (uint32_t i = 0; i < config->n_bins; i++) {
+		double count = from[i];
+
+		if (!is_gap(occupancy, i)) {
+			n_track++;
+			if (count < config->floor)
+				count = config->floor;
+		}
+		occupancy->share[i] = count;
+		if (!isnan(count))
+			sum += count;
+	}
+	for (uint32_t i = 0; i < config->n_bins; i++) {
+		if (sum > 0.0 || config->parity)
+			occupancy->share[i] /= sum;
+		else
+			occupancy->share[i] = is_gap(occupancy, i) ? 0.0 : 1.0 / n_track;
+	}
+}
+
+static void smooth_all(struct fnx_occupancy *occupancy)
+{
+	const uint32_t n = occupancy->config.n_bins;
+	const double *weights = occupancy->config.smoothing;
+
+	for (uint32_t to = 0; to < n; to++) {
+		double sum = 0.0;
+
+		for (uint32_t from = 0; from < n; from++)
+			if (!is_gap(occupancy, from))
+				sum += weights[(size_t)to * n + from] * occupancy->counts[from];
+		occupancy->smoothed[to] = is_gap(occupancy, to) ? 0.0 : sum;
+	}
+}
+
+int fnx_occupancy_init(struct fnx_occupancy *occupancy, const struct fnx_occupancy_config *config)
+{
+	const uint32_t n = config->n_bins;
+
+	if (n == 0 || !(config->initial >= 0.0) || !(config->floor >= 0.0))
+		return -EINVAL;
+	*occupancy = (struct fnx_occupancy){.config = *config};
+	occupancy->counts = calloc(n, sizeof(double));
+	occupancy->share = calloc(n, sizeof(double));
+	occupancy->smoothed = calloc(n, sizeof(double));
+	occupancy->bin_arms = calloc(n, sizeof(int32_t));
+	if (!occupancy->counts || !occupancy->share || !occupancy->smoothed ||
+		!occupancy->bin_arms) {
+		fnx_occupancy_fini(occupancy);
+		return -ENOMEM;
+	}
+	memcpy(occupancy->bin_arms, config->bin_arms, n * sizeof(int32_t));
+	occupancy->config.bin_arms = occupancy->bin_arms;
+	for (uint32_t i = 0; i < n; i++)
+		occupancy->counts[i] =
+			config->parity || !is_gap(occupancy, i) ? config->initial : 0.0;
+	if (config->smoothing)
+		smooth_all(occupancy);
+	update_share(occupancy);
+	return 0;
+}
+
+void fnx_occupancy_fini(struct fnx_occupancy *occupancy)
+{
+	free(occupancy->counts);
+	free(occupancy->share);
+	free(occupancy->smoothed);
+	free(occupancy->bin_arms);
+	*occupancy = (struct fnx_occupancy){0};
+}
+
+bool fnx_occupancy_add(struct fnx_occupancy *occupancy, int32_t bin)
+{
+	const struct fnx_occupancy_config *config = &occupancy->config;
+	const uint32_t n = config->n_bins;
+
+	if (bin < 0 || (uint32_t)bin >= n || is_gap(occupancy, (uint32_t)bin))
+		return false;
+	occupancy->counts[bin] += 1.0;
+	if (config->parity)
+		for (uint32_t i = 0; i < n; i++)
+			if (is_gap(occupancy, i))
+				occupancy->counts[i] = NAN;
+	if (config->smoothing)
+		for (uint32_t i = 0; i < n; i++)
+			if (!is_gap(occupancy, i))
+				occupancy->smoothed[i] +=
+					config->smoothing[(size_t)i * n + (uint32_t)bin];
+	occupancy->n_samples++;
+	update_share(occupancy);
+	return true;
+}
+
+int fnx_occupancy_restore(struct fnx_occupancy *occupancy, const double *counts, uint64_t n_samples)
+{
+	const struct fnx_occupancy_config *config = &occupancy->config;
+
+	for (uint32_t i = 0; i < config->n_bins; i++)
+		if (!is_gap(occupancy, i) && !(counts[i] >= 0.0 && isfinite(counts[i])))
+			return -EINVAL;
+	for (uint32_t i = 0; i < config->n_bins; i++) {
+		if (!is_gap(occupancy, i))
+			occupancy->counts[i] = counts[i];
+		else if (!config->parity)
+			occupancy->counts[i] = 0.0;
+		else
+			occupancy->counts[i] = n_samples > 0 ? (double)NAN : config->initial;
+	}
+	occupancy->n_samples = n_samples;
+	if (config->smoothing)
+		smooth_all(occupancy);
+	update_share(occupancy);
+	return 0;
+}
+
+void fnx_smoothing_gaussian(
+	uint32_t n_bins, const double *distance_cm, double deviation_cm, double *ret_weights)
+{
+	for (uint32_t from = 0; from < n_bins; from++) {
+		double sum = 0.0;
+
+		for (uint32_t to = 0; to < n_bins; to++) {
+			const double d = distance_cm[(size_t)from * n_bins + to] / deviation_cm;
+			const double weight = isnan(d) ? 0.0 : exp(-0.5 * d * d);
+
+			ret_weights[(size_t)to * n_bins + from] = weight;
+			sum += weight;
+		}
+		for (uint32_t to = 0; to < n_bins && sum > 0.0; to++)
+			ret_weights[(size_t)to * n_bins + from] /= sum;
+	}
+}

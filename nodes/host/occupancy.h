@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Occupancy: how long the animal has been in each position bin, counted in position samples.
+ *
+ * The encoder divides by it what it learnt from spikes, the decoder weighs silence with it. Kept
+ * beside the counts is `share`, the counts divided by their sum, ready for every spike; it is
+ * recomputed once per position sample.
+ *
+ * Gaps (bins of no arm) are never occupied. In parity mode they are bins like any other until the
+ * first counted sample and NaN from then on; otherwise they are 0 from the start. Both mean the
+ * same to who divides by the share and takes what is not finite for 0.
+ *
+ * Arithmetic on plain memory: one thread at a time, no errors after init.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct fnx_occupancy_config {
+	uint32_t n_bins;
+	const int32_t *bin_arms; /* [n_bins], -1: gap; copied */
+	double initial; /* samples each bin starts with: encoder 0, decoder 1 */
+	bool parity; /* gaps as above */
+	/* Options, off in parity. */
+	double floor; /* the share takes no bin of the track for less than this many samples */
+	/* [n_bins][n_bins], see below; NULL: none; must outlive the occupancy. */
+	const double *smoothing;
+};
+
+struct fnx_occupancy {
+	struct fnx_occupancy_config config;
+	double *counts; /* [n_bins] position samples, as counted */
+	double *share; /* [n_bins] smoothed, floored, divided by the sum; frame path reads this */
+	double *smoothed; /* [n_bins] */
+	int32_t *bin_arms; /* [n_bins] */
+	uint64_t n_samples; /* counted since init */
+};
+
+/* -EINVAL: no bins, a negative count; -ENOMEM. Not real-time. */
+int fnx_occupancy_init(struct fnx_occupancy *occupancy, const struct fnx_occupancy_config *config);
+void fnx_occupancy_fini(struct fnx_occupancy *occupancy);
+
+/* Counts one position sample in `bin`. A bin out of range or in a gap is not counted, false.
+ * Real-time, O(n_bins). */
+bool fnx_occupancy_add(struct fnx_occupancy *occupancy, int32_t bin);
+
+/* Replaces the counts by saved ones, [n_bins]. -EINVAL, nothing changed: a count is negative or
+ * infinite (NaN in a gap is fine). */
+int fnx_occupancy_restore(
+	struct fnx_occupancy *occupancy, const double *counts, uint64_t n_samples);
+
+/*
+ * Gaussian weights for smoothing over position: ret_weights[to * n_bins + from] is the part of what
+ * was seen in bin `from` that bin `to` receives. Each column sums to 1, so that nothing is lost at
+ * the ends of an arm; distances are along the track in cm, NaN (either bin a gap) receives nothing.
+ * With one weight matrix for occupancy and spikes their ratio stays a rate. Not real-time.
+ */
+void fnx_smoothing_gaussian(
+	uint32_t n_bins, const double *distance_cm, double deviation_cm, double *ret_weights);

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Opening and closing a node: its name, its bell, its sockets, its topics. Everything that can fail does so here. */
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "bus/control.h"
+#include "nodes/host/host.h"
+#include "schemas/codec.h"
+
+static enum fnx_bell_form bell_form(const struct fnx_rig *rig)
+{
+	/* auto: a pipe has no thread in between, and reaches every process that can share memory. */
+	return rig->bus.bell == FNX_BELL_ZMQ ? FNX_BELL_FORM_ZMQ : FNX_BELL_FORM_PIPE;
+}
+
+static int open_bus(struct fnx_node *node)
+{
+	const struct fnx_rig *rig = node->rig;
+	const char *path;
+	int r;
+
+	r = fnx_bus_init(&node->bus, rig->bus.name, rig->bus.segment_dir, rig->bus.run_dir);
+	if (r)
+		return fnx_node_fail(node, r, "bus %s: the name or a directory's path is not usable",
+			rig->bus.name);
+	r = fnx_bus_create(&node->bus, &path);
+	if (r)
+		return fnx_node_fail(node, r, "bus %s: cannot create %s: %s", rig->bus.name, path,
+			strerror(-r));
+	return 0;
+}
+
+static int open_sockets(struct fnx_node *node)
+{
+	int r, pid;
+
+	r = fnx_presence_claim(&node->bus, node->name, &node->presence, &pid);
+	if (r == -EBUSY)
+		return fnx_node_fail(node, r, "a node %s is running on bus %s already (process %d)",
+			node->name, node->bus.name, pid);
+	if (r)
+		return fnx_node_fail(node, r, "cannot claim the name %s in %s: %s", node->name,
+			node->bus.run_dir, strerror(-r));
+	r = fnx_status_create(&node->bus, node->name, &node->status);
+	if (r)
+		return fnx_node_fail(node, r, "cannot create a status page in %s: %s",
+			node->bus.segment_dir, strerror(-r));
+	atomic_store(&node->status->first_sample_time, INT64_MIN);
+	node->bell_form = bell_form(node->rig);
+	r = fnx_bell_open(&node->bus, node->name, node->bell_form, &node->bell);
+	if (r)
+		return fnx_node_fail(
+			node, r, "cannot open a bell in %s: %s", node->bus.run_dir, strerror(-r));
+	r = fnx_control_open(&node->bus, node->name, &node->control);
+	if (r)
+		return fnx_node_fail(node, r, "cannot open a control socket in %s: %s",
+			node->bus.run_dir, strerror(-r));
+	return 0;
+}
+
+int fnx_node_open(struct fnx_node *node, const struct fnx_node_ops *ops, const struct fnx_rig *rig,
+	const char *name)
+{
+	int r;
+
+	memset(node, 0, sizeof(*node));
+	node->ops = ops;
+	node->rig = rig;
+	node->live = rig->bus.live;
+	node->presence.fd = -1;
+	node->grid_samples = rig->clock.time_bin_samples;
+	node->next_grid = INT64_MIN;
+	node->advanced_to = node->watermark = INT64_MIN;
+	snprintf(node->name, sizeof(node->name), "%s", name);
+	fnx_merge_init(&node->merge, (int64_t)rig->bus.deadline_ms * 1000000);
+	r = open_bus(node);
+	if (!r)
+		r = open_sockets(node);
+	if (!r)
+		r = ops->open(node, &node->self);
+	if (!r) {
+		node->opened = 1;
+		r = fnx_node_open_params(node);
+	}
+	if (r < 0) {
+		if (node->status) {
+			fnx_status_say(node->status, "%s", node->error);
+			atomic_store(&node->status->state, FNX_NODE_FAILED);
+		}
+		fnx_node_close(node);
+		return r;
+	}
+	atomic_store(&node->status->n_inputs, node->n_inputs);
+	atomic_store(&node->status->n_outputs, node->n_outputs);
+	return 0;
+}
+
+/* The extents of an input are what its topic says; everything else is what this build says, unless the node takes
+ * any schema. */
+static int learn_layout(struct fnx_node *node, struct fnx_node_input_state *input)
+{
+	struct fnx_description *description;
+	const void *bytes;
+	size_t size;
+	int r;
+
+	bytes = fnx_subscriber_schema(input->sub, &size);
+	r = fnx_description_decode(bytes, size, &description);
+	if (r)
+		return fnx_node_fail(node, r, "topic %s describes itself in a way that cannot be read",
+			input->topic);
+	if (!input->schema) {
+		fnx_description_free(input->description);
+		input->description = description;
+		input->layout = description->layout;
+		return 0;
+	}
+	r = fnx_layout_init(&input->layout, input->schema, description->layout.extents);
+	fnx_description_free(description);
+	if (r)
+		return fnx_node_fail(node, r, "topic %s has impossible extents", input->topic);
+	return 0;
+}
+
+static int subscribe(struct fnx_node *node, struct fnx_node_input_state *input)
+{
+	struct fnx_subscriber_config config = {
+		.topic = input->topic,
+		.node = node->name,
+		.schema_hash = input->schema ? fnx_schema_hash(input->schema) : 0,
+		.policy = input->flags & (FNX_INPUT_LOSSY | FNX_INPUT_ASIDE) ? FNX_LOSSY : FNX_LOSSLESS,
+		.start = FNX_START_OLDEST,
+		.bell = node->bell_form,
+		.lazy = (input->flags & FNX_INPUT_LAZY) != 0,
+	};
+	int r;
+
+	r = fnx_subscriber_open(&node->bus, &config, &input->sub);
+	if (r == -ENOENT)
+		return 0;
+	if (r == -EPROTO)
+		return fnx_node_fail(node, r,
+			"topic %s comes from another version of fornix; start all nodes from one build",
+			input->topic);
+	if (r)
+		return fnx_node_fail(
+			node, r, "cannot subscribe to topic %s: %s", input->topic, strerror(-r));
+	r = learn_layout(node, input);
+	if (r)
+		return r;
+	if (fnx_subscriber_resumed(input->sub))
+		node->restarted = 1;
+	return 1;
+}
+
+int fnx_node_subscribe(struct fnx_node *node, const char **ret_missing)
+{
+	*ret_missing = NULL;
+	for (unsigned i = 0; i < node->n_inputs; i++) {
+		struct fnx_node_input_state *input = &node->inputs[i];
+		int r = input->sub ? 1 : subscribe(node, input);
+
+		if (r < 0)
+			return r;
+		if (!r)
+			*ret_missing = input->topic;
+	}
+	if (*ret_missing)
+		return 0;
+	/* Those aside come last, so that an input has one index everywhere. */
+	for (unsigned i = 0; i < node->n_inputs; i++)
+		if (!(node->inputs[i].flags & FNX_INPUT_ASIDE))
+			fnx_merge_add(&node->merge, node->inputs[i].sub);
+	if (node->restarted || atomic_load(&node->status->starts) > 1) {
+		node->restarted = 1;
+		fnx_node_say(node, "restarted; resumes where its predecessor stopped");
+	}
+	return 1;
+}
+
+void fnx_node_resubscribe(struct fnx_node *node)
+{
+	struct fnx_node_input_state *input = &node->inputs[node->moved_input];
+	struct fnx_subscriber *old = input->sub;
+
+	if (subscribe(node, input) <= 0) {
+		input->sub = old;
+		return;
+	}
+	if (!(input->flags & FNX_INPUT_ASIDE))
+		node->merge.inputs[node->moved_input].sub = input->sub;
+	fnx_subscriber_close(old);
+}
+
+int fnx_node_peers_ready(const struct fnx_node *node, const char **ret_missing)
+{
+	const struct fnx_rig_names *await = &node->rig->await;
+
+	for (uint32_t i = 0; i < await->n; i++) {
+		const struct fnx_status *status;
+		uint32_t state = 0;
+
+		if (!fnx_status_open(&node->bus, await->values[i], &status)) {
+			state = atomic_load(&status->state);
+			fnx_status_close(status);
+		}
+		*ret_missing = await->values[i];
+		if (state < FNX_NODE_READY || state > FNX_NODE_ENDED)
+			return 0;
+	}
+	return 1;
+}
+
+void fnx_node_close(struct fnx_node *node)
+{
+	if (node->opened && node->ops->close)
+		node->ops->close(node->self);
+	for (unsigned i = 0; i < node->n_inputs; i++) {
+		fnx_subscriber_close(node->inputs[i].sub);
+		fnx_description_free(node->inputs[i].description);
+	}
+	for (unsigned i = 0; i < node->n_outputs; i++)
+		fnx_publisher_close(node->outputs[i].pub);
+	fnx_publisher_close(node->params_topic.pub);
+	fnx_control_close(node->control);
+	fnx_bell_close(node->bell);
+	/* The counter is about to go. */
+	fnx_heap_watch(NULL);
+	if (node->status) {
+		if (atomic_load(&node->status->state) != FNX_NODE_FAILED)
+			atomic_store(&node->status->state, FNX_NODE_STOPPED);
+		fnx_status_close(node->status);
+	}
+	if (node->presence.fd >= 0)
+		fnx_presence_drop(&node->presence);
+	node->opened = 0;
+}

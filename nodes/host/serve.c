@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Control requests: flat MessagePack maps {op, ...} in, {ok, ...} out.
+ *
+ *	{op: "get", key}               -> {ok, value, min, max, unit, meaning}
+ *	{op: "get"}                    -> {ok, <every parameter>: value}
+ *	{op: "set", key, value, who}   -> {ok, before, value}
+ *	{op: "stats"}                  -> {ok, state, pid, <input>.in, <output>.out, ...}
+ *	{op: "stop"}                   -> {ok}
+ *
+ * A request that is not understood is answered {ok: false, error} and changes nothing.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "bus/control.h"
+#include "nodes/host/host.h"
+#include "schemas/control.h"
+
+enum { KEY_MAX = FNX_NAME_MAX + 32 };
+
+struct reply {
+	struct fnx_pair pairs[FNX_MAP_PAIRS_MAX];
+	char keys[FNX_MAP_PAIRS_MAX][KEY_MAX];
+	size_t n;
+};
+
+static void add(struct reply *reply, struct fnx_pair pair)
+{
+	char *key = reply->keys[reply->n];
+
+	if (reply->n == FNX_MAP_PAIRS_MAX)
+		return;
+	/* Keys may be made up on the spot: the reply keeps them. */
+	snprintf(key, KEY_MAX, "%s", pair.key);
+	pair.key = key;
+	reply->pairs[reply->n++] = pair;
+}
+
+static void add_text(struct reply *reply, const char *key, const char *text)
+{
+	add(reply, fnx_pair_text(key, text));
+}
+
+static void add_number(struct reply *reply, const char *key, double value)
+{
+	add(reply, fnx_pair_number(key, value));
+}
+
+static void add_count(struct reply *reply, const char *key, uint64_t value)
+{
+	add(reply, fnx_pair_uint(key, value));
+}
+
+static void refuse(struct reply *reply, const char *why)
+{
+	reply->n = 0;
+	add(reply, fnx_pair_flag("ok", false));
+	add_text(reply, "error", why);
+}
+
+static struct fnx_node_param_state *find_param(struct fnx_node *node, const char *name)
+{
+	for (unsigned i = 0; i < node->n_params; i++)
+		if (!strcmp(node->params[i].name, name))
+			return &node->params[i];
+	return NULL;
+}
+
+static void get(struct fnx_node *node, const char *key, struct reply *reply)
+{
+	const struct fnx_node_param_state *param;
+
+	if (!key[0]) {
+		for (unsigned i = 0; i < node->n_params; i++)
+			add_number(reply, node->params[i].name, *node->params[i].value);
+		return;
+	}
+	param = find_param(node, key);
+	if (!param) {
+		refuse(reply, "no such parameter; get without a key lists them");
+		return;
+	}
+	add_number(reply, "value", *param->value);
+	add_number(reply, "min", param->min);
+	add_number(reply, "max", param->max);
+	add_text(reply, "unit", param->unit);
+	add_text(reply, "meaning", param->meaning);
+}
+
+static void set(struct fnx_node *node, const struct fnx_map *request, const char *key, struct reply *reply)
+{
+	struct fnx_node_param_state *param = find_param(node, key);
+	char who[64] = "unknown", why[160];
+	double value, before;
+
+	if (!param) {
+		refuse(reply, "no such parameter; get without a key lists them");
+		return;
+	}
+	if (fnx_map_number(request, "value", &value) || !isfinite(value) || value < param->min ||
+		value > param->max) {
+		snprintf(why, sizeof(why), "%s takes a number from %g to %g%s%s", key, param->min,
+			param->max, param->unit[0] ? " " : "", param->unit);
+		refuse(reply, why);
+		return;
+	}
+	if (fnx_map_text(request, "who", who, sizeof(who)))
+		snprintf(who, sizeof(who), "unknown");
+	before = *param->value;
+	*param->value = value;
+	if (node->ops->changed)
+		node->ops->changed(node->self);
+	fnx_node_tell_param(node, param, before, who);
+	add_number(reply, "before", before);
+	add_number(reply, "value", value);
+}
+
+static void add_topic(struct reply *reply, const struct fnx_status_topic *topic, const char *what,
+	const _Atomic uint64_t *count)
+{
+	char key[KEY_MAX];
+
+	snprintf(key, sizeof(key), "%s.%s", topic->name, what);
+	add_count(reply, key, atomic_load_explicit(count, memory_order_relaxed));
+}
+
+static void stats(const struct fnx_node *node, struct reply *reply)
+{
+	const struct fnx_status *status = node->status;
+
+	add_count(reply, "state", atomic_load(&status->state));
+	add_count(reply, "pid", (uint64_t)atomic_load(&status->pid));
+	add_count(reply, "starts", atomic_load(&status->starts));
+	add_count(reply, "wakes", atomic_load(&status->wakes));
+	add_count(reply, "heap_allocations", atomic_load(&status->heap_allocations));
+	add_number(reply, "latency_p50_us", (double)fnx_histogram_quantile(&status->latency, 0.5) / 1e3);
+	add_number(reply, "latency_p99_us", (double)fnx_histogram_quantile(&status->latency, 0.99) / 1e3);
+	for (unsigned i = 0; i < node->n_inputs; i++) {
+		add_topic(reply, &status->inputs[i], "in", &status->inputs[i].frames);
+		add_topic(reply, &status->inputs[i], "missed", &status->inputs[i].missed);
+	}
+	for (unsigned i = 0; i < node->n_outputs; i++)
+		add_topic(reply, &status->outputs[i], "out", &status->outputs[i].frames);
+}
+
+/* 1: the node is to stop. */
+static int answer(struct fnx_node *node, const void *body, size_t size, struct reply *reply)
+{
+	char op[16], key[64] = "";
+	struct fnx_map request;
+
+	reply->n = 0;
+	if (fnx_map_decode(&request, body, size) || fnx_map_text(&request, "op", op, sizeof(op))) {
+		refuse(reply, "expected a MessagePack map with op: get, set, stats or stop");
+		return 0;
+	}
+	if (fnx_map_find(&request, "key") && fnx_map_text(&request, "key", key, sizeof(key))) {
+		refuse(reply, "key is not a text of at most 63 bytes");
+		return 0;
+	}
+	add(reply, fnx_pair_flag("ok", true));
+	if (!strcmp(op, "get"))
+		get(node, key, reply);
+	else if (!strcmp(op, "set"))
+		set(node, &request, key, reply);
+	else if (!strcmp(op, "stats"))
+		stats(node, reply);
+	else if (!strcmp(op, "stop"))
+		return 1;
+	else
+		refuse(reply, "unknown op; expected get, set, stats or stop");
+	return 0;
+}
+
+int fnx_node_serve(struct fnx_node *node)
+{
+	static _Thread_local struct reply reply;
+	static _Thread_local unsigned char out[FNX_CONTROL_BODY_MAX];
+	const void *body;
+	size_t size;
+	int stop = 0;
+
+	while (fnx_control_take(node->control, &body, &size) > 0) {
+		stop |= answer(node, body, size, &reply);
+		if (fnx_map_encode(reply.pairs, reply.n, out, sizeof(out), &size)) {
+			refuse(&reply, "the reply does not fit");
+			if (fnx_map_encode(reply.pairs, reply.n, out, sizeof(out), &size))
+				continue;
+		}
+		fnx_control_reply(node->control, out, size);
+	}
+	return stop;
+}

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""kill -9 of any one node during a paced run: the others go on, it is restarted and resumes, and nothing is lost."""
+import os
+import signal
+
+from fornix import WORK, Run
+
+NODES = ["acquire", "ripple", "encode.1", "encode.2", "decode", "dispatch", "record", "tap"]
+recording = WORK / "session.mcap"
+it = Run("--duration", 60, "--speed", 4, "--record", recording)
+it.wait_for(lambda: set(NODES) <= set(it.children()), "all nodes")
+
+
+
+for node in NODES:
+    before = it.children()
+    os.kill(before[node], signal.SIGKILL)
+    it.wait_for(lambda: it.children().get(node, before[node]) != before[node], f"{node} to be restarted")
+    after = it.children()
+    assert all(after[other] == pid for other, pid in before.items() if other != node), f"{node} took others along"
+summary = it.finish()
+it.assert_nothing_left()
+print(it.text[-2000:])
+assert summary["restarts"] == len(NODES)
+assert summary["gaps"] == 0 and summary["drops"] == 0
+assert abs(summary["posteriors"] - summary["session_s"] / 0.006) <= 2
+for node in ("ripple", "encode.1", "encode.2", "decode", "dispatch"):
+    assert f"fornix {node}: lost:" in it.text, f"{node} does not say what it lost"
+
+# The recording holds every frame of every topic once.
+replay = Run("--source", recording, "--speed", "max")
+again = replay.finish()
+for topic in ("position", "spikes", "lfp"):
+    assert again["frames"][topic] == summary["frames"][topic], topic

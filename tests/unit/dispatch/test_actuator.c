@@ -1,0 +1,459 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "nodes/dispatch/actuator.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <zmq.h>
+
+#include "bus/bus.h"
+#include "tests/support/check.h"
+
+enum { DEADLINE_MS = 10000, TEXT_MAX = 4 << 20 };
+
+static int64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
+static const char *scratch(const char *name)
+{
+	static char paths[4][200];
+	static unsigned n;
+	char *path = paths[n++ % 4];
+
+	snprintf(path, sizeof(paths[0]), "%s/%s", check_scratch_dir(), name);
+	return path;
+}
+
+static struct fnx_actuator *log_to(const char *file, enum fnx_actuator_wake wake)
+{
+	const struct fnx_actuator_config config = {
+		.type = FNX_ACTUATOR_TYPE_LOG, .wake = wake, .file = file};
+	struct fnx_actuator *actuator;
+
+	assert_int_equal(fnx_actuator_open(&config, &actuator), 0);
+	return actuator;
+}
+
+static struct fnx_actuator_command command_of(uint32_t i)
+{
+	return (struct fnx_actuator_command){
+		.stamp = {.seq = i, .sample_time = 1000 + i, .ingress_ns = 1, .publish_ns = 2},
+		.decision = {.cause_seq = 7,
+			.cause_publish_ns = 11,
+			.target_mass = 0.625,
+			.other_mass = 0.125,
+			.speed = 1.5,
+			.arm = 1,
+			.position_bin = -1,
+			.rule = 0,
+			.task = i,
+			.outcome = FNX_DECISION_ACTED,
+			.n_groups = 3,
+			.rule_name = "replay left"},
+	};
+}
+
+static void give(struct fnx_actuator *actuator, uint32_t i)
+{
+	const struct fnx_actuator_command command = command_of(i);
+	int64_t end = now_ns() + DEADLINE_MS * INT64_C(1000000);
+	int r;
+
+	while ((r = fnx_actuator_give(actuator, &command)) == -ENOBUFS && now_ns() < end)
+		sched_yield();
+	assert_int_equal(r, 0);
+}
+
+static void await_done(const struct fnx_actuator *actuator, uint64_t n)
+{
+	int64_t end = now_ns() + DEADLINE_MS * INT64_C(1000000);
+	struct fnx_actuator_counts counts;
+
+	do {
+		counts = fnx_actuator_counts(actuator);
+		assert_true(now_ns() < end);
+		sched_yield();
+	} while (counts.told + counts.failed < n);
+}
+
+static const char *read_all(const char *path)
+{
+	static char text[TEXT_MAX];
+	FILE *file = fopen(path, "r");
+	size_t n;
+
+	assert_non_null(file);
+	n = fread(text, 1, sizeof(text) - 1, file);
+	text[n] = 0;
+	fclose(file);
+	return text;
+}
+
+TEST(a_line_of_the_log_says_all_about_a_task)
+{
+	const struct fnx_actuator_command command = command_of(4);
+	char line[FNX_ACTUATOR_LINE];
+	uint32_t size = fnx_actuator_line(&command, line);
+
+	assert_int_equal(size, strlen(line));
+	assert_string_equal(line,
+		"sample_time=1004 rule=\"replay left\" task=4 outcome=0 arm=1 target_mass=0.625 "
+		"other_mass=0.125 groups=3 position_bin=-1 speed_cm_s=1.5 seq=4 cause_seq=7 "
+		"cause_publish_ns=11 given_ns=2\n");
+}
+
+TEST(no_name_breaks_a_line_of_the_log)
+{
+	struct fnx_actuator_command command = command_of(4);
+	char line[FNX_ACTUATOR_LINE];
+
+	memset(command.decision.rule_name, '\n', sizeof(command.decision.rule_name)); /* no closing 0 */
+	memcpy(command.decision.rule_name, "a\"b\\\x7f\x01", 6);
+	fnx_actuator_line(&command, line);
+	assert_ptr_equal(strchr(line, '\n'), line + strlen(line) - 1);
+	assert_non_null(strstr(line, "rule=\"a_b_____________________________\" "));
+}
+
+TEST(the_longest_line_fits)
+{
+	struct fnx_actuator_command command;
+	char line[FNX_ACTUATOR_LINE];
+
+	memset(&command, 0x80, sizeof(command));
+	command.decision.target_mass = command.decision.other_mass = command.decision.speed = -1.23456e-300;
+	command.decision.task = command.decision.outcome = command.decision.n_groups = UINT32_MAX;
+	command.stamp.seq = UINT64_MAX;
+	assert_true(fnx_actuator_line(&command, line) < FNX_ACTUATOR_LINE);
+}
+
+TEST(the_log_holds_every_task_in_order_and_is_appended_to)
+{
+	const char *path = scratch("tasks.log");
+	enum { N = 500 };
+
+	for (int session = 0; session < 2; session++) {
+		struct fnx_actuator *actuator =
+			log_to(path, session ? FNX_ACTUATOR_POLL : FNX_ACTUATOR_BELL);
+
+		for (uint32_t i = 0; i < N; i++)
+			give(actuator, i);
+		fnx_actuator_close(actuator); /* what was given is carried out first */
+	}
+	const char *text = read_all(path);
+
+	for (int session = 0; session < 2; session++)
+		for (uint32_t i = 0; i < N; i++) {
+			const struct fnx_actuator_command command = command_of(i);
+			char line[FNX_ACTUATOR_LINE];
+			uint32_t size = fnx_actuator_line(&command, line);
+
+			assert_memory_equal(text, line, size);
+			text += size;
+		}
+	assert_int_equal(*text, 0);
+}
+
+TEST(a_full_ring_refuses_and_counts_and_loses_nothing_it_took)
+{
+	const char *path = scratch("fifo");
+	struct fnx_actuator_counts counts;
+	struct fnx_actuator *actuator;
+	static char text[TEXT_MAX];
+	uint32_t n_given = 0, n_refused = 0;
+	size_t used = 0, expected = 0;
+	int fd;
+
+	assert_int_equal(mkfifo(path, 0600), 0);
+	fd = open(path, O_RDWR | O_NONBLOCK);
+	assert_true(fd >= 0 && fcntl(fd, F_SETPIPE_SZ, 4096) > 0);
+	actuator = log_to(path, FNX_ACTUATOR_BELL);
+	/* The pipe takes some lines, the thread then hangs in its write; the ring takes 64 more. */
+	for (uint32_t i = 0; n_refused < 10; i++) {
+		const struct fnx_actuator_command command = command_of(n_given);
+		char line[FNX_ACTUATOR_LINE];
+
+		assert_true(i < 100000000);
+		if (fnx_actuator_give(actuator, &command)) {
+			counts = fnx_actuator_counts(actuator);
+			/* Refused while the thread was still at it: once more. */
+			n_refused = counts.given - counts.told >= FNX_ACTUATOR_RING ? n_refused + 1 : 0;
+			continue;
+		}
+		expected += fnx_actuator_line(&command, line);
+		n_given++;
+	}
+	counts = fnx_actuator_counts(actuator);
+	assert_int_equal(counts.given, n_given);
+	assert_true(counts.refused >= 10);
+	while (used < expected) {
+		ssize_t n = read(fd, text + used, sizeof(text) - used);
+
+		assert_true(n > 0 || errno == EAGAIN);
+		used += n > 0 ? (size_t)n : 0;
+	}
+	await_done(actuator, n_given);
+	counts = fnx_actuator_counts(actuator);
+	assert_int_equal(counts.told, n_given);
+	assert_int_equal(counts.failed, 0);
+	assert_int_equal(used, expected);
+	fnx_actuator_close(actuator);
+	close(fd);
+}
+
+TEST(what_the_disk_refuses_is_counted)
+{
+	struct fnx_actuator *actuator = log_to("/dev/full", FNX_ACTUATOR_BELL);
+	struct fnx_actuator_counts counts;
+
+	give(actuator, 1);
+	give(actuator, 2);
+	await_done(actuator, 2);
+	counts = fnx_actuator_counts(actuator);
+	assert_int_equal(counts.failed, 2);
+	assert_int_equal(counts.told, 0);
+	assert_int_equal(counts.error, -ENOSPC);
+	fnx_actuator_close(actuator);
+}
+
+TEST(what_cannot_be_opened_is_said_at_start)
+{
+	struct fnx_actuator_config config = {
+		.type = FNX_ACTUATOR_TYPE_LOG, .file = scratch("no/such/dir/x")};
+	struct fnx_actuator *actuator = NULL;
+
+	assert_int_equal(fnx_actuator_open(&config, &actuator), -ENOENT);
+	config.type = FNX_ACTUATOR_TYPE_ZMQ;
+	assert_int_equal(fnx_actuator_open(&config, &actuator), -EINVAL);
+	config.endpoint = "carrier pigeon";
+	assert_true(fnx_actuator_open(&config, &actuator) < 0);
+	assert_null(actuator);
+	assert_null(fnx_actuator_close(NULL));
+}
+
+static void *pull_at(void *context, const char *endpoint)
+{
+	void *pull = zmq_socket(context, ZMQ_PULL);
+
+	assert_int_equal(zmq_setsockopt(pull, ZMQ_LINGER, &(int){0}, sizeof(int)), 0);
+	assert_int_equal(zmq_setsockopt(pull, ZMQ_RCVTIMEO, &(int){DEADLINE_MS}, sizeof(int)), 0);
+	assert_int_equal(zmq_bind(pull, endpoint), 0);
+	return pull;
+}
+
+/* The connection is made in the background: until it stands, tasks fail. Returns how many were given. */
+static uint32_t give_until_taken(struct fnx_actuator *actuator)
+{
+	int64_t end = now_ns() + DEADLINE_MS * INT64_C(1000000);
+	uint32_t n = 0;
+
+	while (!fnx_actuator_counts(actuator).told) {
+		give(actuator, 100000 + n);
+		await_done(actuator, ++n);
+		assert_true(now_ns() < end);
+	}
+	return n;
+}
+
+TEST(a_pull_socket_gets_the_decision_as_the_codec_writes_it)
+{
+	char endpoint[220];
+	struct fnx_actuator_config config = {.type = FNX_ACTUATOR_TYPE_ZMQ, .endpoint = endpoint};
+	void *context = zmq_ctx_new(), *pull;
+	struct fnx_codec_decoder *decoder;
+	struct fnx_actuator *actuator;
+	struct fnx_layout layout;
+	uint32_t n_first;
+
+	snprintf(endpoint, sizeof(endpoint), "ipc://%s/pull", check_scratch_dir());
+	assert_int_equal(fnx_layout_init(&layout, &fnx_decision_schema, NULL), 0);
+	assert_int_equal(fnx_codec_decoder_new(&decoder), 0);
+	pull = pull_at(context, endpoint);
+	assert_int_equal(fnx_actuator_open(&config, &actuator), 0);
+	n_first = give_until_taken(actuator);
+	for (uint32_t i = 0; i < 40; i++) {
+		give(actuator, i);
+		await_done(actuator, n_first + i + 1);
+	}
+	assert_int_equal(fnx_actuator_counts(actuator).told, 41);
+	for (uint32_t i = 0; i < 41; i++) {
+		const struct fnx_actuator_command expected = command_of(i ? i - 1 : 99999 + n_first);
+		unsigned char body[2048];
+		struct fnx_codec_stamp stamp;
+		struct fnx_decision decision;
+		int size = zmq_recv(pull, body, sizeof(body), 0);
+
+		assert_true(size > 0);
+		assert_int_equal(fnx_codec_decode(
+					 &layout, decoder, body, (size_t)size, &stamp, &decision),
+			0);
+		assert_int_equal(stamp.sample_time, expected.stamp.sample_time);
+		assert_int_equal(stamp.seq, expected.stamp.seq);
+		assert_memory_equal(&decision, &expected.decision, sizeof(decision));
+	}
+	fnx_actuator_close(actuator);
+	fnx_codec_decoder_free(decoder);
+	zmq_close(pull);
+	zmq_ctx_term(context);
+}
+
+TEST(with_nobody_connected_a_task_fails_and_does_not_arrive_later)
+{
+	char endpoint[220];
+	struct fnx_actuator_config config = {.type = FNX_ACTUATOR_TYPE_ZMQ, .endpoint = endpoint};
+	void *context = zmq_ctx_new(), *pull;
+	struct fnx_actuator_counts counts;
+	struct fnx_actuator *actuator;
+	struct fnx_layout layout;
+	unsigned char body[2048];
+	char needle[] = "\xa4task\x2a"; /* {..., "task": 42, ...} */
+	uint32_t n;
+	int size;
+
+	snprintf(endpoint, sizeof(endpoint), "ipc://%s/nobody", check_scratch_dir());
+	assert_int_equal(fnx_layout_init(&layout, &fnx_decision_schema, NULL), 0);
+	assert_int_equal(fnx_actuator_open(&config, &actuator), 0);
+	give(actuator, 42);
+	await_done(actuator, 1);
+	counts = fnx_actuator_counts(actuator);
+	assert_int_equal(counts.failed, 1);
+	assert_int_equal(counts.error, -EAGAIN);
+	pull = pull_at(context, endpoint);
+	for (n = 0; !fnx_actuator_counts(actuator).told; n++) {
+		give(actuator, 100000 + n);
+		await_done(actuator, n + 2);
+	}
+	size = zmq_recv(pull, body, sizeof(body), 0);
+	assert_true(size > 0);
+	assert_null(memmem(body, (size_t)size, needle, sizeof(needle) - 1));
+	fnx_actuator_close(actuator);
+	zmq_close(pull);
+	zmq_ctx_term(context);
+}
+
+TEST(a_python_script_reads_a_task)
+{
+	char command[700], endpoint[220], said[64] = "";
+	struct fnx_actuator_config config = {.type = FNX_ACTUATOR_TYPE_ZMQ, .endpoint = endpoint};
+	struct fnx_actuator *actuator;
+	FILE *script;
+
+	if (access("/usr/bin/python3", X_OK) ||
+		system("/usr/bin/python3 -c 'import zmq, msgpack' 2>/dev/null")) {
+		print_message("no python3 with zmq and msgpack here\n");
+		return;
+	}
+	snprintf(endpoint, sizeof(endpoint), "ipc://%s/python", check_scratch_dir());
+	snprintf(command, sizeof(command),
+		"/usr/bin/python3 -c 'import zmq, msgpack\n"
+		"s = zmq.Context().socket(zmq.PULL); s.rcvtimeo = %d; s.bind(\"%s\")\n"
+		"m = msgpack.unpackb(s.recv())\n"
+		"print(m[\"rule_name\"], m[\"task\"] >= 100000, m[\"target_mass\"], flush=True)'",
+		DEADLINE_MS, endpoint);
+	script = popen(command, "r");
+	assert_non_null(script);
+	assert_int_equal(fnx_actuator_open(&config, &actuator), 0);
+	give_until_taken(actuator);
+	assert_non_null(fgets(said, sizeof(said), script));
+	assert_string_equal(said, "replay left True 0.625\n");
+	assert_int_equal(pclose(script), 0);
+	fnx_actuator_close(actuator);
+}
+
+/* Threads ------------------------------------------------------------------------------------------ */
+
+TEST(two_threads_and_a_small_ring_agree_about_every_task)
+{
+	const char *path = scratch("threads.log");
+	struct check_random random = check_random_seeded();
+	uint32_t n_lines = 0, previous = 0;
+	enum { N = 3000 };
+
+	unlink(path);
+	for (int wake = FNX_ACTUATOR_BELL; wake <= FNX_ACTUATOR_POLL; wake++) {
+		struct fnx_actuator *actuator = log_to(path, (enum fnx_actuator_wake)wake);
+		uint32_t i = 0;
+
+		while (i < N) {
+			/* Bursts of any size, with time to doze off between some of them. */
+			for (uint64_t n = check_random_below(&random, 100); n && i < N; n--)
+				give(actuator, i++);
+			if (check_random_below(&random, 3) == 0)
+				await_done(actuator, i);
+		}
+		fnx_actuator_close(actuator);
+	}
+	for (const char *line = read_all(path); *line; line = strchr(line, '\n') + 1, n_lines++) {
+		const char *task = strstr(line, " task=");
+
+		assert_non_null(task);
+		previous = (uint32_t)strtoul(task + 6, NULL, 10);
+		assert_int_equal(previous, n_lines % N);
+	}
+	assert_int_equal(n_lines, 2 * N);
+}
+
+TEST(closing_an_idle_actuator_ends_its_thread)
+{
+	for (int i = 0; i < 50; i++) {
+		struct fnx_actuator *actuator =
+			log_to("/dev/null", i & 1 ? FNX_ACTUATOR_POLL : FNX_ACTUATOR_BELL);
+
+		if (i & 2)
+			give(actuator, 1);
+		assert_null(fnx_actuator_close(actuator));
+	}
+}
+
+static int compare(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+TEST(a_task_is_told_soon)
+{
+	static const char *const names[] = {"bell", "poll"};
+	enum { N = 200 };
+
+	for (int wake = FNX_ACTUATOR_BELL; wake <= FNX_ACTUATOR_POLL; wake++) {
+		struct fnx_actuator *actuator = log_to("/dev/null", (enum fnx_actuator_wake)wake);
+		int64_t giving[N], told[N];
+
+		for (uint32_t i = 0; i < N; i++) {
+			const struct fnx_actuator_command command = command_of(i);
+			int64_t begun = now_ns();
+
+			/* The thread has fallen asleep meanwhile: that is what is measured. */
+			while (now_ns() < begun + 300000)
+				;
+			begun = now_ns();
+			assert_int_equal(fnx_actuator_give(actuator, &command), 0);
+			giving[i] = now_ns() - begun;
+			while (fnx_actuator_counts(actuator).told <= i)
+				;
+			told[i] = now_ns() - begun;
+		}
+		qsort(giving, N, sizeof(giving[0]), compare);
+		qsort(told, N, sizeof(told[0]), compare);
+		print_message("%s: giving p50 %.1f us p99 %.1f us, told p50 %.1f us p99 %.1f us\n",
+			names[wake], (double)giving[N / 2] / 1e3, (double)giving[N * 99 / 100] / 1e3,
+			(double)told[N / 2] / 1e3, (double)told[N * 99 / 100] / 1e3);
+		assert_true(told[N / 2] < 20000000); /* a machine under load; the figure is for people */
+		fnx_actuator_close(actuator);
+	}
+}
