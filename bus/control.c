@@ -15,6 +15,7 @@
 #include <zmq.h>
 
 #include "bus/context.h"
+#include "bus/presence.h"
 
 enum {
 	IDENTITY_MAX = 255,
@@ -242,6 +243,21 @@ static int take_reply(void *socket, void *reply, size_t reply_size, size_t *ret_
 	return r;
 }
 
+/* A living node without a socket is starting: worth waiting for. */
+static int check_node(const struct fnx_bus *bus, const char *node, const char *path)
+{
+	int alive;
+
+	if (access(path, F_OK) == 0)
+		return 0;
+	if (errno != ENOENT)
+		return -errno;
+	alive = fnx_presence_check(bus, node);
+	if (alive < 0)
+		return alive;
+	return alive ? 0 : -ENOENT;
+}
+
 int fnx_control_request(const struct fnx_bus *bus, const char *node, const void *body, size_t size,
 	int timeout_ms, void *reply, size_t reply_size, size_t *ret_size)
 {
@@ -256,8 +272,9 @@ int fnx_control_request(const struct fnx_bus *bus, const char *node, const void 
 		return -EINVAL;
 	if (size > FNX_CONTROL_BODY_MAX)
 		return -E2BIG;
-	if (access(path, F_OK) < 0)
-		return -errno;
+	r = check_node(bus, node, path);
+	if (r < 0)
+		return r;
 	/* A socket of its own, so that a late reply to one request can never be taken for that to
 	 * the next. */
 	r = fnx_context_socket(ZMQ_DEALER, &socket);

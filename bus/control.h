@@ -35,10 +35,11 @@ uint64_t fnx_control_dropped(const struct fnx_control *control);
 struct fnx_control *fnx_control_close(struct fnx_control *control);
 
 /* One request, one reply. -ETIMEDOUT when none comes within timeout_ms (also where a dead node left
- * its socket, since it may be about to return); -ENOENT: no such node. `reply` of `reply_size`
- * bytes; *ret_size is what came (also set, and nothing written to `reply`, on -EMSGSIZE: it does
- * not fit). -E2BIG: the request is over FNX_CONTROL_BODY_MAX. After -ETIMEDOUT the node may still
- * have carried out the request. Any thread; blocks. */
+ * its socket, since it may be about to return); -ENOENT: no such node, neither a socket nor anybody
+ * alive of that name. `reply` of `reply_size` bytes; *ret_size is what came (also set, and nothing
+ * written to `reply`, on -EMSGSIZE: it does not fit). -E2BIG: the request is over
+ * FNX_CONTROL_BODY_MAX. After -ETIMEDOUT the node may still have carried out the request. Any
+ * thread; blocks. */
 FNX_MUST_CHECK int fnx_control_request(const struct fnx_bus *bus, const char *node,
 	const void *body, size_t size, int timeout_ms, void *reply, size_t reply_size,
 	size_t *ret_size);

@@ -149,6 +149,13 @@ static int survey_inputs(struct fnx_merge *merge, struct survey *survey, unsigne
 			survey->newest_ns = ingress_ns;
 	}
 	merge->ended = survey->until == FNX_END && merge->candidate < 0;
+	/* The session's time ends where its sources said, not in eternity. */
+	for (unsigned i = 0; merge->ended && i < merge->n_inputs; i++) {
+		int64_t end = fnx_subscriber_end(merge->inputs[i].sub);
+
+		if (end < survey->until)
+			survey->until = end;
+	}
 	return 0;
 }
 

@@ -249,8 +249,12 @@ void fnx_publisher_advance(struct fnx_publisher *pub, int64_t watermark, int64_t
 {
 	struct fnx_segment *segment = pub->map.segment;
 
-	if (watermark <= atomic_load_explicit(&segment->watermark, memory_order_relaxed))
+	int64_t before = atomic_load_explicit(&segment->watermark, memory_order_relaxed);
+
+	if (watermark <= before)
 		return;
+	if (watermark == FNX_END)
+		atomic_store_explicit(&segment->end, before, memory_order_relaxed);
 	atomic_store_explicit(&segment->watermark_ingress_ns, ingress_ns, memory_order_relaxed);
 	/* seq_cst: before the look at parked, see segment.h */
 	atomic_store(&segment->watermark, watermark);

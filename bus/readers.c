@@ -217,6 +217,11 @@ void fnx_readers_count_lapped(const struct fnx_readers *readers, uint64_t releas
 
 static void ring(struct fnx_readers *readers, struct fnx_reader *reader)
 {
+	uint32_t state = atomic_load(&record_of(readers, reader)->state);
+
+	/* Whoever sleeps here may have taken the place since we looked, and has another bell. */
+	if (state != reader->state && (state & 0xff) == FNX_RECORD_ACTIVE)
+		note(readers, reader, state);
 	if (!reader->ringer)
 		open_ringer(readers, reader);
 	if (reader->ringer && fnx_ringer_ring(reader->ringer) == 0)

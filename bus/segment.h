@@ -112,6 +112,7 @@ struct fnx_segment {
 	_Alignas(256) _Atomic uint64_t head;
 	_Alignas(FNX_CACHE_LINE) _Atomic int64_t watermark; /* samples */
 	_Atomic int64_t watermark_ingress_ns;
+	_Atomic int64_t end;         /* samples: the watermark before FNX_END, where the session's time ended */
 	_Alignas(FNX_CACHE_LINE) _Atomic uint64_t released;
 	_Atomic uint64_t releasing;
 	_Alignas(FNX_CACHE_LINE) _Atomic uint64_t consumed;

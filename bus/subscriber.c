@@ -96,10 +96,15 @@ static int resume(struct fnx_subscriber *sub, const struct fnx_subscriber_config
 		fnx_record_get_node(record, node);
 		if (record_state(word) != FNX_RECORD_ACTIVE || strcmp(node, config->node))
 			continue;
-		/* Changing the generation first keeps the publisher from evicting what we fill in. */
+		/* Changing the generation first keeps the publisher from evicting what we fill in; changing it
+		 * again tells it to note what that was. */
 		if (!atomic_compare_exchange_strong(&record->state, &word, mine))
 			continue;
 		fill_record(record, config);
+		word = mine;
+		mine = next_generation(word, FNX_RECORD_ACTIVE);
+		if (!atomic_compare_exchange_strong(&record->state, &word, mine))
+			continue;
 		sub->record = record;
 		sub->state = mine;
 		sub->resumed = 1;
@@ -431,6 +436,12 @@ int64_t fnx_subscriber_watermark(const struct fnx_subscriber *sub, int64_t *ret_
 		*ret_ingress_ns = atomic_load_explicit(
 			&segment->watermark_ingress_ns, memory_order_relaxed);
 	return watermark;
+}
+
+int64_t fnx_subscriber_end(const struct fnx_subscriber *sub)
+{
+	/* Written before the watermark of FNX_END, which the caller has seen with acquire. */
+	return atomic_load_explicit(&sub->map.segment->end, memory_order_relaxed);
 }
 
 /* Sleeping and leaving ------------------------------------------------------------------------------ */

@@ -177,6 +177,8 @@ FNX_MUST_CHECK int fnx_subscriber_hold(struct fnx_subscriber *sub, uint64_t seq)
 void fnx_subscriber_drop(struct fnx_subscriber *sub, uint64_t seq);
 /* [frame] */
 int64_t fnx_subscriber_watermark(const struct fnx_subscriber *sub, int64_t *ret_ingress_ns);
+/* [frame] Once the watermark is FNX_END: the watermark before it. */
+int64_t fnx_subscriber_end(const struct fnx_subscriber *sub);
 /* [frame] Says that this node is about to sleep. 1: a frame, or a watermark of at least `wake_at`, is there already
  * (not parked); 0: parked: the bell will ring for either. */
 int fnx_subscriber_park(struct fnx_subscriber *sub, int64_t wake_at);

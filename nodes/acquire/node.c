@@ -403,7 +403,7 @@ static int acquire_produce(void *self, int64_t now_ns, int64_t *ret_due_ns)
 	int r = fetch(acquire);
 
 	if (r <= 0)
-		return r ? r : FNX_OVER;
+		return r ? r : over(acquire);
 	due = due_ns(acquire, now_ns);
 	if (now_ns < due) {
 		*ret_due_ns = due;
@@ -415,7 +415,7 @@ static int acquire_produce(void *self, int64_t now_ns, int64_t *ret_due_ns)
 	/* The last event of its instant: whoever orders inputs need not wait for the next one to know. */
 	r = fetch(acquire);
 	if (r <= 0)
-		return r ? r : FNX_OVER;
+		return r ? r : over(acquire);
 	if (acquire->event.sample_time > time)
 		fnx_node_advance(acquire->node, time + 1, now_ns);
 	return FNX_AGAIN;

@@ -45,7 +45,6 @@ struct decode {
 	int overflowed;
 	int begun;
 	int64_t next_tick;            /* by the clock: sample time at which the next bin closes */
-	int64_t last_time;            /* of the latest input frame */
 	uint32_t lfp_count;
 	int32_t position_bin, position_arm;
 	int on_track;
@@ -242,7 +241,6 @@ static int decode_open(struct fnx_node *node, void **ret_self)
 	decode->min_speed_cm_s = decode->rig->decode.min_speed_cm_s;
 	decode->position_bin = decode->rig->parity ? 0 : -1;
 	decode->position_arm = decode->position_bin;
-	decode->last_time = INT64_MIN;
 	r = open_track(decode);
 	if (!r)
 		r = open_matrices(decode);
@@ -366,12 +364,8 @@ static int decode_advance(void *self, int64_t until, int64_t *ret_watermark)
 
 	if (decode->lfp_input >= 0 || !decode->begun)
 		return FNX_DONE;
-	/* At the session's end time stops with its last frame. */
-	if (until == FNX_END)
-		until = decode->last_time + 1;
 	if (decode->next_tick >= until) {
-		if (*ret_watermark != FNX_END)
-			*ret_watermark = decode->next_tick;
+		*ret_watermark = decode->next_tick;
 		return FNX_DONE;
 	}
 	close_bin(decode, decode->next_tick);
@@ -423,8 +417,6 @@ static void decode_frame(void *self, unsigned input, const struct fnx_frame *fra
 
 	if (!decode->begun)
 		begin(decode, time);
-	if (time > decode->last_time)
-		decode->last_time = time;
 	if ((int)input == decode->position_input)
 		take_position(decode, frame->payload);
 	else if ((int)input != decode->lfp_input)

@@ -3,6 +3,7 @@
  * like an animal that does not replay. */
 #include "nodes/dispatch/rule.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -251,15 +252,20 @@ const struct fnx_rule_setting *fnx_rule_setting(const struct fnx_rule *rule, uns
 
 void fnx_rule_changed(struct fnx_rule *rule)
 {
+	int r = 0;
+
 	if (rule->replay) {
 		struct fnx_replay_params params = replay_params(rule);
 
-		fnx_replay_set(rule->replay, &params);
+		r = fnx_replay_set(rule->replay, &params);
 	} else if (rule->ripple) {
 		struct fnx_ripple_rule_params params = ripple_params(rule);
 
-		fnx_ripple_rule_set(rule->ripple, &params);
+		r = fnx_ripple_rule_set(rule->ripple, &params);
 	}
+	/* The ranges of the settings are those of the arithmetic. */
+	assert(!r);
+	(void)r;
 }
 
 int fnx_rule_same_name(const struct fnx_rule *a, const struct fnx_rule *b)

@@ -259,7 +259,6 @@ static void take_out(struct fnx_model *model, uint32_t slot)
 	model->last[bin] = model->previous[block];
 	model->previous[block] = model->free_block;
 	model->free_block = block;
-	model->blocks.bins[block] = model->config.n_bins;
 }
 
 int fnx_model_add(struct fnx_model *model, const double *mark, int32_t bin)
@@ -286,12 +285,12 @@ int fnx_model_add(struct fnx_model *model, const double *mark, int32_t bin)
 	return FNX_MODEL_STORED;
 }
 
-/* Accumulators of every bin and of the free blocks, then one histogram to smooth from. */
+/* Accumulators of every bin, then one histogram to smooth from. */
 size_t fnx_model_scratch_size(const struct fnx_model *model)
 {
 	const size_t n = model->config.n_bins;
 
-	return (n + 1) * FNX_LANES_ALIGN + fnx_f64_padded(n) * sizeof(double);
+	return n * FNX_LANES_ALIGN + fnx_f64_padded(n) * sizeof(double);
 }
 
 static bool is_gated_exactly(
@@ -377,7 +376,7 @@ static void weigh(
 	const struct fnx_model_config *config = &model->config;
 	const uint32_t n_bins = config->n_bins;
 
-	memset(scratch, 0, (n_bins + 1) * (size_t)FNX_LANES_ALIGN);
+	memset(scratch, 0, n_bins * (size_t)FNX_LANES_ALIGN);
 	if (config->single) {
 		int32_t x[FNX_MARK_DIMS_MAX];
 		const float *sums = scratch;
@@ -406,7 +405,7 @@ static void smooth(const struct fnx_model *model, void *scratch, double *hist)
 {
 	const size_t n_bins = model->config.n_bins;
 	const double *weights = model->config.smoothing;
-	double *from = (double *)((char *)scratch + (n_bins + 1) * FNX_LANES_ALIGN);
+	double *from = (double *)((char *)scratch + n_bins * FNX_LANES_ALIGN);
 
 	memcpy(from, hist, n_bins * sizeof(double));
 	for (size_t i = 0; i < n_bins; i++) {

@@ -103,6 +103,7 @@ static void running(struct fnx_node *node)
 /* Everything has been said: readers learn it from the last watermark. */
 static enum fnx_drive end(struct fnx_node *node)
 {
+	raise_outputs(node);
 	node->watermark = FNX_END;
 	raise_outputs(node);
 	return FNX_DRIVE_ENDED;

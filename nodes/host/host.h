@@ -94,8 +94,8 @@ FNX_MUST_CHECK int fnx_node_open(struct fnx_node *node, const struct fnx_node_op
 	const struct fnx_rig *rig, const char *name);
 /* Subscribes to inputs whose topics are there by now. 1: all are; 0: *ret_missing is not, try again; negative: failed. */
 FNX_MUST_CHECK int fnx_node_subscribe(struct fnx_node *node, const char **ret_missing);
-/* After FNX_DRIVE_MOVED: takes up the successor of that topic, if it is there yet. */
-void fnx_node_resubscribe(struct fnx_node *node);
+/* After FNX_DRIVE_MOVED: takes up the successor of that topic. 0: it is not there yet. */
+int fnx_node_resubscribe(struct fnx_node *node);
 /* 1: every node named in rig->await is ready; 0: *ret_missing is not. */
 int fnx_node_peers_ready(const struct fnx_node *node, const char **ret_missing);
 /* One turn: at most `budget` frames. */

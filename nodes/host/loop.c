@@ -265,9 +265,12 @@ static int turns(struct loop *loop)
 			return -EIO;
 		if (why == FNX_DRIVE_ENDED)
 			ended(loop);
-		if (why == FNX_DRIVE_MOVED) {
-			fnx_node_resubscribe(node);
-			why = FNX_DRIVE_IDLE;
+		/* A publisher has left in good order: wait for its successor, at the pace of the slow tick. */
+		if (why == FNX_DRIVE_MOVED && !fnx_node_resubscribe(node)) {
+			if (spin)
+				poll(NULL, 0, START_TICK_MS);
+			else
+				uv_run(&loop->uv, UV_RUN_ONCE);
 		}
 		if (spin) {
 			if (why == FNX_DRIVE_IDLE && node->ops->idle)
@@ -281,7 +284,7 @@ static int turns(struct loop *loop)
 			stop_if_told(loop);
 			continue;
 		}
-		if (why == FNX_DRIVE_MORE)
+		if (why == FNX_DRIVE_MORE || why == FNX_DRIVE_MOVED)
 			uv_run(&loop->uv, UV_RUN_NOWAIT);
 		else if (loop->wait != FNX_WAIT_ADAPTIVE || why == FNX_DRIVE_ENDED || !spin_a_while(loop))
 			sleep_once(loop, why);

@@ -184,18 +184,19 @@ int fnx_node_subscribe(struct fnx_node *node, const char **ret_missing)
 	return 1;
 }
 
-void fnx_node_resubscribe(struct fnx_node *node)
+int fnx_node_resubscribe(struct fnx_node *node)
 {
 	struct fnx_node_input_state *input = &node->inputs[node->moved_input];
 	struct fnx_subscriber *old = input->sub;
 
 	if (subscribe(node, input) <= 0) {
 		input->sub = old;
-		return;
+		return 0;
 	}
 	if (!(input->flags & FNX_INPUT_ASIDE))
 		node->merge.inputs[node->moved_input].sub = input->sub;
 	fnx_subscriber_close(old);
+	return 1;
 }
 
 int fnx_node_peers_ready(const struct fnx_node *node, const char **ret_missing)

@@ -166,6 +166,8 @@ static void set_dependent_defaults(struct load *load)
 	rig->decode.enabled = given(load, "decode");
 	rig->dispatch.enabled = given(load, "dispatch");
 	rig->tap.enabled = given(load, "tap");
+	if (rig->bus.live && !given(load, "bus.deadline_ms"))
+		rig->bus.deadline_ms = 50;
 	if (!given(load, "decode.rates_hz"))
 		rig->decode.rates_hz = !rig->parity;
 	if (!given(load, "decode.duplicates_per_group"))

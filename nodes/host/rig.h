@@ -47,7 +47,7 @@ struct fnx_rig_bus {
 	enum fnx_bell_kind bell; /* auto | pipe | zmq */
 	enum fnx_wait wait;    /* sleep | adaptive | spin: for nodes that do not say otherwise */
 	uint32_t spin_us;      /* adaptive: how long to spin before parking; default 50 */
-	uint32_t deadline_ms;  /* live: how long the ordered merge waits for a silent input; default 0 = for ever */
+	uint32_t deadline_ms;  /* live: how long the ordered merge waits for a silent input; default 50 when live, else 0 = for ever */
 	bool live;             /* true: acquisition never waits (drop); default false: replay, back-pressure (wait) */
 };
 

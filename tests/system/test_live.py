@@ -7,7 +7,7 @@ from fornix import Run, SOURCE, WORK
 
 rig = WORK / "live.yaml"
 rig.write_text((SOURCE / "deploy/rigs/demo.yaml").read_text()
-               .replace("name: demo", "name: demo\n  live: true\n  slots: 64"))
+               .replace("name: demo", "name: demo\n  live: true"))
 it = Run(rig, "--speed", 8, "--duration", 60)
 it.wait_for(lambda: "ripple" in it.children() and (it.segments / "ripple.status").exists(), "the nodes")
 it.wait_for(lambda: "actual" in it.process.stdout.readline(), "progress")

@@ -2,9 +2,9 @@
 """Random sessions for check_vectors: python3 random_sessions.py CHECK_VECTORS [SEED]
 
 Writes directories of vectors whose inputs and configuration are drawn at random (numbers of groups,
-channels, states, arms; capacity, gate, delays, duplicate time stamps) and whose outputs are computed
-here, by the ancestor's formulas in NumPy and SciPy, the slow and obvious way. Then runs check_vectors
-on each. The seed is printed; needs numpy and scipy.
+channels, states, arms; capacity, gate, delays, duplicate time stamps) and whose outputs are
+computed here, by the ancestor's formulas in NumPy and SciPy, the slow and obvious way. Then runs
+check_vectors on each. The seed is printed; needs numpy and scipy.
 """
 import json
 import os

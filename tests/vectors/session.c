@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A dimension that several files share is stated once and checked in each: the first file to have
+ * it decides, so that a directory whose files belong to different sessions is refused and not
+ * compared.
+ */
 #include "tests/vectors/session.h"
 
 #include <errno.h>
@@ -8,7 +13,9 @@
 /* A dimension that any length will do for; the first file to have it decides. */
 struct extent {
 	const char *name;
-	size_t n; /* 0: not known yet */
+	size_t n;
+	bool known;
+	bool may_be_none;
 };
 
 struct loader {
@@ -55,11 +62,11 @@ static const void *load(struct loader *loader, const char *name, const char *typ
 		return NULL;
 	}
 	for (uint32_t i = 0; i < n_dims; i++) {
-		if (extents[i]->n == 0)
+		if (!extents[i]->known)
 			extents[i]->n = npy->shape[i];
-		if (npy->shape[i] == extents[i]->n && extents[i]->n > 0)
-			continue;
-		if (npy->shape[i] == 0 && extents[i]->name[0] == '*')
+		extents[i]->known = true;
+		if (npy->shape[i] == extents[i]->n &&
+			(npy->shape[i] > 0 || extents[i]->may_be_none))
 			continue;
 		snprintf(loader->error, SETTINGS_ERROR_SIZE,
 			"%s/%s.npy: dimension %u is %zu, expected %zu %s", loader->dir, name, i,
@@ -110,16 +117,24 @@ static void check_values(struct loader *loader)
 static void load_all(struct loader *loader)
 {
 	struct session *s = loader->session;
-	struct extent positions = {"positions", 0}, spikes = {"spikes", 0}, lfp = {"samples", 0};
-	struct extent likelihoods = {"*likelihoods", 0}, ripples = {"*messages", 0};
-	struct extent time_bins = {"time bins", 0}, points = {"points", 0};
-	struct extent channels = {"electrodes of config.json", s->settings.n_electrodes};
-	struct extent dims = {"mark dimensions of config.json", s->settings.n_dims};
-	struct extent bins = {"position bins of config.json", s->settings.n_bins};
-	struct extent states = {"states of config.json", s->settings.n_states};
-	struct extent two = {"columns", 2}, four = {"columns", 4};
-	struct extent like = {"columns", LIKE_COLUMNS}, ripple = {"columns", RIPPLE_COLUMNS};
-	struct extent post = {"columns", POST_COLUMNS};
+	struct extent positions = {.name = "positions"}, spikes = {.name = "spikes"},
+		      lfp = {.name = "samples"};
+	struct extent likelihoods = {.name = "likelihoods", .may_be_none = true},
+		      ripples = {.name = "messages", .may_be_none = true};
+	struct extent time_bins = {.name = "time bins"}, points = {.name = "points"};
+	struct extent channels = {
+		.name = "electrodes of config.json", .n = s->settings.n_electrodes, .known = true};
+	struct extent dims = {
+		.name = "mark dimensions of config.json", .n = s->settings.n_dims, .known = true};
+	struct extent bins = {
+		.name = "position bins of config.json", .n = s->settings.n_bins, .known = true};
+	struct extent states = {
+		.name = "states of config.json", .n = s->settings.n_states, .known = true};
+	struct extent two = {.name = "columns", .n = 2, .known = true},
+		      four = {.name = "columns", .n = 4, .known = true};
+	struct extent like = {.name = "columns", .n = LIKE_COLUMNS, .known = true},
+		      ripple = {.name = "columns", .n = RIPPLE_COLUMNS, .known = true};
+	struct extent post = {.name = "columns", .n = POST_COLUMNS, .known = true};
 
 	s->position_time = load(loader, "in_pos_t", "i8", SHAPE(&positions));
 	s->segment = load(loader, "in_pos_seg", "i4", SHAPE(&positions));

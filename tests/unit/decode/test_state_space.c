@@ -301,6 +301,7 @@ static void assert_distributions(
 
 	for (uint32_t i = 0; i < n; i++) {
 		assert_true(isfinite(result->likelihood[i]) && result->likelihood[i] >= 0.0);
+		assert_true(arms[i] >= 0 || result->likelihood[i] == 0.0);
 		sum += result->likelihood[i];
 	}
 	assert_true(fabs(sum - 1.0) < 1e-9);

@@ -8,7 +8,13 @@
 
 #include "tests/support/check.h"
 
-enum { GROUPS = 40, BINS_MAX = 400, STATES_MAX = 4, WINDOW_MAX = 60, RECENT = 10 };
+enum {
+	GROUPS = 40,
+	BINS_MAX = 400,
+	STATES_MAX = 4,
+	WINDOW_MAX = 60,
+	RECENT = 10
+};
 
 /* Arms with gaps between them, of any number and size. */
 static struct fnx_track *random_track(struct check_random *random)
@@ -118,7 +124,8 @@ static void check_against_oracle(struct check_random *random, int begin_full)
 	static double posterior[STATES_MAX * BINS_MAX];
 	static struct oracle oracle;
 	struct fnx_track *track = random_track(random);
-	uint32_t n_states = 1 + (uint32_t)check_random_below(random, STATES_MAX), n_true = 0, n_unsure = 0;
+	uint32_t n_states = 1 + (uint32_t)check_random_below(random, STATES_MAX), n_true = 0,
+		 n_unsure = 0;
 	struct fnx_replay_config config = {
 		.n_arms = fnx_track_arms(track),
 		.arm = (uint32_t)check_random_below(random, fnx_track_arms(track)),
@@ -137,9 +144,11 @@ static void check_against_oracle(struct check_random *random, int begin_full)
 	oracle.n = 0;
 	assert_int_equal(fnx_replay_new(&config, &replay), 0);
 	for (uint32_t tick = 0; tick < 300; tick++) {
-		uint32_t groups[RECENT + 3], n_groups = (uint32_t)check_random_below(random, RECENT + 4);
+		uint32_t groups[RECENT + 3],
+			n_groups = (uint32_t)check_random_below(random, RECENT + 4);
 		struct fnx_masses masses;
-		struct fnx_replay_bin bin = {.masses = &masses, .groups = groups, .n_groups = n_groups};
+		struct fnx_replay_bin bin = {
+			.masses = &masses, .groups = groups, .n_groups = n_groups};
 		double target, other = 0, nearest;
 		int expected, is_true;
 
@@ -148,7 +157,8 @@ static void check_against_oracle(struct check_random *random, int begin_full)
 		oracle_masses(track, posterior, n_states, &oracle.masses[oracle.n]);
 		for (uint32_t k = 0; k < config.n_arms; k++) {
 			assert_true(fabs(masses.arm[k] - oracle.masses[oracle.n].arm[k]) < 1e-12);
-			assert_true(fabs(masses.target[k] - oracle.masses[oracle.n].target[k]) < 1e-12);
+			assert_true(
+				fabs(masses.target[k] - oracle.masses[oracle.n].target[k]) < 1e-12);
 		}
 		/* Beyond RECENT, and from GROUPS on, they do not count. */
 		oracle.n_groups[oracle.n] = 0;
@@ -194,9 +204,10 @@ TEST(windows_of_random_posteriors_agree_with_plain_sums)
 		check_against_oracle(&random, i & 1);
 }
 
-/* One arm's worth of everything, for the edges. ---------------------------------------------------- */
+/* One arm's worth of everything, for the edges. ------------------------------------------- */
 
-static struct fnx_replay *simple(uint32_t window_bins, struct fnx_replay_params params, int begin_full)
+static struct fnx_replay *simple(
+	uint32_t window_bins, struct fnx_replay_params params, int begin_full)
 {
 	const struct fnx_replay_config config = {.n_arms = 3,
 		.arm = 1,
@@ -214,7 +225,8 @@ static struct fnx_replay *simple(uint32_t window_bins, struct fnx_replay_params 
 static int step(struct fnx_replay *replay, double target, double other)
 {
 	const struct fnx_masses masses = {.arm = {other, target, 0}, .target = {0, target, 0}};
-	const struct fnx_replay_bin bin = {.masses = &masses, .centre_distance_cm = 1, .speed_cm_s = 1};
+	const struct fnx_replay_bin bin = {
+		.masses = &masses, .centre_distance_cm = 1, .speed_cm_s = 1};
 	struct fnx_replay_evidence evidence;
 
 	return fnx_replay_step(replay, &bin, &evidence);
@@ -324,7 +336,8 @@ TEST(only_a_distribution_has_masses)
 TEST(states_are_summed_and_the_target_is_the_last_bins)
 {
 	struct fnx_track *track = two_arms();
-	double posterior[2][10] = {{[4] = 0.125, [6] = 0.25}, {[5] = 0.125, [9] = 0.25, [8] = 0.125}};
+	double posterior[2][10] = {
+		{[4] = 0.125, [6] = 0.25}, {[5] = 0.125, [9] = 0.25, [8] = 0.125}};
 	struct fnx_masses masses;
 
 	assert_int_equal(fnx_masses_of(track, posterior[0], 2, &masses), 0);
@@ -352,7 +365,7 @@ TEST(sums_do_not_drift)
 	fnx_replay_free(replay);
 }
 
-/* Gates -------------------------------------------------------------------------------------------- */
+/* Gates ----------------------------------------------------------------------------------- */
 
 static int gated(struct fnx_replay_params params, double distance_cm, double speed_cm_s)
 {
@@ -432,8 +445,12 @@ TEST(settings_change_between_two_bins_and_bad_ones_change_nothing)
 
 TEST(configurations_out_of_range_are_refused)
 {
-	const struct fnx_replay_config good = {
-		.n_arms = 3, .arm = 1, .window_bins = 5, .n_groups = 9, .n_recent = 4, .params = half};
+	const struct fnx_replay_config good = {.n_arms = 3,
+		.arm = 1,
+		.window_bins = 5,
+		.n_groups = 9,
+		.n_recent = 4,
+		.params = half};
 	struct fnx_replay_config bad[8];
 	struct fnx_replay *replay = NULL;
 

@@ -7,7 +7,8 @@
 
 #include "tests/support/check.h"
 
-static struct fnx_ripple_rule *rule_of(uint32_t n_channels, uint32_t min_electrodes, int64_t window, double max_speed)
+static struct fnx_ripple_rule *rule_of(
+	uint32_t n_channels, uint32_t min_electrodes, int64_t window, double max_speed)
 {
 	const struct fnx_ripple_rule_config config = {.n_channels = n_channels,
 		.params = {.min_electrodes = min_electrodes,
@@ -140,7 +141,8 @@ TEST(random_onsets_agree_with_a_list_of_all_of_them)
 
 	for (int round = 0; round < 50; round++) {
 		uint32_t n_channels = 1 + (uint32_t)check_random_below(&random, 40), n_true = 0;
-		uint32_t min = 1 + (uint32_t)check_random_below(&random, n_channels < 6 ? n_channels : 6);
+		uint32_t min =
+			1 + (uint32_t)check_random_below(&random, n_channels < 6 ? n_channels : 6);
 		int64_t window = (int64_t)check_random_below(&random, 900), now = 0;
 		struct fnx_ripple_rule *rule = rule_of(n_channels, min, window, 0);
 		struct {
@@ -159,7 +161,8 @@ TEST(random_onsets_agree_with_a_list_of_all_of_them)
 				int within = 0, before = 0;
 
 				for (uint32_t k = 0; k <= i; k++)
-					if (all[k].channel == (int32_t)c && now - all[k].time <= window) {
+					if (all[k].channel == (int32_t)c &&
+						now - all[k].time <= window) {
 						within = 1;
 						before |= k < i;
 					}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* One test for each sentence at the head of safety.h, and random walks against a list of all that was done. */
+/* One test for each sentence at the head of safety.h, and random walks against a list of all that
+ * was done. */
 #include "nodes/dispatch/safety.h"
 
 #include <errno.h>
@@ -46,7 +47,8 @@ TEST(disarmed_nothing_is_done)
 	struct fnx_safety *safety = safety_of(0, 0, 0, MANY, 1); /* as it comes */
 
 	for (int64_t t = 0; t < 100000; t += 10)
-		assert_int_not_equal(fnx_safety_fire(safety, (uint32_t)(t / 10) & 1, t % 70 == 0, t), ACTED);
+		assert_int_not_equal(
+			fnx_safety_fire(safety, (uint32_t)(t / 10) & 1, t % 70 == 0, t), ACTED);
 	fnx_safety_set(safety, 1, 0);
 	assert_int_equal(fnx_safety_fire(safety, 0, 1, 100000), ACTED);
 	fnx_safety_set(safety, 0, 0);
@@ -71,7 +73,8 @@ TEST(between_any_two_tasks_the_lock_out_passes)
 	struct fnx_safety *safety = armed(100, 0, 0);
 
 	assert_int_equal(fnx_safety_fire(safety, 0, 1, 1000), ACTED);
-	assert_int_equal(fnx_safety_fire(safety, 1, 1, 1000), LOCKED_OUT); /* another rule, same frame */
+	assert_int_equal(
+		fnx_safety_fire(safety, 1, 1, 1000), LOCKED_OUT); /* another rule, same frame */
 	assert_int_equal(fnx_safety_fire(safety, 1, 1, 1099), LOCKED_OUT);
 	assert_int_equal(fnx_safety_fire(safety, 1, 1, 1100), ACTED);
 	fnx_safety_free(safety);
@@ -178,8 +181,8 @@ TEST(what_is_held_back_is_told_once_per_rising_edge)
 	assert_int_equal(fnx_safety_fire(safety, 0, 1, 0), ACTED);
 	for (int edge = 0; edge < 3; edge++)
 		for (int64_t t = 100; t < 200; t++)
-			assert_int_equal(
-				fnx_safety_fire(safety, 1, t == 100, t), t == 100 ? LOCKED_OUT : SILENT);
+			assert_int_equal(fnx_safety_fire(safety, 1, t == 100, t),
+				t == 100 ? LOCKED_OUT : SILENT);
 	/* It was locked out when it became true, and has its turn when that ends. */
 	assert_int_equal(fnx_safety_fire(safety, 1, 0, 999), SILENT);
 	assert_int_equal(fnx_safety_fire(safety, 1, 0, 1000), ACTED);
@@ -191,7 +194,8 @@ TEST(a_disarmed_rule_is_told_once_per_rising_edge_whatever_else_is)
 	struct fnx_safety *safety = safety_of(1000, 1000, 1000, 0, 1000);
 
 	for (int64_t t = 0; t < 500; t++)
-		assert_int_equal(fnx_safety_fire(safety, 0, t % 50 == 0, t), t % 50 ? SILENT : DISARMED);
+		assert_int_equal(
+			fnx_safety_fire(safety, 0, t % 50 == 0, t), t % 50 ? SILENT : DISARMED);
 	fnx_safety_free(safety);
 }
 
@@ -251,7 +255,8 @@ TEST(a_dry_run_tells_what_an_armed_run_would)
 	fnx_safety_set(wet, 1, 0);
 	for (int i = 0; i < 20000; i++) {
 		uint32_t rule = (uint32_t)check_random_below(&random, 2);
-		int outcome = fnx_safety_fire(wet, rule, 1, now += (int64_t)check_random_below(&random, 200));
+		int outcome = fnx_safety_fire(
+			wet, rule, 1, now += (int64_t)check_random_below(&random, 200));
 
 		assert_int_equal(
 			fnx_safety_fire(dry, rule, 1, now), outcome == ACTED ? DRY_RUN : outcome);
@@ -260,7 +265,7 @@ TEST(a_dry_run_tells_what_an_armed_run_would)
 	fnx_safety_free(wet);
 }
 
-/* Random walks ------------------------------------------------------------------------------------- */
+/* Random walks ---------------------------------------------------------------------------- */
 
 struct done {
 	int64_t time;
@@ -292,7 +297,8 @@ TEST(random_rules_are_allowed_exactly_what_a_list_of_all_tasks_allows)
 		int64_t lockout = (int64_t)check_random_below(&random, 300), now = -1000;
 		int64_t per = 1 + (int64_t)check_random_below(&random, 20000);
 		uint32_t max_tasks = (uint32_t)check_random_below(&random, 12), n = 0;
-		struct fnx_safety *safety = safety_of(lockout, lockouts[0], lockouts[1], max_tasks, per);
+		struct fnx_safety *safety =
+			safety_of(lockout, lockouts[0], lockouts[1], max_tasks, per);
 		static struct done done[3000];
 		int is_armed = 0, is_dry = 0;
 
@@ -308,7 +314,8 @@ TEST(random_rules_are_allowed_exactly_what_a_list_of_all_tasks_allows)
 			now += (int64_t)check_random_below(&random, 200);
 			expected = is_armed && !is_dry &&
 				allowed(done, n, rule, now, lockout, lockouts, max_tasks, per);
-			outcome = fnx_safety_fire(safety, rule, check_random_below(&random, 3) == 0, now);
+			outcome = fnx_safety_fire(
+				safety, rule, check_random_below(&random, 3) == 0, now);
 			assert_int_equal(outcome == ACTED, expected);
 			if (expected)
 				done[n++] = (struct done){.time = now, .rule = rule};
@@ -317,7 +324,7 @@ TEST(random_rules_are_allowed_exactly_what_a_list_of_all_tasks_allows)
 	}
 }
 
-/* Units -------------------------------------------------------------------------------------------- */
+/* Units ----------------------------------------------------------------------------------- */
 
 TEST(a_lock_out_in_samples_is_never_shorter_than_in_milliseconds)
 {

@@ -254,7 +254,8 @@ TEST(an_empty_model_says_so_and_writes_nothing)
 
 TEST(a_mark_on_the_face_of_the_cube_is_outside_it_in_both_precisions)
 {
-	for (int single = 0; single < 2; single++) {
+	for (int i_case = 0; i_case < 4; i_case++) {
+		const int single = i_case % 2, face = i_case / 2;
 		const struct fnx_model_config config = {.n_dims = 2,
 			.n_bins = 1,
 			.capacity = 10,
@@ -263,16 +264,18 @@ TEST(a_mark_on_the_face_of_the_cube_is_outside_it_in_both_precisions)
 			.gate_deviations = 1.0,
 			.gate_min_marks = 1,
 			.single = single};
-		const double at[2] = {100.0, 70.0}, face[2] = {119.5, 70.0};
-		const double inside[2] = {nextafter(119.5, 0.0), 70.0}, share[1] = {1.0};
+		const double at[2] = {100.0, 70.0}, share[1] = {1.0};
+		const double faces[2][2] = {{119.5, 70.0}, {100.0, 50.5}};
+		const double inside[2][2] = {
+			{nextafter(119.5, 0.0), 70.0}, {100.0, nextafter(50.5, 99.0)}};
 		double likelihood[1];
 		struct fnx_model *model = model_new(&config);
 		void *scratch = scratch_new(model);
 
-		assert_int_equal(fnx_model_add(model, face, 0), FNX_MODEL_STORED);
+		assert_int_equal(fnx_model_add(model, faces[face], 0), FNX_MODEL_STORED);
 		assert_int_equal(fnx_model_likelihood(model, at, share, scratch, likelihood),
 			FNX_ENCODE_GATED);
-		assert_int_equal(fnx_model_add(model, inside, 0), FNX_MODEL_STORED);
+		assert_int_equal(fnx_model_add(model, inside[face], 0), FNX_MODEL_STORED);
 		assert_int_equal(fnx_model_likelihood(model, at, share, scratch, likelihood),
 			FNX_ENCODE_VALID);
 		free(scratch);

@@ -189,6 +189,15 @@ TEST(half_the_mass_of_33_equal_bins_is_17_bins)
 	assert_int_equal(fnx_credible_bins(values, 41, 0.5, scratch), 17);
 }
 
+TEST(a_bin_that_reaches_the_mass_exactly_is_enough)
+{
+	const double values[3] = {0.25, 0.5, 0.25};
+	double scratch[3];
+
+	assert_int_equal(fnx_credible_bins(values, 3, 0.5, scratch), 1);
+	assert_int_equal(fnx_credible_bins(values, 3, 0.75, scratch), 2);
+}
+
 TEST(a_distribution_that_falls_short_answers_one_more_than_its_bins)
 {
 	const double values[3] = {0.1, 0.0, 0.2}, nans[3] = {0.1, NAN, 0.2};

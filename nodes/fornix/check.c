@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "nodes/fornix/check.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "nodes/host/rig_schema.h"
+
+enum {
+	OVERRIDES_MAX = 32
+};
+
+struct options {
+	const char *path;
+	const char *overrides[OVERRIDES_MAX];
+	size_t n_overrides;
+};
+
+static void usage(void)
+{
+	printf("fornix check: checks a rig file and shows what it would run\n"
+	       "\n"
+	       "usage: fornix check RIG.yaml [--set KEY=VALUE]...\n"
+	       "\n"
+	       "  RIG.yaml         " FNX_RIG_DEMO " is the built-in demonstration\n"
+	       "  --set KEY=VALUE  as if the rig file said so (see fornix run --help)\n"
+	       "\n"
+	       "Prints, with all defaults filled in: nodes, electrode groups, track, filters with "
+	       "the delay they\n"
+	       "cost, rules, topics with the memory they take; and what is allowed but odd. Opens "
+	       "nothing.\n"
+	       "Exit status: 0 the rig can be used, warnings or not; 2 it cannot, or wrong use.\n");
+}
+
+/* 0: go on; -1: helped; 2: wrong use. */
+static int parse(int argc, char **argv, struct options *options)
+{
+	static const struct option table[] = {
+		{"set", required_argument, NULL, 's'},
+		{"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0},
+	};
+	int option;
+
+	optind = 0;
+	while ((option = getopt_long(argc, argv, "h", table, NULL)) != -1) {
+		if (option == 'h') {
+			usage();
+			return -1;
+		}
+		if (option != 's')
+			return 2;
+		if (options->n_overrides == OVERRIDES_MAX) {
+			fprintf(stderr, "fornix check: too many --set\n");
+			return 2;
+		}
+		options->overrides[options->n_overrides++] = optarg;
+	}
+	if (argc - optind != 1) {
+		fprintf(stderr, "fornix check: expected one RIG.yaml; --help tells more\n");
+		return 2;
+	}
+	options->path = argv[optind];
+	return 0;
+}
+
+/* Printing
+ * -------------------------------------------------------------------------------------------- */
+
+static void print_bus(const struct fnx_rig *rig)
+{
+	struct fnx_bus bus;
+
+	printf("rig             %s%s\n", rig->path,
+		rig->parity ? ", parity with the published decoder" : "");
+	if (!fnx_bus_init(&bus, rig->bus.name, rig->bus.segment_dir, rig->bus.run_dir))
+		printf("bus             %s: segments in %s, sockets in %s\n", bus.name,
+			bus.segment_dir, bus.run_dir);
+	printf("                %s; nodes %s\n",
+		rig->bus.live ? "live: acquisition never waits, who is slow loses frames"
+			      : "replay: the source waits for the slowest, nothing is lost",
+		rig->bus.wait == FNX_WAIT_SLEEP          ? "sleep until a bell rings"
+			: rig->bus.wait == FNX_WAIT_SPIN ? "spin"
+							 : "spin a little, then sleep");
+	printf("clock           %g Hz, time bin %u samples = %.3g ms\n", rig->clock.rate_hz,
+		rig->clock.time_bin_samples,
+		1e3 * rig->clock.time_bin_samples / rig->clock.rate_hz);
+}
+
+static void print_source(const struct fnx_rig *rig)
+{
+	const struct fnx_rig_source *source = &rig->source;
+
+	printf("source          %s", fnx_rig_source_names[source->type].str);
+	if (source->type != FNX_SOURCE_SIMULATOR)
+		printf(" %s", source->file);
+	if (source->start_s > 0)
+		printf(", from %g s on", source->start_s);
+	if (source->duration_s > 0)
+		printf(", %g s", source->duration_s);
+	if (source->speed > 0)
+		printf(", at %g x real time\n", source->speed);
+	else
+		printf(", as fast as the slowest node\n");
+}
+
+static void print_groups(const struct fnx_rig *rig)
+{
+	uint32_t n_groups = 0, n_channels = 0;
+
+	for (uint32_t i = 0; i < rig->n_electrode_groups; i++) {
+		const struct fnx_rig_electrode_groups *groups = &rig->electrode_groups[i];
+		uint32_t n = groups->through - groups->id + 1;
+
+		printf("%-15s %u", i ? "" : "groups", groups->id);
+		if (n > 1)
+			printf(" to %u", groups->through);
+		printf(": %u channels%s", groups->n_channels, n > 1 ? " each" : "");
+		if (groups->dead_channels.n)
+			printf(", %u of them dead", groups->dead_channels.n);
+		putchar('\n');
+		n_groups += n;
+		n_channels += n * groups->n_channels;
+	}
+	if (n_groups)
+		printf("                together %u electrode groups, %u channels, %u points per "
+		       "waveform\n",
+			n_groups, n_channels, rig->spikes.n_points);
+	if (rig->lfp.n_channels)
+		printf("lfp             %u channels at %g Hz\n", rig->lfp.n_channels,
+			rig->lfp.rate_hz);
+	if (rig->track.enabled)
+		printf("position        %g Hz, %g cm per unit, smoothed over %u samples\n",
+			rig->position.rate_hz, rig->position.scale, rig->position.smoothing.n);
+}
+
+static void print_nodes(const struct fnx_rig *rig)
+{
+	printf("\nnodes\n");
+	for (const struct fnx_node_ops *const *ops = fnx_all_nodes; *ops; ops++)
+		for (unsigned k = 0; fnx_rig_node_name(*ops, rig, k); k++) {
+			const char *name = fnx_rig_node_name(*ops, rig, k);
+			const struct fnx_rig_node *node = NULL;
+
+			for (uint32_t i = 0; i < rig->n_nodes; i++)
+				if (!strcmp(rig->nodes[i].name, name))
+					node = &rig->nodes[i];
+			printf("  %-20s %s", name, (*ops)->summary);
+			if (node && node->wait)
+				printf("; wait %s", fnx_rig_wait_names[*node->wait].str);
+			if (node && node->cpu)
+				printf("; processor %d", *node->cpu);
+			if (node && node->priority)
+				printf("; real-time priority %d", node->priority);
+			putchar('\n');
+		}
+}
+
+static void print_track(const struct fnx_check *check)
+{
+	const struct fnx_rig_track *track = &check->rig->track;
+
+	if (!check->track)
+		return;
+	printf("\ntrack: %u bins of %g cm%s\n", fnx_track_bins(check->track), track->bin_cm,
+		track->n_nodes ? "" : ", known by segments");
+	for (uint32_t i = 0; i < track->n_arms; i++) {
+		const struct fnx_rig_track_arm *arm = &track->arms[i];
+
+		printf("  arm %-2u %-12s bins %4u to %4u  %7.1f cm", i, arm->name,
+			arm->bins.values[0], arm->bins.values[1],
+			fnx_track_arm_cm(check->track, i));
+		if (arm->target_bins)
+			printf("  target: bins %u to %u",
+				arm->bins.values[1] - arm->target_bins + 1, arm->bins.values[1]);
+		putchar('\n');
+	}
+	if (track->max_distance_cm > 0)
+		printf("  farther than %g cm from it: off the track\n", track->max_distance_cm);
+}
+
+static void print_decoder(const struct fnx_rig *rig)
+{
+	if (rig->encode.enabled)
+		printf("\nencoders: spikes above %g uV, kernel %g uV, %u marks per group, training "
+		       "above %g cm/s\n",
+			rig->encode.spike_amplitude_uv, rig->encode.kernel_uv, rig->encode.capacity,
+			rig->encode.min_speed_cm_s);
+	for (uint32_t i = 0; rig->encode.enabled && i < rig->encode.n_instances; i++) {
+		const struct fnx_rig_encode_instance *instance = &rig->encode.instances[i];
+
+		printf("  %-20s groups", instance->name);
+		for (uint32_t k = 0; k < instance->groups.n; k++)
+			printf(" %u", instance->groups.values[k]);
+		putchar('\n');
+	}
+	if (!rig->decode.enabled)
+		return;
+	printf("decoder: %s", fnx_rig_algorithm_names[rig->decode.algorithm].str);
+	for (uint32_t i = 0;
+		rig->decode.algorithm == FNX_DECODE_CLASSIFIER && i < rig->decode.states.n; i++)
+		printf("%s %s", i ? "," : ":", rig->decode.states.values[i]);
+	putchar('\n');
+}
+
+static void print_rule(const struct fnx_rig *rig, const struct fnx_rig_rule *rule)
+{
+	printf("  %-20s task %u: ", rule->name, rule->task);
+	if (rule->type == FNX_RULE_REPLAY)
+		printf("mean mass in the target of arm %s above %g, in other arms below %g, over "
+		       "%u bins (%.3g ms), %u groups",
+			rig->track.arms[rule->arm].name, rule->threshold, rule->other_arms_below,
+			rule->window_bins,
+			1e3 * rule->window_bins * rig->clock.time_bin_samples / rig->clock.rate_hz,
+			rule->min_groups);
+	else if (rule->consensus)
+		printf("ripple of the consensus");
+	else
+		printf("ripples on %u of %u channels within %g ms", rule->min_electrodes,
+			fnx_check_ripple_channels(rig), rule->window_ms);
+	if (rule->max_centre_distance_cm > 0)
+		printf(", animal within %g cm of the start", rule->max_centre_distance_cm);
+	if (rule->max_speed_cm_s > 0)
+		printf(", slower than %g cm/s", rule->max_speed_cm_s);
+	printf("; then not for %g ms\n", rule->lockout_ms);
+}
+
+static void print_dispatch(const struct fnx_rig *rig)
+{
+	const struct fnx_rig_dispatch *dispatch = &rig->dispatch;
+
+	if (!dispatch->enabled)
+		return;
+	printf("\ndispatch: %s, at most %g per minute, %g ms between any two\n",
+		dispatch->dry_run         ? "dry run, nothing acts"
+			: dispatch->armed ? "ARMED"
+					  : "not armed, decides and records",
+		dispatch->max_rate_per_min, dispatch->lockout_ms);
+	for (uint32_t i = 0; i < dispatch->n_rules; i++)
+		print_rule(rig, &dispatch->rules[i]);
+	for (uint32_t i = 0; i < dispatch->n_actuators; i++)
+		printf("  actuator %u           %s %s\n", i,
+			fnx_rig_actuator_names[dispatch->actuators[i].type].str,
+			dispatch->actuators[i].endpoint       ? dispatch->actuators[i].endpoint
+				: dispatch->actuators[i].file ? dispatch->actuators[i].file
+							      : "to standard error");
+}
+
+/* Checking
+ * -------------------------------------------------------------------------------------------- */
+
+static int build_track(struct fnx_check *check, char *error)
+{
+	struct fnx_track_config *config;
+	const char *reason = "out of memory";
+	int r;
+
+	if (!check->rig->track.enabled)
+		return 0;
+	config = malloc(sizeof(*config));
+	r = config ? fnx_rig_track(check->rig, config, error) : -ENOMEM;
+	if (!r) {
+		r = fnx_track_new(config, &check->track, &reason);
+		if (r)
+			snprintf(error, FNX_RIG_ERROR_MAX, "track: %s", reason);
+	}
+	free(config);
+	return r;
+}
+
+static int build_filters(struct fnx_check *check, char *error)
+{
+	const char *reason = "out of memory";
+	int r;
+
+	if (!check->rig->ripple.enabled)
+		return 0;
+	check->design = malloc(sizeof(*check->design));
+	r = check->design ? fnx_ripple_design(check->rig, check->design, &reason) : -ENOMEM;
+	if (r)
+		snprintf(error, FNX_RIG_ERROR_MAX, "%s", reason);
+	return r;
+}
+
+static void print(struct fnx_check *check)
+{
+	print_bus(check->rig);
+	print_source(check->rig);
+	print_groups(check->rig);
+	print_nodes(check->rig);
+	print_track(check);
+	fnx_check_print_filters(check);
+	print_decoder(check->rig);
+	print_dispatch(check->rig);
+	fnx_check_print_topics(check);
+	fnx_check_print_warnings(check);
+}
+
+int fnx_command_check(int argc, char **argv)
+{
+	struct options options = {.path = NULL};
+	struct fnx_check check = {.rig = NULL};
+	char error[FNX_RIG_ERROR_MAX];
+	struct fnx_rig *rig;
+	int r;
+
+	r = parse(argc, argv, &options);
+	if (r)
+		return r < 0 ? 0 : r;
+	r = fnx_rig_load(options.path, options.overrides, options.n_overrides, &rig, error);
+	if (r) {
+		fprintf(stderr, "fornix check: %s\n", error);
+		return 2;
+	}
+	check.rig = rig;
+	r = build_track(&check, error);
+	if (!r)
+		r = build_filters(&check, error);
+	if (r)
+		fprintf(stderr, "fornix check: %s: %s\n", options.path, error);
+	else
+		print(&check);
+	fnx_track_free(check.track);
+	free(check.design);
+	fnx_rig_free(rig);
+	return r ? 2 : 0;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Locate: which bus a command means, and what there is on it. For commands that look at a bus from
+ * outside: they know no rig file.
+ */
+#pragma once
+
+#include <getopt.h>
+
+#include "bus/bus.h"
+
+enum {
+	FNX_LOCATE_NAMES_MAX = 1024
+};
+
+/* What the command line said; all may be NULL. */
+struct fnx_locate {
+	const char *bus, *segment_dir, *run_dir;
+};
+
+/* For a command's table of options, and its switch. */
+enum {
+	FNX_OPTION_BUS = 256,
+	FNX_OPTION_SEGMENT_DIR,
+	FNX_OPTION_RUN_DIR
+};
+#define FNX_LOCATE_OPTIONS \
+	{"bus", required_argument, NULL, FNX_OPTION_BUS}, \
+		{"segment-dir", required_argument, NULL, FNX_OPTION_SEGMENT_DIR}, \
+	{ \
+		"run-dir", required_argument, NULL, FNX_OPTION_RUN_DIR \
+	}
+#define FNX_LOCATE_HELP \
+	"  --bus NAME         (default: the only bus there is, else $FORNIX_BUS)\n" \
+	"  --segment-dir DIR  where the bus keeps its segments, if its rig says bus.segment_dir\n" \
+	"  --run-dir DIR      where it keeps its sockets, if its rig says bus.run_dir\n"
+/* 1 if the option was one of these. */
+int fnx_locate_option(struct fnx_locate *locate, int option, const char *argument);
+
+/* The bus that is meant, which exists. 0; or the command's exit status, after saying to standard
+ * error what is wrong and which buses there are. `command`: "fornix top". */
+FNX_MUST_CHECK int fnx_locate_bus(
+	const char *command, const struct fnx_locate *locate, struct fnx_bus *ret_bus);
+
+/* Names, sorted. */
+struct fnx_names {
+	char (*at)[FNX_NAME_MAX];
+	unsigned n;
+};
+
+/* The valid names X for which `dir` holds <prefix>X<suffix>, FNX_LOCATE_NAMES_MAX at the most; none
+ * where there is no such directory. -ENOMEM. The caller frees. */
+FNX_MUST_CHECK int fnx_names_find(
+	struct fnx_names *names, const char *dir, const char *prefix, const char *suffix);
+void fnx_names_free(struct fnx_names *names);
+/* To standard error: `before`, then the names with commas between, or "none", and a line end. */
+void fnx_names_complain(const struct fnx_names *names, const char *before);
+int fnx_names_have(const struct fnx_names *names, const char *name);
+
+/* Nodes have status pages, topics have data. */
+#define FNX_NODE_SUFFIX ".status"
+#define FNX_TOPIC_SUFFIX ".data"

@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* fornix get, fornix set: a node's parameters, over its control socket (nodes/host/serve.c has the
+ * other end). */
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "bus/control.h"
+#include "nodes/fornix/command.h"
+#include "nodes/fornix/locate.h"
+#include "schemas/control.h"
+
+enum {
+	PATIENCE_MS = 3000,
+	TEXT_MAX = 200,
+	WHO_MAX = 64
+};
+
+struct call {
+	const char *command; /* "fornix get" */
+	struct fnx_locate locate;
+	struct fnx_bus bus;
+	const char *node;
+	struct fnx_map reply; /* points into `bytes` */
+	unsigned char bytes[FNX_CONTROL_BODY_MAX];
+};
+
+/* Asking
+ * ---------------------------------------------------------------------------------------------- */
+
+static int complain(struct call *call, int error)
+{
+	char before[160];
+	struct fnx_names nodes;
+
+	if (error == -ETIMEDOUT) {
+		fprintf(stderr, "%s: %s does not answer; is it alive? `fornix top` tells\n",
+			call->command, call->node);
+		return 1;
+	}
+	if ((error != -ENOENT && error != -EINVAL) ||
+		fnx_names_find(&nodes, call->bus.segment_dir, "", FNX_NODE_SUFFIX)) {
+		fprintf(stderr, "%s: cannot ask %s: %s\n", call->command, call->node,
+			strerror(-error));
+		return 1;
+	}
+	snprintf(before, sizeof(before), "%s: bus %s has no node %.48s%s; it has: ", call->command,
+		call->bus.name, call->node,
+		fnx_names_have(&nodes, call->node) ? " that takes requests (it has stopped)" : "");
+	fnx_names_complain(&nodes, before);
+	fnx_names_free(&nodes);
+	return 1;
+}
+
+/* 0: call->reply holds the answer; 1 after saying what went wrong. */
+static int ask(struct call *call, const struct fnx_pair *pairs, size_t n)
+{
+	unsigned char body[1024];
+	char why[TEXT_MAX];
+	size_t size;
+	bool ok;
+	int r;
+
+	r = fnx_map_encode(pairs, n, body, sizeof(body), &size);
+	if (r) {
+		fprintf(stderr, "%s: the request is too long or no UTF-8\n", call->command);
+		return 1;
+	}
+	r = fnx_control_request(&call->bus, call->node, body, size, PATIENCE_MS, call->bytes,
+		sizeof(call->bytes), &size);
+	if (r)
+		return complain(call, r);
+	if (fnx_map_decode(&call->reply, call->bytes, size) ||
+		fnx_map_flag(&call->reply, "ok", &ok)) {
+		fprintf(stderr, "%s: %s answered something that cannot be read\n", call->command,
+			call->node);
+		return 1;
+	}
+	if (ok)
+		return 0;
+	if (fnx_map_text(&call->reply, "error", why, sizeof(why)))
+		snprintf(why, sizeof(why), "it does not say why");
+	fprintf(stderr, "%s: %s: %s\n", call->command, call->node, why);
+	return 1;
+}
+
+/* Getting
+ * --------------------------------------------------------------------------------------------- */
+
+struct param {
+	char key[TEXT_MAX], unit[TEXT_MAX], meaning[TEXT_MAX];
+	double value, min, max;
+};
+
+static int get_one(struct call *call, const char *key, struct param *ret_param)
+{
+	const struct fnx_pair request[] = {fnx_pair_text("op", "get"), fnx_pair_text("key", key)};
+	struct param param;
+	int r;
+
+	r = ask(call, request, 2);
+	if (r)
+		return r;
+	snprintf(param.key, sizeof(param.key), "%s", key);
+	if (fnx_map_number(&call->reply, "value", &param.value) ||
+		fnx_map_number(&call->reply, "min", &param.min) ||
+		fnx_map_number(&call->reply, "max", &param.max) ||
+		fnx_map_text(&call->reply, "unit", param.unit, sizeof(param.unit)) ||
+		fnx_map_text(&call->reply, "meaning", param.meaning, sizeof(param.meaning))) {
+		fprintf(stderr, "%s: %s comes from another version of fornix\n", call->command,
+			call->node);
+		return 1;
+	}
+	*ret_param = param;
+	return 0;
+}
+
+/* The value comes first, so that scripts can cut it off. */
+static void print_param(const struct param *param)
+{
+	char range[64], number[32];
+
+	snprintf(number, sizeof(number), "%.15g", param->value);
+	snprintf(range, sizeof(range), "(%g to %g)", param->min, param->max);
+	printf("%-12s %-8s %-20s %s\n", number, param->unit[0] ? param->unit : "-", range,
+		param->meaning);
+}
+
+static int print_key(struct call *call, const char *key)
+{
+	struct param param;
+	int r = get_one(call, key, &param);
+
+	if (!r)
+		print_param(&param);
+	return r;
+}
+
+static int print_all(struct call *call)
+{
+	const struct fnx_pair request[] = {fnx_pair_text("op", "get")};
+	char(*keys)[TEXT_MAX];
+	uint32_t n = 0;
+	int r, width = 0;
+
+	r = ask(call, request, 1);
+	if (r)
+		return r;
+	keys = calloc(FNX_MAP_PAIRS_MAX, sizeof(*keys));
+	if (!keys)
+		return complain(call, -ENOMEM);
+	for (uint32_t i = 0; i < call->reply.n_pairs; i++) {
+		const struct fnx_pair *pair = &call->reply.pairs[i];
+
+		if (pair->value.type != FNX_VALUE_DOUBLE || pair->key_length >= TEXT_MAX)
+			continue; /* ok */
+		memcpy(keys[n++], pair->key, pair->key_length);
+		width = (int)pair->key_length > width ? (int)pair->key_length : width;
+	}
+	if (!n)
+		printf("%s has no parameters\n", call->node);
+	for (uint32_t i = 0; i < n && !r; i++) {
+		struct param param;
+
+		r = get_one(call, keys[i], &param);
+		if (!r) {
+			printf("%-*s  ", width, keys[i]);
+			print_param(&param);
+		}
+	}
+	free(keys);
+	return r;
+}
+
+/* Setting
+ * --------------------------------------------------------------------------------------------- */
+
+static void name_oneself(char *who)
+{
+	const struct passwd *user = getpwuid(getuid());
+	char host[256] = "localhost";
+
+	if (gethostname(host, sizeof(host) - 1))
+		snprintf(host, sizeof(host), "localhost");
+	snprintf(who, WHO_MAX, "%.20s@%.28s %d", user ? user->pw_name : "unknown", host,
+		(int)getpid());
+}
+
+static int parse_value(const char *text, double *ret_value)
+{
+	char *end;
+	double value;
+
+	if (!strcasecmp(text, "true") || !strcasecmp(text, "false")) {
+		*ret_value = !strcasecmp(text, "true");
+		return 0;
+	}
+	value = strtod(text, &end);
+	if (end == text || *end || !isfinite(value))
+		return -EINVAL;
+	*ret_value = value;
+	return 0;
+}
+
+static int set_one(struct call *call, const char *key, const char *text)
+{
+	char who[WHO_MAX];
+	double value, before;
+	int r;
+
+	if (parse_value(text, &value)) {
+		fprintf(stderr, "%s: expected a number, true or false, found \"%s\"\n",
+			call->command, text);
+		return 2;
+	}
+	name_oneself(who);
+	r = ask(call,
+		(const struct fnx_pair[]){fnx_pair_text("op", "set"), fnx_pair_text("key", key),
+			fnx_pair_number("value", value), fnx_pair_text("who", who)},
+		4);
+	if (r)
+		return r;
+	if (fnx_map_number(&call->reply, "before", &before) ||
+		fnx_map_number(&call->reply, "value", &value)) {
+		fprintf(stderr, "%s: %s comes from another version of fornix\n", call->command,
+			call->node);
+		return 1;
+	}
+	printf("%s %s: %.15g, before %.15g\n", call->node, key, value, before);
+	return 0;
+}
+
+/* Commands
+ * -------------------------------------------------------------------------------------------- */
+
+static void usage_get(void)
+{
+	printf("fornix get: shows a node's parameters\n"
+	       "\n"
+	       "usage: fornix get NODE [KEY] [options]\n"
+	       "\n"
+	       "Without KEY, all: name, value in force, unit, range, meaning. With KEY, that one: "
+	       "value, unit,\n"
+	       "range, meaning.\n"
+	       "\n" FNX_LOCATE_HELP);
+}
+
+static void usage_set(void)
+{
+	printf("fornix set: changes a parameter while the node runs\n"
+	       "\n"
+	       "usage: fornix set NODE KEY VALUE [options]\n"
+	       "\n"
+	       "VALUE is a number, true or false, and is in force from the node's next frame on. "
+	       "Recordings hold\n"
+	       "the change, and who made it. `fornix get NODE` lists the keys.\n"
+	       "\n" FNX_LOCATE_HELP);
+}
+
+/* What the command line says; at most three words beside the options. */
+struct words {
+	char *at[4];
+	int n;
+};
+
+static void add_word(struct words *words, char *word)
+{
+	if (words->n < 4)
+		words->at[words->n++] = word;
+}
+
+static int is_negative_number(const char *text)
+{
+	return text[0] == '-' && text[1] && strchr(".0123456789", text[1]);
+}
+
+/* 0: go on; -1: helped; 2: wrong use. */
+static int parse(
+	int argc, char **argv, void (*usage)(void), struct fnx_locate *locate, struct words *words)
+{
+	static const struct option table[] = {
+		FNX_LOCATE_OPTIONS,
+		{"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0},
+	};
+	int option;
+
+	optind = 0;
+	for (;;) {
+		/* getopt would take a number below 0 for options. */
+		if (optind && optind < argc && is_negative_number(argv[optind])) {
+			add_word(words, argv[optind++]);
+			continue;
+		}
+		option = getopt_long(argc, argv, "-h", table, NULL);
+		if (option == -1)
+			break;
+		if (option == 'h') {
+			usage();
+			return -1;
+		}
+		if (option == 1)
+			add_word(words, optarg);
+		else if (!fnx_locate_option(locate, option, optarg))
+			return 2;
+	}
+	while (optind < argc)
+		add_word(words, argv[optind++]);
+	return 0;
+}
+
+static int command(int argc, char **argv, struct call *call, void (*usage)(void), int min_words,
+	int max_words, const char *expected,
+	int (*carry_out)(struct call *call, const struct words *words))
+{
+	struct words words = {.n = 0};
+	int r;
+
+	r = parse(argc, argv, usage, &call->locate, &words);
+	if (r)
+		return r < 0 ? 0 : r;
+	if (words.n < min_words || words.n > max_words) {
+		fprintf(stderr, "%s: expected %s; --help tells more\n", call->command, expected);
+		return 2;
+	}
+	r = fnx_locate_bus(call->command, &call->locate, &call->bus);
+	if (r)
+		return r;
+	call->node = words.at[0];
+	return carry_out(call, &words);
+}
+
+static int get(struct call *call, const struct words *words)
+{
+	return words->n == 2 ? print_key(call, words->at[1]) : print_all(call);
+}
+
+static int set(struct call *call, const struct words *words)
+{
+	return set_one(call, words->at[1], words->at[2]);
+}
+
+int fnx_command_get(int argc, char **argv)
+{
+	struct call *call = calloc(1, sizeof(*call));
+	int r = 1;
+
+	if (call) {
+		call->command = "fornix get";
+		r = command(argc, argv, call, usage_get, 1, 2, "NODE, or NODE and KEY", get);
+	}
+	free(call);
+	return r;
+}
+
+int fnx_command_set(int argc, char **argv)
+{
+	struct call *call = calloc(1, sizeof(*call));
+	int r = 1;
+
+	if (call) {
+		call->command = "fornix set";
+		r = command(argc, argv, call, usage_set, 3, 3, "NODE, KEY and VALUE", set);
+	}
+	free(call);
+	return r;
+}
