@@ -117,6 +117,21 @@ struct survey {
 	int64_t newest_ns; /* the latest ingress time behind any bound */
 };
 
+/* Every input has ended: time ends where the last of them said, not in eternity. The last and not the first: up to there
+ * `until` would have come too if we had looked in between. */
+static int64_t last_end(const struct fnx_merge *merge)
+{
+	int64_t last = INT64_MIN;
+
+	for (unsigned i = 0; i < merge->n_inputs; i++) {
+		int64_t end = fnx_subscriber_end(merge->inputs[i].sub);
+
+		if (end > last)
+			last = end;
+	}
+	return last;
+}
+
 /* Looks at every input and chooses the candidate. 0, or what there is to tell about input *ret_input. */
 static int survey_inputs(struct fnx_merge *merge, struct survey *survey, unsigned *ret_input,
 	struct fnx_gap *ret_gap)
@@ -149,13 +164,8 @@ static int survey_inputs(struct fnx_merge *merge, struct survey *survey, unsigne
 			survey->newest_ns = ingress_ns;
 	}
 	merge->ended = survey->until == FNX_END && merge->candidate < 0;
-	/* The session's time ends where its sources said, not in eternity. */
-	for (unsigned i = 0; merge->ended && i < merge->n_inputs; i++) {
-		int64_t end = fnx_subscriber_end(merge->inputs[i].sub);
-
-		if (end < survey->until)
-			survey->until = end;
-	}
+	if (merge->ended)
+		survey->until = last_end(merge);
 	return 0;
 }
 

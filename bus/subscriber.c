@@ -31,6 +31,8 @@ struct fnx_subscriber {
 	int guarded;                 /* frames may be lapped while they are read */
 	int lazy;
 	int resumed;
+	int asleep;                  /* parked, and not yet unparked by us */
+	int64_t wake_at;
 	int turn;                    /* what the peek of `next` answered, FNX_FRAME or -EBADMSG; 0: not peeked */
 	struct fnx_frame frame;
 };
@@ -161,6 +163,27 @@ static int join(struct fnx_subscriber *sub, const struct fnx_subscriber_config *
 	return -EUSERS;
 }
 
+/* 1: entry `seq` is of a frame that was published, whatever became of it since. */
+static int is_published(const struct fnx_subscriber *sub, uint64_t seq)
+{
+	/* acquire: pairs with the publisher's tag store; the frame is complete */
+	uint64_t tag = atomic_load_explicit(
+		&fnx_mapping_entry(&sub->map, seq)->tag, memory_order_acquire);
+
+	return tag >= fnx_tag(seq, FNX_ENTRY_PUBLISHED);
+}
+
+/* Where the predecessor stopped. It may have come one beyond head, if the publisher died between a frame's tag and its
+ * count; further only if somebody else wrote to our record. */
+static uint64_t resumed_cursor(const struct fnx_subscriber *sub, uint64_t head)
+{
+	uint64_t cursor = atomic_load_explicit(&sub->record->cursor, memory_order_acquire);
+
+	if (cursor <= head || (cursor == head + 1 && is_published(sub, head)))
+		return cursor;
+	return head;
+}
+
 /* Visible first, and only then the start: see "join" in segment.h. */
 static void attach(struct fnx_subscriber *sub, const struct fnx_subscriber_config *config)
 {
@@ -170,15 +193,10 @@ static void attach(struct fnx_subscriber *sub, const struct fnx_subscriber_confi
 	atomic_fetch_add(&sub->map.subs->joins, 1);
 	sub->floor = atomic_load(&segment->releasing);
 	head = atomic_load(&segment->head);
-	if (sub->resumed) {
-		sub->next = atomic_load_explicit(&sub->record->cursor, memory_order_acquire);
-		/* No predecessor can have come further: somebody wrote to our record. One more than head may be
-		 * there, see segment.h. */
-		if (sub->next > head + 1)
-			sub->next = head;
-	} else {
+	if (sub->resumed)
+		sub->next = resumed_cursor(sub, head);
+	else
 		sub->next = config->start == FNX_START_OLDEST ? sub->floor : head;
-	}
 	atomic_store(&sub->record->cursor, sub->next);
 	sub->committed = sub->next;
 	/* A publisher that looked in between took us for one who has everything yet to read. */
@@ -290,16 +308,6 @@ static int report_gap(struct fnx_subscriber *sub, struct fnx_gap *ret_gap)
 	return FNX_GAP;
 }
 
-/* 1: entry `next` is of a frame that was published, whatever became of it since. */
-static int is_published(const struct fnx_subscriber *sub)
-{
-	/* acquire: pairs with the publisher's tag store; the frame is complete */
-	uint64_t tag = atomic_load_explicit(
-		&fnx_mapping_entry(&sub->map, sub->next)->tag, memory_order_acquire);
-
-	return tag >= fnx_tag(sub->next, FNX_ENTRY_PUBLISHED);
-}
-
 /* FNX_FRAME: there is something at `next`; FNX_NOTHING; FNX_MOVED. */
 static int look_ahead(struct fnx_subscriber *sub)
 {
@@ -311,14 +319,14 @@ static int look_ahead(struct fnx_subscriber *sub)
 		if (head > 0 && sub->next < head - 1)
 			sub->next = head - 1;
 	}
-	if (is_published(sub))
+	if (is_published(sub, sub->next))
 		return FNX_FRAME;
 	if (atomic_load_explicit(&sub->record->state, memory_order_relaxed) != sub->state)
 		return FNX_MOVED;
 	/* acquire: the last frame was published before */
 	if (!atomic_load_explicit(&segment->replaced, memory_order_acquire))
 		return FNX_NOTHING;
-	return is_published(sub) ? FNX_FRAME : FNX_MOVED;
+	return is_published(sub, sub->next) ? FNX_FRAME : FNX_MOVED;
 }
 
 /* Takes the frame at `next`: FNX_FRAME, FNX_GAP or -EBADMSG. */
@@ -450,6 +458,8 @@ int fnx_subscriber_park(struct fnx_subscriber *sub, int64_t wake_at)
 {
 	const struct fnx_segment *segment = sub->map.segment;
 
+	sub->wake_at = wake_at;
+	sub->asleep = 1;
 	atomic_store_explicit(&sub->record->wake_at, wake_at, memory_order_relaxed);
 	/* seq_cst: pairs with the publisher's head, watermark and replaced stores before it looks at parked */
 	atomic_store(&sub->record->parked, 1);
@@ -464,14 +474,14 @@ int fnx_subscriber_overslept(const struct fnx_subscriber *sub)
 {
 	const struct fnx_segment *segment = sub->map.segment;
 
-	return atomic_load(&sub->record->parked) &&
-		(atomic_load(&segment->head) > sub->next ||
-			atomic_load(&segment->watermark) >=
-				atomic_load_explicit(&sub->record->wake_at, memory_order_relaxed));
+	/* By our own word, not by `parked`: whoever rings clears that, and the ring may be lost all the same. */
+	return sub->asleep && (atomic_load(&segment->head) > sub->next ||
+				      atomic_load(&segment->watermark) >= sub->wake_at);
 }
 
 void fnx_subscriber_unpark(struct fnx_subscriber *sub)
 {
+	sub->asleep = 0;
 	atomic_store_explicit(&sub->record->parked, 0, memory_order_relaxed);
 }
 

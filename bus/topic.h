@@ -21,7 +21,7 @@
 enum fnx_policy {
 	FNX_LOSSLESS = 1, /* the pool waits for this reader as long as it can */
 	FNX_LOSSY = 2,    /* the pool never waits; for monitors */
-	FNX_LATEST = 3,   /* lossy, and every peek goes to the newest frame */
+	FNX_LATEST = 3,   /* lossy, and goes to the newest frame each time; what it skips is no gap */
 };
 
 /* What a publisher does when no slot is free. */
@@ -90,8 +90,8 @@ struct fnx_topic_config {
 	const void *schema;      /* description, as MessagePack; carried, not understood */
 	size_t schema_size;
 	size_t slot_size;        /* bytes; rounded up to a cache line */
-	uint32_t n_slots;        /* 2..65536. What subscribers may pin comes on top */
-	uint32_t n_entries;      /* ledger length, 0: 4 x slots; rounded up to a power of two */
+	uint32_t n_slots;        /* 2..65536, what subscribers may pin (1 + holds each) counted in */
+	uint32_t n_entries;      /* ledger length, 0: 4 x slots; rounded up to a power of two above n_slots */
 	enum fnx_full_policy full;
 	int64_t grace_ns;        /* how long a dead lossless subscriber keeps its place */
 	enum fnx_bell_form bell; /* of the publisher's node: who drains a full pool rings it */
@@ -104,7 +104,8 @@ struct fnx_subscriber;
 
 /* Creates the topic, or takes over the one that a dead publisher of the same node left, if it has the same
  * layout: sequence numbers go on and readers notice nothing. [slow] -EBUSY: another living node publishes
- * it; -ENOSPC: the segment directory is full; -EINVAL; -ENOMEM. */
+ * it; -ENOSPC: the segment directory is full; -EINVAL; -ENOMEM ... A topic of another node, or of another layout, is
+ * replaced, and its readers are told that it moved. */
 FNX_MUST_CHECK int fnx_publisher_open(
 	const struct fnx_bus *bus, const struct fnx_topic_config *config, struct fnx_publisher **ret);
 
@@ -118,10 +119,12 @@ void fnx_publisher_abort(struct fnx_publisher *pub);
 /* [frame] Promises that no later frame will bear a sample time below `watermark`; never goes back. `ingress_ns`: when
  * the sample that allows the promise entered this machine. */
 void fnx_publisher_advance(struct fnx_publisher *pub, int64_t watermark, int64_t ingress_ns);
-/* [frame] 1 if `n` frames can be loaned one after the other, else 0. A drop publisher always can. */
+/* [frame] 1 if `n` frames can be loaned one after the other, else 0. A drop publisher always can, and laps nobody for
+ * being asked. */
 int fnx_publisher_room(struct fnx_publisher *pub, uint32_t n, int64_t now_ns);
 /* Asks to be rung when readers have drained half of what is in use. 1: there is room for `n` already (not parked);
- * 0: parked. Wakes every parked reader of the topic first, so that two sleepers never wait for each other. */
+ * 0: parked. Wakes every parked reader of the topic first, so that two sleepers never wait for each other. The death of
+ * a reader rings no bell: look again when its grace is over. */
 int fnx_publisher_park(struct fnx_publisher *pub, uint32_t n, int64_t now_ns);
 void fnx_publisher_unpark(struct fnx_publisher *pub);
 
@@ -139,9 +142,9 @@ void fnx_publisher_tail(const struct fnx_publisher *pub, struct fnx_publisher_ta
 /* 1 if the topic was taken over from a predecessor. */
 int fnx_publisher_adopted(const struct fnx_publisher *pub);
 uint64_t fnx_publisher_dropped(const struct fnx_publisher *pub);
-/* Frames that lossless subscribers lost by being lapped, all together. */
+/* Frames that lossless subscribers lost by being lapped, all together; what a lazy one had not committed counts. */
 uint64_t fnx_publisher_lapped(const struct fnx_publisher *pub);
-/* Living lossless subscribers seen at the last look. */
+/* Lossless subscribers that have a place, dead ones within their grace included. */
 uint32_t fnx_publisher_readers(struct fnx_publisher *pub);
 /* Leaving in good order removes the topic's name; readers drain what they have mapped and are then told that it
  * moved. (A publisher that dies leaves all in place, for its successor.) [slow] */
@@ -160,19 +163,22 @@ struct fnx_subscriber_config {
 };
 
 /* Joins a topic, or resumes where a dead node of this name stopped. [slow] -ENOENT: no such topic (yet); -EPROTO:
- * another ABI or schema; -EUSERS: 63 have joined; -EBADMSG: the segment is damaged; -ENOMEM. */
+ * another ABI or schema; -EUSERS: 63 have joined (a dead monitor gives way); -EBADMSG: the segment is damaged; -EINVAL;
+ * -ENOMEM ... */
 FNX_MUST_CHECK int fnx_subscriber_open(
 	const struct fnx_bus *bus, const struct fnx_subscriber_config *config, struct fnx_subscriber **ret);
 
-/* [frame] FNX_FRAME: the next frame (the same again until release). FNX_GAP: *ret_gap was lost. FNX_NOTHING. FNX_MOVED.
- * -EBADMSG: the entry is damaged; the frame is skipped by release. */
+/* [frame] FNX_FRAME: the next frame (the same again until release). FNX_GAP: *ret_gap was lost. FNX_NOTHING. FNX_MOVED: the
+ * topic was replaced, or this subscriber's place was taken since its node was found dead. -EBADMSG: the entry is damaged;
+ * the frame is skipped by release. */
 FNX_MUST_CHECK int fnx_subscriber_peek(
 	struct fnx_subscriber *sub, struct fnx_frame *ret_frame, struct fnx_gap *ret_gap);
-/* [frame] Done with the frame peeked last. */
+/* [frame] Done with the frame peeked last; once for each FNX_FRAME or -EBADMSG. */
 void fnx_subscriber_release(struct fnx_subscriber *sub);
 /* [frame] lazy subscribers: gives back all frames released so far. */
 void fnx_subscriber_commit(struct fnx_subscriber *sub);
-/* [frame] Keeps the frame peeked last beyond its release, until drop. -ENOBUFS: FNX_HOLDS_MAX are held. */
+/* [frame] Keeps frame `seq`, peeked and not yet released, beyond its release, until drop; what is held twice is dropped
+ * twice. -ENOBUFS: FNX_HOLDS_MAX are held. */
 FNX_MUST_CHECK int fnx_subscriber_hold(struct fnx_subscriber *sub, uint64_t seq);
 void fnx_subscriber_drop(struct fnx_subscriber *sub, uint64_t seq);
 /* [frame] */

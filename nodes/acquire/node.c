@@ -372,13 +372,26 @@ static int64_t due_ns(struct acquire *acquire, int64_t now_ns)
 			(acquire->rig->clock.rate_hz * speed));
 }
 
-static int over(struct acquire *acquire)
+/* What the source has to say once: on opening (what was found), or at its end (that the file was cut). */
+static void pass_on_notice(struct acquire *acquire)
 {
 	const char *notice = acquire->ops->notice ? acquire->ops->notice(acquire->source) : "";
 
-	if (notice[0] && !acquire->noticed)
-		fnx_node_say(acquire->node, "%s", notice);
+	if (!notice[0] || acquire->noticed)
+		return;
 	acquire->noticed = 1;
+	fnx_node_say(acquire->node, "%s", notice);
+}
+
+static int acquire_start(void *self)
+{
+	pass_on_notice(self);
+	return 0;
+}
+
+static int over(struct acquire *acquire)
+{
+	pass_on_notice(acquire);
 	return FNX_OVER;
 }
 
@@ -425,6 +438,7 @@ const struct fnx_node_ops fnx_acquire_ops = {
 	.type = "acquire",
 	.summary = "brings a session onto the bus: simulator, NWB file or MCAP recording",
 	.open = acquire_open,
+	.start = acquire_start,
 	.produce = acquire_produce,
 	.close = acquire_close,
 };

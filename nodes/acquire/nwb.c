@@ -284,5 +284,6 @@ const struct fnx_source_ops fnx_source_nwb = {
 	.next = nwb_next,
 	.info = nwb_info,
 	.error = nwb_error,
+	.notice = fnx_source_nwb_notice,
 	.close = nwb_close,
 };

@@ -90,7 +90,8 @@ struct fnx_source_ops {
 	int (*next)(struct fnx_source *source, struct fnx_event *ret_event);
 	const struct fnx_source_info *(*info)(const struct fnx_source *source);
 	const char *(*error)(const struct fnx_source *source);
-	/* Optional. After next answered 0: what people should know of the end, such as that the file was cut; "": nothing. */
+	/* Optional. What people should know: once open, what was found; once next has answered 0, that the file was
+	 * cut. "": nothing. */
 	const char *(*notice)(const struct fnx_source *source);
 	struct fnx_source *(*close)(struct fnx_source *source);
 };

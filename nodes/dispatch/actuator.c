@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Why a thread and a ring: a write to a file may take as long as the disk likes, and a ZeroMQ send
- * wakes ZeroMQ's own thread. A semaphore rather than an eventfd, since posting it enters the kernel
- * only if somebody sleeps.
+ * Why a thread and a ring: a write to a file may take as long as the disk likes, and a ZeroMQ
+ * send wakes ZeroMQ's own thread. A semaphore rather than an eventfd, since posting it enters
+ * the kernel only if somebody sleeps.
  *
- * The ring is the simple one with one producer and one consumer: `given` is written by the giver
- * alone, `taken` by the thread alone. The release store of `given` pairs with the thread's acquire
- * load (the command is there), that of `taken` with the giver's (the slot is free again).
+ * The ring is the simple one with one producer and one consumer: `given` is written by the
+ * giver alone, `taken` by the thread alone. The release store of `given` pairs with the
+ * thread's acquire load (the command is there), that of `taken` with the giver's (the slot is
+ * free again).
  */
 #include "nodes/dispatch/actuator.h"
 
@@ -28,7 +29,7 @@
 #include "bus/push.h"
 
 enum {
-	POLL_NS = 50000,
+	POLL_NS = 100000,
 	SLACK_NS = 1000, /* of the polling thread's timer; the system's default is 50 us */
 	STACK_SIZE = 256 << 10, /* memory may be locked: no more of it than needed */
 };

@@ -2,27 +2,28 @@
 /*
  * An actuator: where a task goes that may be done. One of
  *
- *	log	one line per task, appended to a file (or standard error) with a single write each
- *	zmq	one message per task to a ZeroMQ PUSH socket: the decision as schemas/codec.h
- *encodes it
+ *	log	one line per task, appended to a file (or standard error) with one write each
+ *	zmq	one message per task to a ZeroMQ PUSH socket: the decision, encoded as by
+ *		schemas/codec.h
  *
- * Giving a command is a copy of a fixed size into a ring that was taken at start; files and sockets
- *are the business of a thread that each actuator has of its own, so that none holds up another, nor
- *the node. One giver, one thread.
+ * Giving a command is a copy of a fixed size into a ring that was taken at start; files and
+ * sockets are the business of a thread that each actuator has of its own, so that none holds
+ * up another, nor the node. One giver, one thread.
  *
- *	giver ──► ring (64 commands) ──► thread ──► file or socket
+ *	giver -> ring (64 commands) -> thread -> file or socket
  *
  * How the thread learns of a command:
  *
  *	FNX_ACTUATOR_BELL	it sleeps on a semaphore. Giving costs one system call (futex wake,
- *some 2 us) if it sleeps, so at most one per task, and none for frames without one. An idle
- *actuator costs nothing. FNX_ACTUATOR_POLL	for nodes that spin and shall never enter the
- *kernel: giving is a store, the thread looks every 50 us, which costs about 2 % of a processor per
- *actuator.
+ *				about 5 us) if it sleeps: at most one per task, none for frames
+ *				without one. Told after some 5 us. Idle it costs nothing.
+ *	FNX_ACTUATOR_POLL	for nodes that spin and shall never enter the kernel: giving is a
+ *				store of 0.1 us, the thread looks every 100 us. Told after some
+ *				60 us, for a tenth of a processor per actuator (virtual machine).
  *
  * A ring that is full refuses: -ENOBUFS. What the thread then fails at (disk full, nobody
- *connected) is counted; ZeroMQ keeps nothing for a peer that is not there, so no task reaches an
- *actuator long after it was given.
+ * connected) is counted; ZeroMQ keeps nothing for a peer that is not there, so no task
+ * reaches an actuator long after it was given.
  */
 #pragma once
 
@@ -87,5 +88,5 @@ struct fnx_actuator_counts fnx_actuator_counts(const struct fnx_actuator *actuat
  *	sample_time=123456 rule="replay left" task=1 outcome=0 arm=1 ...
  *
  * Bytes of the name that would break the line (quotes, control characters) become '_'. Returns its
- *length, below FNX_ACTUATOR_LINE. */
+ * length, below FNX_ACTUATOR_LINE. */
 uint32_t fnx_actuator_line(const struct fnx_actuator_command *command, char *ret_line);

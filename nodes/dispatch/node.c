@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The dispatch node: frames to the rules, rules to safety, safety to the actuators, all of it to
- * the topic `decision`.
+ * The dispatch node: frames to the rules, rules to safety, safety to the actuators, all of it
+ * to the topic `decision`.
  *
- * A replay rule looks at what the posterior itself says of the animal's place and speed, so that a
- * recorded posterior is all it takes to decide again. A ripple rule looks at the ripple's speed;
- * for the place it notes the latest position.
+ * A replay rule looks at what the posterior itself says of the animal's place and speed, so
+ * that a recorded posterior is all it takes to decide again. A ripple rule looks at the
+ * ripple's speed; for the place it notes the latest position.
  *
- * An action comes before its decision is published: the outcome must be known, and a stimulation
- * should not wait for bookkeeping. Should the decision find no slot (live use, every slot being
- * read), the task is done all the same; readers see the gap.
+ * An action comes before its decision is published: the outcome must be known, and a
+ * stimulation should not wait for bookkeeping. Should the decision find no slot (live use,
+ * every slot being read), the task is done all the same; readers see the gap.
  *
  * What a restart loses: the sliding windows (no rule is true before they are full again), the
- * memory of tasks done (taken to have been done just now, see safety.h: nothing for a minute), and
- * what was set while the predecessor ran. Armed is then what the rig file says: a rig that must
- * never arm itself says `armed: false` and is armed by `fornix set`.
+ * memory of tasks done (taken to have been done just now, see safety.h: nothing for a
+ * minute), and what was set while the predecessor ran. Armed is then what the rig file says:
+ * a rig that must never arm itself says `armed: false` and is armed by `fornix set`.
  */
 #include "nodes/dispatch/node.h"
 

@@ -85,13 +85,17 @@ static int in_range(double value, double max)
 
 int fnx_replay_set(struct fnx_replay *replay, const struct fnx_replay_params *params)
 {
+	const uint32_t window_bins = replay->config.window_bins;
+
 	if (!in_range(params->threshold, 1) || !in_range(params->other_arms_below, 1) ||
 		!in_range(params->max_centre_distance_cm, HUGE_VAL) ||
 		!in_range(params->max_speed_cm_s, HUGE_VAL))
 		return -EINVAL;
 	replay->config.params = *params;
-	replay->threshold = units(params->threshold) * replay->config.window_bins;
-	replay->other_arms_below = units(params->other_arms_below) * replay->config.window_bins;
+	/* Each bin's mass is rounded, and so is the product: one unit per bin is more than all
+	 * that. */
+	replay->threshold = units(params->threshold * window_bins) + window_bins;
+	replay->other_arms_below = units(params->other_arms_below * window_bins) - window_bins;
 	return 0;
 }
 

@@ -1,25 +1,26 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Replay content: does the posterior say that the animal thinks of an arm's target region, while it
- *is elsewhere?
+ * Replay content: does the posterior say that the animal thinks of an arm's target region,
+ * while it is elsewhere?
  *
- * Per time bin, the posterior mass of each arm and of each arm's target region (its last bins) is
- *taken, states summed. Over a sliding window of time bins, a rule for arm k is true when
+ * Per time bin, the posterior mass of each arm and of each arm's target region (its last
+ * bins) is taken, states summed. Over a sliding window of time bins, a rule for arm k is true
+ * when
  *
  *	mean mass in the target region of k      >  threshold
  *	mean mass of every other arm             <  other_arms_below
  *	distinct electrode groups with a good spike within the window  >= min_groups
  *	the animal is within max_centre_distance_cm of the track's first bin, and slower than
- *max_speed_cm_s
+ *	max_speed_cm_s
  *
- * A window that is not full makes no rule true: three bins are no mean over five. It begins anew
- *after whatever breaks the row of bins: a gap, or a posterior that is no distribution. With
- *`begin_full` it is filled with empty bins instead, as the ancestor has it: its mean divides by the
- *whole window from the first bin on.
+ * A window that is not full makes no rule true: three bins are no mean over five. It begins
+ * anew after whatever breaks the row of bins: a gap, or a posterior that is no distribution.
+ * With `begin_full` it is filled with empty bins instead, as the ancestor has it: its mean
+ * divides by the whole window from the first bin on.
  *
- * Sums are kept in whole numbers, in units of 2^-48 of probability: they can be updated for ever
- *without drift, a bin costs the same whatever the window, and a mass that equals its threshold bin
- *after bin never exceeds it by rounding.
+ * Sums are kept in whole numbers, in units of 2^-48 of probability: they can be updated for
+ * ever without drift, and a bin costs the same whatever the window. Means are above or below
+ * only if they are so by more than one unit: rounding makes no rule true.
  */
 #pragma once
 

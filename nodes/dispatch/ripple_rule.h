@@ -2,13 +2,14 @@
 /*
  * Ripples: did enough electrodes start one together?
  *
- * The rule is looked at whenever a trace starts a ripple (an onset by the standard threshold). At
- * time t it is true when at least min_electrodes channels had their latest onset in [t - window,
- * t], so within `window` of each other, and the animal is slower than max_speed_cm_s; for the
- * consensus, when the consensus trace starts a ripple at t.
+ * The rule is looked at whenever a trace starts a ripple (an onset by the standard
+ * threshold). At time t it is true when at least min_electrodes channels had their latest
+ * onset in [t - window, t], so within `window` of each other, and the animal is slower than
+ * max_speed_cm_s; for the consensus, when the consensus trace starts a ripple at t.
  *
- * It stays true from one onset to the next if the earlier ones still count by themselves then: a
- * fifth channel that joins four is the same ripple. Pure arithmetic; time is an argument.
+ * It stays true from one onset to the next if the earlier ones still count by themselves
+ * then: a fifth channel that joins four is the same ripple. Pure arithmetic; time is an
+ * argument.
  */
 #pragma once
 

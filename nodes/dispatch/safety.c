@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A book holds when the last tasks were done: the last of all, the last of each rule, and as many
- * as the rate allows. The oldest of those says whether one more would be too many. There are two
- * books: of what was done, and of what would have been done in a dry run; a task that is done is
- * entered in both, so that a dry run may begin at any time.
+ * A book holds when the last tasks were done: the last of all, the last of each rule, and as
+ * many as the rate allows. The oldest of those says whether one more would be too many. There
+ * are two books: of what was done, and of what would have been done in a dry run; a task that
+ * is done is entered in both, so that a dry run may begin at any time.
  */
 #include "nodes/dispatch/safety.h"
 

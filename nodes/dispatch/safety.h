@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Safety: whether a rule that is true may have its task carried out. All times are sample times;
- *time is an argument.
+ * Safety: whether a rule that is true may have its task carried out. All times are sample
+ * times; time is an argument.
  *
  * What always holds, whatever the rules say:
  *
@@ -11,19 +11,19 @@
  *	4. no stretch of `per_samples` holds more than `max_tasks` tasks; 0 allows none at all;
  *	5. a task counts for 2 to 4 whether or not the actuators managed to carry it out;
  *	6. after a restart, which has forgotten what its predecessor did, everything is taken to
- *have been done at that moment: lock-outs begin, and the rate's allowance is used up;
+ *	   have been done at that moment: lock-outs begin, and the rate's allowance is used up;
  *	7. time that stands still or goes back is no reason to do anything sooner.
  *
  * A rule that stays true gets one task per lock-out. What was held back is told, but does not
- *flood: of one stretch over which a rule is true, each outcome other than "acted" is told once at
- *most, and "locked out" is not told at all once the stretch had its own task, since that lock-out
- *is its own doing.
+ * flood: of one stretch over which a rule is true, each outcome other than "acted" is told
+ * once at most, and "locked out" is not told at all once the stretch had its own task, since
+ * that lock-out is its own doing.
  *
- * Disarmed, every stretch over which a rule is true is told as such, and nothing else is looked at.
- *A dry run, armed or not, keeps lock-outs and limits over the tasks that it would have done, in a
- *book of its own: it tells DRY_RUN, LOCKED_OUT and RATE_LIMITED where an armed run would tell
- *ACTED, LOCKED_OUT and RATE_LIMITED (but for the repeated tasks of a rule that stays true for
- *longer than its lock-out), and holds up nothing once it is over.
+ * Disarmed, every stretch over which a rule is true is told as such, and nothing else is
+ * looked at. A dry run, armed or not, keeps lock-outs and limits over the tasks that it would
+ * have done, in a book of its own: it tells DRY_RUN, LOCKED_OUT and RATE_LIMITED where an
+ * armed run would tell ACTED, LOCKED_OUT and RATE_LIMITED (but for the repeated tasks of a
+ * rule that stays true for longer than its lock-out), and holds up nothing once it is over.
  */
 #pragma once
 

@@ -23,7 +23,7 @@ struct fnx_crew_member {
 	int in_process;                  /* a thread, whatever the others are */
 	pthread_t thread;
 	int thread_started;
-	int result;                      /* of the thread */
+	_Atomic int result;              /* of the thread, 0 until it has failed */
 	struct fnx_node *node;
 	struct fnx_crew *crew;
 };

@@ -2,11 +2,10 @@
 /* Opening and closing a node: its name, its bell, its sockets, its topics. Everything that can fail does so here. */
 #include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "bus/control.h"
@@ -64,6 +63,17 @@ static int open_sockets(struct fnx_node *node)
 	return 0;
 }
 
+/* Each reader and each socket is a descriptor, and ZeroMQ ends the process where it cannot have one. */
+static void allow_descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur == limit.rlim_max)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int fnx_node_open(struct fnx_node *node, const struct fnx_node_ops *ops, const struct fnx_rig *rig,
 	const char *name)
 {
@@ -79,6 +89,7 @@ int fnx_node_open(struct fnx_node *node, const struct fnx_node_ops *ops, const s
 	node->advanced_to = node->watermark = INT64_MIN;
 	snprintf(node->name, sizeof(node->name), "%s", name);
 	fnx_merge_init(&node->merge, (int64_t)rig->bus.deadline_ms * 1000000);
+	allow_descriptors();
 	r = open_bus(node);
 	if (!r)
 		r = open_sockets(node);

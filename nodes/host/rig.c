@@ -320,14 +320,31 @@ static int set_await(struct fnx_rig *rig, const char *list)
 	return r;
 }
 
+static int override_flag(struct load *load, const struct fnx_rig_rule_entry *rule, const char *value)
+{
+	int is_true = !strcmp(value, "true") || !strcmp(value, "1");
+
+	if (!is_true && strcmp(value, "false") && strcmp(value, "0"))
+		return fail(load, rule->path, "expected true or false on the command line, found \"%s\"", value);
+	set_number(load->rig, rule, is_true);
+	return 0;
+}
+
 static int override_enum(struct load *load, const struct fnx_rig_rule_entry *rule, const char *value)
 {
+	char names[200] = "";
+
 	for (size_t i = 0; i < rule->n_names; i++)
 		if (!strcmp(rule->names[i].str, value)) {
 			set_number(load->rig, rule, (double)rule->names[i].val);
 			return 0;
 		}
-	return fail(load, rule->path, "\"%s\" on the command line is none of its values", value);
+	for (size_t i = 0; i < rule->n_names; i++) {
+		size_t used = strlen(names);
+
+		snprintf(names + used, sizeof(names) - used, "%s %s", i ? "," : "", rule->names[i].str);
+	}
+	return fail(load, rule->path, "expected one of%s on the command line, found \"%s\"", names, value);
 }
 
 static int override_one(struct load *load, const char *key, const char *value)
@@ -348,12 +365,26 @@ static int override_one(struct load *load, const char *key, const char *value)
 		return set_text(load->rig, rule, value);
 	if (rule->type == FNX_RULE_ENUM)
 		return override_enum(load, rule, value);
+	if (rule->type == FNX_RULE_FLAG)
+		return override_flag(load, rule, value);
 	number = strtod(value, &end);
 	if (!value[0] || *end || !(number >= rule->min && number <= rule->max))
 		return fail(load, key, "expected a number from %g to %g on the command line, found \"%s\"",
 			rule->min, rule->max, value);
 	set_number(load->rig, rule, number);
 	return 0;
+}
+
+static int refuse_override(struct load *load, const char *key)
+{
+	char keys[300] = "";
+
+	for (const char *const *name = fnx_rig_override_keys; *name; name++) {
+		size_t used = strlen(keys);
+
+		snprintf(keys + used, sizeof(keys) - used, " %s", *name);
+	}
+	return fail(load, key, "cannot be set on the command line; expected one of%s", keys);
 }
 
 static int set_overrides(struct load *load, const char *const *overrides, size_t n)
@@ -366,8 +397,10 @@ static int set_overrides(struct load *load, const char *const *overrides, size_t
 		snprintf(key, sizeof(key), "%.*s", equals ? (int)(equals - overrides[i]) : 0, overrides[i]);
 		for (const char *const *name = fnx_rig_override_keys; *name; name++)
 			known |= !strcmp(*name, key);
+		if (!equals)
+			return fail(load, overrides[i], "expected KEY=VALUE on the command line");
 		if (!known)
-			return fail(load, overrides[i], "cannot be set on the command line");
+			return refuse_override(load, key);
 		r = override_one(load, key, equals + 1);
 		if (r)
 			return r;
@@ -388,6 +421,7 @@ uint32_t fnx_rig_group_channels(const struct fnx_rig *rig, uint32_t group)
 static int check_groups(struct load *load)
 {
 	const struct fnx_rig *rig = load->rig;
+	enum { GROUP_ID_MAX = 1000000 };
 	char path[80];
 
 	for (uint32_t i = 0; i < rig->n_electrode_groups; i++) {
@@ -396,6 +430,8 @@ static int check_groups(struct load *load)
 		snprintf(path, sizeof(path), "electrode_groups[%u]", i);
 		if (groups->n_channels < 1 || groups->n_channels > 32)
 			return fail(load, path, "n_channels: expected 1 to 32, found %u", groups->n_channels);
+		if (groups->id > GROUP_ID_MAX)
+			return fail(load, path, "id: expected 0 to %d, found %u", GROUP_ID_MAX, groups->id);
 		if (groups->through < groups->id || groups->through - groups->id > 4095)
 			return fail(load, path, "through: expected %u to %u, found %u", groups->id,
 				groups->id + 4095, groups->through);
@@ -409,6 +445,34 @@ static int check_groups(struct load *load)
 				return fail(load, path, "dead_channels: expected 0 to %u, found %u",
 					groups->n_channels - 1, groups->dead_channels.values[k]);
 	}
+	return 0;
+}
+
+/* As nodes/acquire/kinematics.h has it: a filter that is no mean would move the animal. */
+static int check_position(struct load *load)
+{
+	enum { TAPS_MAX = 64 };
+	const struct fnx_rig_numbers *taps = &load->rig->position.smoothing;
+	double sum = 0;
+
+	if (taps->n > TAPS_MAX)
+		return fail(load, "position.smoothing", "expected at most %d taps, found %u", TAPS_MAX, taps->n);
+	for (uint32_t i = 0; i < taps->n; i++)
+		sum += taps->values[i];
+	if (!load->rig->parity && !(fabs(sum - 1) <= 1e-3))
+		return fail(load, "position.smoothing", "expected taps that sum to 1, found %g", sum);
+	return 0;
+}
+
+/* What other nodes are called. */
+static int is_taken(const char *name)
+{
+	static const char *const names[] = {
+		"acquire", "ripple", "decode", "dispatch", "record", "tap", "score", "bus"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (!strcmp(names[i], name))
+			return 1;
 	return 0;
 }
 
@@ -430,6 +494,8 @@ static int check_encode(struct load *load)
 		if (!fnx_name_valid(instance->name))
 			return fail(load, path, "name: expected letters, digits, '_', '-', '.', found \"%s\"",
 				instance->name);
+		if (is_taken(instance->name))
+			return fail(load, path, "name: another node is called %s", instance->name);
 		for (uint32_t k = 0; k < i; k++)
 			if (!strcmp(instance->name, encode->instances[k].name))
 				return fail(load, path, "name: %s stands twice", instance->name);
@@ -523,7 +589,8 @@ static int check_dispatch(struct load *load)
 			return fail(load, path, "a ripple rule needs a ripple section");
 	}
 	for (uint32_t i = 0; i < rig->dispatch.n_actuators; i++)
-		if (rig->dispatch.actuators[i].type == FNX_ACTUATOR_ZMQ && !rig->dispatch.actuators[i].endpoint) {
+		if (rig->dispatch.actuators[i].type == FNX_ACTUATOR_ZMQ &&
+			(!rig->dispatch.actuators[i].endpoint || !rig->dispatch.actuators[i].endpoint[0])) {
 			snprintf(path, sizeof(path), "dispatch.actuators[%u]", i);
 			return fail(load, path, "a zmq actuator needs an endpoint");
 		}
@@ -592,6 +659,37 @@ static int check_track(struct load *load)
 	return 0;
 }
 
+/* Nodes and topics that the rig sets up by name. */
+static int check_names(struct load *load)
+{
+	const struct fnx_rig *rig = load->rig;
+	char path[80];
+
+	for (uint32_t i = 0; i < rig->n_nodes; i++) {
+		const struct fnx_rig_node *node = &rig->nodes[i];
+
+		snprintf(path, sizeof(path), "nodes[%u]", i);
+		if (node->priority < 0 || node->priority > 99)
+			return fail(load, path, "priority: expected 0 to 99, found %d", node->priority);
+		if (node->cpu && (*node->cpu < 0 || *node->cpu > 1023))
+			return fail(load, path, "cpu: expected 0 to 1023, found %d", *node->cpu);
+		for (uint32_t k = 0; k < i; k++)
+			if (!strcmp(node->name, rig->nodes[k].name))
+				return fail(load, path, "name: %s stands twice", node->name);
+	}
+	for (uint32_t i = 0; i < rig->n_topics; i++) {
+		const struct fnx_rig_topic *topic = &rig->topics[i];
+
+		snprintf(path, sizeof(path), "topics[%u]", i);
+		if (topic->slots < 16 || topic->slots > 65536)
+			return fail(load, path, "slots: expected 16 to 65536, found %u", topic->slots);
+		for (uint32_t k = 0; k < i; k++)
+			if (!strcmp(topic->name, rig->topics[k].name))
+				return fail(load, path, "name: %s stands twice", topic->name);
+	}
+	return 0;
+}
+
 static int check_meaning(struct load *load)
 {
 	const struct fnx_rig *rig = load->rig;
@@ -604,7 +702,7 @@ static int check_meaning(struct load *load)
 			fnx_rig_source_names[rig->source.type].str);
 	if (rig->source.type == FNX_SOURCE_SIMULATOR && !rig->track.enabled)
 		return fail(load, "source.type", "the simulator needs a track");
-	r = check_groups(load);
+	r = check_position(load);
 	if (!r)
 		r = check_track(load);
 	if (!r)
@@ -615,6 +713,8 @@ static int check_meaning(struct load *load)
 		r = check_ripple(load);
 	if (!r)
 		r = check_dispatch(load);
+	if (!r)
+		r = check_names(load);
 	return r;
 }
 
@@ -670,6 +770,9 @@ static int load_text(struct load *load, const char *text, size_t size, const cha
 		return r;
 	set_dependent_defaults(load);
 	r = set_overrides(load, overrides, n_overrides);
+	/* Before anything counts on from `id` to `through`. */
+	if (!r)
+		r = check_groups(load);
 	if (!r)
 		r = set_list_defaults(load);
 	if (!r)
@@ -700,6 +803,10 @@ int fnx_rig_load(const char *path, const char *const *overrides, size_t n_overri
 	}
 	free(load.lines.lines);
 	if (r) {
+		/* One line, whatever the file holds. */
+		for (char *at = error; *at; at++)
+			if ((unsigned char)*at < ' ' || *at == 0x7f)
+				*at = '?';
 		fnx_rig_free(load.rig);
 		return r;
 	}

@@ -70,10 +70,10 @@ struct fnx_rig_simulator {
 };
 
 struct fnx_rig_nwb {
-	char *lfp;                   /* path of an ElectricalSeries; empty: none */
-	char *position;              /* path of a SpatialSeries; empty: none */
-	char *units;                 /* path of a Units table; empty: none */
-	char *spike_events;          /* group that holds one SpikeEventSeries per electrode group; empty: none */
+	char *lfp;                   /* path of an ElectricalSeries; empty: found by itself; none: no LFP */
+	char *position;              /* path of a SpatialSeries; empty: found by itself; none: no position */
+	char *units;                 /* path of a Units table; empty: found by itself; none: no units */
+	char *spike_events;          /* group that holds one SpikeEventSeries per electrode group; empty: found by itself; none */
 	double unit_mark_uv;         /* mark of unit u: unit_mark_offset_uv + unit_mark_uv * u; default 100 */
 	double unit_mark_offset_uv;  /* default 100 */
 	double position_scale;       /* camera units to cm, default 1 */

@@ -50,26 +50,35 @@ static int complain(const struct check *check, const yaml_node_t *node, const ch
 	return -EINVAL;
 }
 
-static int is_count(const char *text)
+/* `size`: bytes of the number that it is to become. */
+static int is_count(const char *text, uint32_t size)
 {
+	unsigned long long value;
 	char *end;
 
 	errno = 0;
-	strtoull(text, &end, 0);
-	return text[0] >= '0' && text[0] <= '9' && !*end && !errno;
+	value = strtoull(text, &end, 0);
+	return text[0] >= '0' && text[0] <= '9' && !*end && !errno && (size > 4 || value <= UINT32_MAX);
 }
 
 static int is_integer(const char *text)
 {
-	return is_count(text[0] == '-' || text[0] == '+' ? text + 1 : text);
+	long long value;
+	char *end;
+
+	errno = 0;
+	value = strtoll(text, &end, 0);
+	return end != text && !*end && !errno && value >= INT32_MIN && value <= INT32_MAX;
 }
 
 static int is_number(const char *text)
 {
 	char *end;
-	double value = strtod(text, &end);
+	double value;
 
-	return text[0] && !*end && isfinite(value);
+	errno = 0;
+	value = strtod(text, &end);
+	return end != text && !*end && !errno && isfinite(value);
 }
 
 static int is_flag(const char *text)
@@ -90,12 +99,12 @@ static int check_scalar(struct check *check, const yaml_node_t *node, const cyam
 	const char *path)
 {
 	const char *text = (const char *)node->data.scalar.value, *expected = NULL;
-	char what[400];
+	char what[380], text_of[48];
 	size_t used;
 
 	switch (schema->type) {
 	case CYAML_UINT:
-		expected = is_count(text) ? NULL : "a whole number from 0";
+		expected = is_count(text, schema->data_size) ? NULL : "a whole number from 0";
 		break;
 	case CYAML_INT:
 		expected = is_integer(text) ? NULL : "a whole number";
@@ -110,7 +119,10 @@ static int check_scalar(struct check *check, const yaml_node_t *node, const cyam
 		expected = is_one_of(text, schema) ? NULL : "one of";
 		break;
 	default:
-		expected = text[0] || !schema->string.min ? NULL : "a text";
+		snprintf(text_of, sizeof(text_of), "a text of %u to %u bytes", schema->string.min,
+			schema->string.max);
+		if (strlen(text) < schema->string.min || strlen(text) > schema->string.max)
+			expected = text_of;
 		break;
 	}
 	if (!expected)
@@ -137,7 +149,7 @@ static const cyaml_schema_field_t *find_field(const cyaml_schema_field_t *fields
 static int complain_key(const struct check *check, const yaml_node_t *node, const char *path,
 	const cyaml_schema_field_t *fields)
 {
-	char what[400];
+	char what[380];
 	size_t used = (size_t)snprintf(what, sizeof(what), "unknown key; expected one of");
 
 	for (; fields->key && used < sizeof(what); fields++)
@@ -221,6 +233,44 @@ static int check_value(struct check *check, yaml_node_t *node, const cyaml_schem
 	}
 }
 
+/* libyaml knows the line, or the byte where the text is no UTF-8. */
+static size_t problem_line(const yaml_parser_t *parser, const char *text, size_t size)
+{
+	size_t line = 1;
+
+	if (parser->error != YAML_READER_ERROR)
+		return parser->problem_mark.line + 1;
+	for (size_t i = 0; i < size && i < parser->problem_offset; i++)
+		line += text[i] == '\n';
+	return line;
+}
+
+static int complain_parser(const char *name, const yaml_parser_t *parser, const char *text, size_t size, char *error)
+{
+	snprintf(error, FNX_RIG_ERROR_MAX, "%s:%zu: not YAML: %s", name, problem_line(parser, text, size),
+		parser->problem ? parser->problem : "cannot be read");
+	return -EINVAL;
+}
+
+/* A second document, or anything that cannot be read, behind the one that was meant. */
+static int check_rest(const char *name, yaml_parser_t *parser, const char *text, size_t size, char *error)
+{
+	yaml_document_t rest;
+	const yaml_node_t *root;
+	int r = 0;
+
+	if (!yaml_parser_load(parser, &rest))
+		return complain_parser(name, parser, text, size, error);
+	root = yaml_document_get_root_node(&rest);
+	if (root) {
+		snprintf(error, FNX_RIG_ERROR_MAX, "%s:%zu: a second document; a rig is one", name,
+			root->start_mark.line + 1);
+		r = -EINVAL;
+	}
+	yaml_document_delete(&rest);
+	return r;
+}
+
 int fnx_rig_check(const char *name, const char *text, size_t size, struct fnx_rig_lines *lines, char *error)
 {
 	struct check check = {.name = name, .lines = lines, .error = error};
@@ -232,14 +282,15 @@ int fnx_rig_check(const char *name, const char *text, size_t size, struct fnx_ri
 		return -ENOMEM;
 	yaml_parser_set_input_string(&parser, (const unsigned char *)text, size);
 	if (!yaml_parser_load(&parser, &check.document)) {
-		snprintf(error, FNX_RIG_ERROR_MAX, "%s:%zu: not YAML: %s", name, parser.problem_mark.line + 1,
-			parser.problem ? parser.problem : "cannot be read");
+		r = complain_parser(name, &parser, text, size, error);
 		yaml_parser_delete(&parser);
-		return -EINVAL;
+		return r;
 	}
 	root = yaml_document_get_root_node(&check.document);
 	if (root) {
 		r = check_value(&check, root, &fnx_rig_schema, "");
+		if (!r)
+			r = check_rest(name, &parser, text, size, error);
 	} else {
 		snprintf(error, FNX_RIG_ERROR_MAX, "%s:1: the file is empty; a rig needs bus and source", name);
 		r = -EINVAL;

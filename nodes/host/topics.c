@@ -57,6 +57,8 @@ unsigned fnx_rig_params(const struct fnx_rig *rig, char (*at)[FNX_NAME_MAX], uns
 		add(&names, "%s.params", rig->encode.instances[k].name);
 	if (rig->decode.enabled)
 		add(&names, "decode.params");
+	if (rig->dispatch.enabled)
+		add(&names, "dispatch.params");
 	return names.n;
 }
 

@@ -7,8 +7,8 @@ from fornix import Run, SOURCE, WORK
 
 rig = WORK / "live.yaml"
 rig.write_text((SOURCE / "deploy/rigs/demo.yaml").read_text()
-               .replace("name: demo", "name: demo\n  live: true"))
-it = Run(rig, "--speed", 8, "--duration", 60)
+               .replace("name: demo", "name: demo\n  live: true\n  slots: 2048"))
+it = Run(rig, "--speed", 4, "--duration", 60)
 it.wait_for(lambda: "ripple" in it.children() and (it.segments / "ripple.status").exists(), "the nodes")
 it.wait_for(lambda: "actual" in it.process.stdout.readline(), "progress")
 stopped = it.children()["ripple"]
@@ -17,7 +17,7 @@ for _ in range(6):
     it.wait_for(lambda: "actual" in it.process.stdout.readline(), "progress while one reader stands still")
 os.kill(stopped, signal.SIGCONT)
 summary = it.finish()
-print(summary["session_s"], summary["wall_s"], summary["gaps"], summary["missed"], summary["drops"], summary["frames"])
-assert summary["real_time_factor"] > 4, "the source was held up"
+print(summary["session_s"], summary["wall_s"], summary["gaps"], summary["missed"], summary["drops"], summary["posteriors"], summary["frames"])
+assert summary["real_time_factor"] > 2, "the source was held up"
 assert summary["missed"] > 0 and summary["gaps"] > 0, "the loss is not told"
 assert abs(summary["posteriors"] - summary["session_s"] / 0.006) <= 2, "others lost something too"

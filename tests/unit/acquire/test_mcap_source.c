@@ -15,6 +15,12 @@ struct played {
 	uint64_t seq[LAB_TOPICS];
 };
 
+static void set_source(struct lab *lab)
+{
+	free(lab->rig->source.file);
+	lab->rig->source.file = strdup(lab->file);
+}
+
 static struct lab *record(struct check_random *random, unsigned n)
 {
 	struct lab *lab = lab_new(RECORD);
@@ -26,7 +32,7 @@ static struct lab *record(struct check_random *random, unsigned n)
 	lab_advance(lab, FNX_END);
 	lab_node_turn(node);
 	lab_node_close(node);
-	lab->rig->source.file = strdup(lab->file);
+	set_source(lab);
 	return lab;
 }
 
@@ -196,8 +202,7 @@ static void cut(struct lab *lab, const char *bytes, size_t size)
 	file = fopen(lab->file, "w");
 	assert_int_equal(fwrite(bytes, 1, size, file), size);
 	fclose(file);
-	free(lab->rig->source.file);
-	lab->rig->source.file = strdup(lab->file);
+	set_source(lab);
 }
 
 static char *read_all(const char *path, size_t *ret_size)
@@ -348,7 +353,7 @@ static struct lab *empty_lab(void)
 {
 	struct lab *lab = lab_new(RECORD);
 
-	lab->rig->source.file = strdup(lab->file);
+	set_source(lab);
 	return lab;
 }
 

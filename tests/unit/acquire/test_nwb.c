@@ -436,3 +436,61 @@ TEST(several_candidates_are_named_with_the_key_that_chooses)
 	assert_int_equal(played[2].n_points, 2);
 	assert_true(played[2].values[1] == 2.0f);
 }
+
+TEST(groups_whose_numbers_coincide_are_counted_in_the_order_of_the_file)
+{
+	static const char *const groups[] = {"b1"};
+	static const int64_t ends[] = {1};
+	static const double times_s[] = {0.1};
+	char *path = scratch_file("same.nwb");
+	struct fnx_rig rig = rig_for(path);
+	struct played played[1];
+	hid_t file = write_open(path);
+
+	write_electrodes(file, (const char *const[]){"c1", "b1", "a2"}, 3, 1);
+	write_units(file, 1, groups, ends, times_s, NULL);
+	must(H5Fclose(file));
+	assert_int_equal(play(&rig, NULL, played, 1), 1);
+	assert_int_equal(played[0].group, 2); /* a2, b1, c1 */
+}
+
+TEST(processed_lfp_comes_before_what_was_acquired)
+{
+	static const int16_t lfp[] = {1, 2}, raw[] = {3, 4};
+	char *path = scratch_file("raw.nwb");
+	struct fnx_rig rig = rig_for(path);
+	struct played played[2];
+	hid_t file = write_open(path);
+
+	write_lfp(file, "/acquisition/raw", 2, raw);
+	write_lfp(file, LFP, 2, lfp);
+	must(H5Fclose(file));
+	rig.lfp.n_channels = 1;
+	assert_int_equal(play(&rig, NULL, played, 2), 2);
+	assert_true(played[0].values[0] == 1.0f);
+}
+
+TEST(a_cut_session_says_where_it_begins_and_ends)
+{
+	static const double times_s[] = {1.0, 2.0, 3.0, 4.0}, xy[8] = {0};
+	char *path = scratch_file("cut.nwb");
+	struct fnx_rig rig = rig_for(path);
+	struct fnx_source *source;
+	struct played played[4];
+	hid_t file = write_open(path);
+
+	write_positions(file, 4, times_s, xy);
+	must(H5Fclose(file));
+	rig.source.start_s = 0.5;
+	rig.source.duration_s = 1.5;
+	source = must_open(&rig, NULL);
+	assert_int_equal(fnx_source_nwb.info(source)->first_sample, 45000);
+	assert_int_equal(fnx_source_nwb.info(source)->last_sample, 89999);
+	fnx_source_nwb.close(source);
+	assert_int_equal(play(&rig, NULL, played, 4), 1); /* the end is not within */
+	assert_int_equal(played[0].sample_time, 60000);
+	rig.source.duration_s = 100.0;
+	source = must_open(&rig, NULL);
+	assert_int_equal(fnx_source_nwb.info(source)->last_sample, 120000);
+	fnx_source_nwb.close(source);
+}

@@ -1263,6 +1263,50 @@ TEST(a_reader_whose_bell_came_late_is_rung_all_the_same)
 	fnx_bell_close(bell);
 }
 
+TEST(one_who_is_parked_although_there_is_work_has_overslept)
+{
+	struct sleeper s = open_sleeper(FNX_FULL_WAIT, FNX_LOSSLESS);
+
+	publish_n(s.pub, 1);
+	assert_int_equal(fnx_subscriber_overslept(s.sub), 0);
+	expect_frame(s.sub, 0);
+	assert_int_equal(fnx_subscriber_park(s.sub, 100), 0);
+	fnx_publisher_advance(s.pub, 99, 0);
+	assert_int_equal(fnx_subscriber_overslept(s.sub), 0);
+	fnx_publisher_advance(s.pub, 100, 0);
+	assert_int_equal(fnx_subscriber_overslept(s.sub), 1);
+	fnx_subscriber_unpark(s.sub);
+	assert_int_equal(fnx_subscriber_overslept(s.sub), 0);
+	assert_int_equal(fnx_subscriber_park(s.sub, INT64_MAX), 0);
+	publish_n(s.pub, 1);
+	assert_int_equal(fnx_subscriber_overslept(s.sub), 1);
+	close_sleeper(&s);
+}
+
+TEST(a_ring_goes_to_who_has_the_place_now)
+{
+	struct sleeper s = open_sleeper(FNX_FULL_WAIT, FNX_LOSSLESS);
+	struct fnx_mapping map = open_mapping(&s.bus);
+	struct fnx_bell *heirs_bell;
+	uint64_t joins;
+
+	publish_n(s.pub, 1);
+	assert_int_equal(fnx_bell_open(&s.bus, "heir", FNX_BELL_FORM_PIPE, &heirs_bell), 0);
+	joins = map.subs->joins;
+	fnx_subscriber_close(s.sub);
+	s.sub = open_subscriber(&s.bus, "heir", FNX_LOSSLESS);
+	assert_int_equal(fnx_subscriber_park(s.sub, INT64_MAX), 0);
+	/* The publisher has looked who is there, and has yet to ring. */
+	map.subs->joins = joins;
+	publish_n(s.pub, 1);
+	assert_int_equal(fnx_bell_drain(s.readers_bell), 0);
+	assert_int_equal(fnx_bell_drain(heirs_bell), 1);
+	expect_frame(s.sub, 1);
+	fnx_mapping_close(&map);
+	fnx_bell_close(heirs_bell);
+	close_sleeper(&s);
+}
+
 TEST(a_parked_publisher_is_rung_once_half_is_drained)
 {
 	struct sleeper s = open_sleeper(FNX_FULL_WAIT, FNX_LOSSLESS);

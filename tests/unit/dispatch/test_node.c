@@ -3,11 +3,14 @@
 #include "nodes/dispatch/node.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "bus/presence.h"
 #include "nodes/host/host.h"
@@ -17,7 +20,6 @@
 #include "schemas/posterior.h"
 #include "schemas/ripple.h"
 #include "tests/support/check.h"
-#include "tests/unit/ripple/allocations.h"
 
 enum {
 	N_BINS = 10,
@@ -47,6 +49,8 @@ static struct fnx_subscriber *decisions;
 static struct fnx_layout posterior_layout;
 static char log_path[200];
 static int64_t now_samples;
+static int log_is_fifo; /* that nobody reads: the actuator gets stuck */
+static int fifo = -1;
 
 static struct fnx_rig *load(const char *dispatch)
 {
@@ -57,6 +61,11 @@ static struct fnx_rig *load(const char *dispatch)
 
 	snprintf(path, sizeof(path), "%s/rig%d.yaml", check_scratch_dir(), ++n);
 	snprintf(log_path, sizeof(log_path), "%s/log%d", check_scratch_dir(), n);
+	if (log_is_fifo) {
+		assert_int_equal(mkfifo(log_path, 0600), 0);
+		fifo = open(log_path, O_RDWR | O_NONBLOCK);
+		assert_true(fifo >= 0 && fcntl(fifo, F_SETPIPE_SZ, 4096) > 0);
+	}
 	file = fopen(path, "w");
 	assert_non_null(file);
 	fprintf(file, "bus: {name: t%d, segment_dir: %s/s%d, run_dir: %s/r%d, slots: 64}\n", n,
@@ -160,12 +169,11 @@ static void drive(void)
 	assert_int_equal(fnx_node_drive(&node, fnx_node_now(), 1000), FNX_DRIVE_IDLE);
 }
 
-static void send(struct fnx_publisher *publisher, void *payload, size_t size)
+static void send(struct fnx_publisher *publisher, size_t size)
 {
 	const struct fnx_stamp stamp = {
 		.sample_time = now_samples, .ingress_ns = 5, .publish_ns = 4711, .origin = 1};
 
-	(void)payload;
 	fnx_publisher_publish(publisher, size, &stamp);
 	drive();
 }
@@ -179,7 +187,7 @@ static void send_position(int32_t bin)
 	message = payload;
 	*message = (struct fnx_position){
 		.bin = bin, .arm = 0, .flags = FNX_POSITION_TRACKED | FNX_POSITION_ON_TRACK};
-	send(position, payload, sizeof(*message));
+	send(position, sizeof(*message));
 }
 
 static void send_ripple(int32_t channel, uint32_t type, double speed)
@@ -190,7 +198,7 @@ static void send_ripple(int32_t channel, uint32_t type, double speed)
 	assert_int_equal(fnx_publisher_loan(ripple, 0, &payload), 0);
 	message = payload;
 	*message = (struct fnx_ripple){.channel = channel, .type = type, .speed = speed};
-	send(ripple, payload, sizeof(*message));
+	send(ripple, sizeof(*message));
 }
 
 /* Mass on the left target, half of it in each state; the rest on the stem. */
@@ -210,7 +218,7 @@ static void send_posterior(double left, int32_t bin)
 	masses[1] = 1 - left;
 	fnx_posterior_put_recent_group(&posterior_layout, payload)[0] = 3;
 	fnx_posterior_put_recent_group(&posterior_layout, payload)[1] = 7;
-	send(posterior, payload, posterior_layout.size);
+	send(posterior, posterior_layout.size);
 }
 
 static int next_decision(struct fnx_decision *ret_decision, struct fnx_frame *ret_frame)
@@ -426,22 +434,75 @@ TEST(two_rules_true_at_once_share_the_lock_out)
 
 TEST(no_frame_takes_memory)
 {
-	size_t before;
+	_Atomic uint64_t n_allocations = 0;
 
-	begin(ARMED "  rules:\n" REPLAY_RULE("a") REPLAY_RULE("b")
-		"    - {name: c, type: ripple, min_electrodes: 1, window_ms: 15, task: 3}\n");
-	before = n_allocations;
+	begin(ARMED "  rules:\n" REPLAY_RULE("a") REPLAY_RULE(
+		"b") "    - {name: c, type: ripple, min_electrodes: 1, window_ms: 15, task: 3}\n");
 	for (int i = 0; i < 2000; i++) {
 		struct fnx_decision decision;
 		struct fnx_frame frame;
 
+		/* The first frames make publishers and readers known to each other. */
+		if (i == 8)
+			fnx_heap_watch(&n_allocations);
 		send_position(i % N_BINS);
 		send_ripple(i % 4, FNX_RIPPLE_STANDARD, 1);
 		send_posterior(i % 7 ? 0.75 : 0, 1);
 		while (next_decision(&decision, &frame))
 			;
 	}
-	assert_int_equal(n_allocations, before);
+	fnx_heap_watch(NULL);
+	assert_int_equal(n_allocations, 0);
+	end();
+}
+
+TEST(a_task_that_finds_the_actuator_stuck_is_told_as_failed_and_counts)
+{
+	char bytes[4096];
+	int n_acted = 0, n_failed = 0;
+
+	log_is_fifo = 1;
+	begin("  armed: true\n  lockout_ms: 0\n  max_rate_per_min: 1e6\n  rules:\n"
+	      "    - {name: r, type: replay, arm: 1, threshold: 0.5, other_arms_below: 0.3, "
+	      "window_bins: 1, task: 1, lockout_ms: 10}\n");
+	while (n_failed < 20) {
+		int what;
+
+		send_posterior(0.75, 1);
+		what = outcome();
+		/* One per lock-out, failed or not: 10 ms are two bins of 6 ms. */
+		assert_true(what == FNX_DECISION_ACTED || what == FNX_DECISION_ACTUATOR_FAILED);
+		n_acted += what == FNX_DECISION_ACTED;
+		n_failed += what == FNX_DECISION_ACTUATOR_FAILED;
+		send_posterior(0.75, 1);
+		assert_int_equal(outcome(), -1);
+	}
+	assert_true(n_acted >= 64);
+	/* Given back its reader, it carries out what it took. */
+	fcntl(fifo, F_SETFL, 0);
+	fcntl(fifo, F_SETPIPE_SZ, 1 << 20);
+	assert_true(read(fifo, bytes, sizeof(bytes)) > 0);
+	end();
+	close(fifo);
+	log_is_fifo = 0;
+}
+
+TEST(the_place_off_the_track_is_no_place)
+{
+	struct fnx_decision decision;
+	struct fnx_position *message;
+	struct fnx_frame frame;
+	void *payload;
+
+	begin(ARMED "  rules:\n    - {name: r, type: ripple, consensus: true, task: 3}\n");
+	assert_int_equal(fnx_publisher_loan(position, 0, &payload), 0);
+	message = payload;
+	*message = (struct fnx_position){.bin = 4, .flags = FNX_POSITION_TRACKED};
+	send(position, sizeof(*message));
+	send_ripple(FNX_RIPPLE_CONSENSUS, FNX_RIPPLE_STANDARD, 1);
+	assert_int_equal(next_decision(&decision, &frame), 1);
+	assert_int_equal(decision.position_bin, -1);
+	assert_int_equal(decision.n_groups, 0);
 	end();
 }
 

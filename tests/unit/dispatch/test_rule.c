@@ -193,3 +193,24 @@ TEST(more_groups_than_a_window_can_name_are_refused_at_start)
 	assert_int_equal(fnx_rule_start(&rule, &rig, 2, 10, why), 0);
 	fnx_rule_fini(&rule);
 }
+
+TEST(only_in_parity_may_a_window_that_is_not_full_make_a_rule_true)
+{
+	const struct fnx_masses masses = {.arm = {0, 1}, .target = {0, 1}};
+	const uint32_t recent[] = {1, 2};
+	const struct fnx_replay_bin bin = {.masses = &masses, .groups = recent, .n_groups = 2};
+	struct fnx_replay_evidence evidence;
+	char why[FNX_RULE_WHY_MAX];
+	struct fnx_rule rule;
+
+	for (int parity = 0; parity < 2; parity++) {
+		replay_rig();
+		rig.parity = parity;
+		assert_int_equal(fnx_rule_init(&rule, &rig, 0, why), 0);
+		assert_int_equal(fnx_rule_start(&rule, &rig, 2, 10, why), 0);
+		for (int i = 1; i <= 5; i++)
+			assert_int_equal(fnx_replay_step(rule.replay, &bin, &evidence),
+				parity ? i > 2 : i == 5);
+		fnx_rule_fini(&rule);
+	}
+}
