@@ -253,7 +253,7 @@ static int cut(struct nwb_session *session, const struct fnx_rig *rig, int64_t *
 	int64_t *ret_end)
 {
 	const double start_s = rig->source.start_s, duration_s = rig->source.duration_s;
-	int64_t first, last, start, duration;
+	int64_t first = 0, last = 0, start, duration;
 	int r = span_of(session, &first, &last);
 
 	if (r < 0)
@@ -322,7 +322,7 @@ static int streams_cut(struct nwb_session *session, int64_t begin, int64_t end)
 static int open_chosen(
 	struct nwb_session *session, const struct fnx_rig *rig, const struct nwb_choice *choice)
 {
-	int64_t begin, end;
+	int64_t begin = 0, end = 0;
 	int r = 0;
 
 	if (choice->units[0] || choice->spike_events.n > 0)

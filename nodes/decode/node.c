@@ -34,6 +34,7 @@ struct decode {
 	struct fnx_state_space space;
 	uint32_t n_bins, n_states;
 	uint32_t *index_of;           /* [n_ids]: group's index + 1 */
+	uint32_t *ids;                /* [n_groups] */
 	uint32_t n_ids, n_groups;
 	enum fnx_step steps[FNX_STATES_MAX * FNX_STATES_MAX];
 	double *distance_cm, *smoothing; /* [n_bins][n_bins] */
@@ -109,14 +110,17 @@ static int open_groups(struct decode *decode)
 			if (encode->instances[i].groups.values[k] >= decode->n_ids)
 				decode->n_ids = encode->instances[i].groups.values[k] + 1;
 	decode->index_of = calloc(decode->n_ids, sizeof(*decode->index_of));
-	if (!decode->index_of)
+	decode->ids = calloc(decode->n_ids, sizeof(*decode->ids));
+	if (!decode->index_of || !decode->ids)
 		return no_memory(decode);
 	for (uint32_t i = 0; i < encode->n_instances; i++)
 		for (uint32_t k = 0; k < encode->instances[i].groups.n; k++)
 			decode->index_of[encode->instances[i].groups.values[k]] = 1;
 	for (uint32_t id = 0; id < decode->n_ids; id++)
-		if (decode->index_of[id])
+		if (decode->index_of[id]) {
+			decode->ids[decode->n_groups] = id;
 			decode->index_of[id] = ++decode->n_groups;
+		}
 	return 0;
 }
 
@@ -221,6 +225,7 @@ static void decode_close(void *self)
 	fnx_state_space_fini(&decode->space);
 	fnx_track_free(decode->track);
 	free(decode->index_of);
+	free(decode->ids);
 	free(decode->distance_cm);
 	free(decode->smoothing);
 	free(decode->pending);
@@ -338,8 +343,8 @@ static void close_bin(struct decode *decode, int64_t tick)
 		decode->n_bins * sizeof(double));
 	memset(fnx_posterior_put_recent_group(layout, payload), 0, FNX_RECENT_MAX * sizeof(uint32_t));
 	memset(fnx_posterior_put_recent_bin(layout, payload), 0xff, FNX_RECENT_MAX * sizeof(int32_t));
-	memcpy(fnx_posterior_put_recent_group(layout, payload), result.recent_groups,
-		result.n_recent * sizeof(uint32_t));
+	for (uint32_t i = 0; i < result.n_recent; i++)
+		fnx_posterior_put_recent_group(layout, payload)[i] = decode->ids[result.recent_groups[i]];
 	memcpy(fnx_posterior_put_recent_bin(layout, payload), result.recent_bins,
 		result.n_recent * sizeof(int32_t));
 	if (decode->overflowed || result.n_dropped)

@@ -29,7 +29,18 @@ static void raise_outputs(struct fnx_node *node)
 	node->next_grid = node->watermark < FNX_END - grid ? (node->watermark / grid + 1) * grid : FNX_END;
 }
 
-/* Brings the node up to `until`. 0: it has more to publish than there is room for. */
+/* With a deadline, time passes some inputs over: what follows from its passing lacks what they would have said. */
+static uint32_t flags_of_passing(const struct fnx_node *node, int64_t until)
+{
+	const struct fnx_merge *merge = &node->merge;
+
+	for (unsigned i = 0; merge->deadline_ns && i < merge->n_inputs; i++)
+		if (merge->inputs[i].bound < until)
+			return FNX_FRAME_INCOMPLETE;
+	return 0;
+}
+
+/* Brings the node up to `until`. 0: it has more to publish than there is room for, or has left no room for a frame. */
 static int advance(struct fnx_node *node, int64_t until)
 {
 	int64_t watermark = until;
@@ -40,7 +51,7 @@ static int advance(struct fnx_node *node, int64_t until)
 	if (node->ops->advance) {
 		node->cause_ingress_ns = node->merge.ingress_ns;
 		node->cause_origin = 0;
-		node->cause_flags = 0;
+		node->cause_flags = flags_of_passing(node, until);
 		do {
 			if (!has_room(node))
 				return 0;
@@ -51,7 +62,7 @@ static int advance(struct fnx_node *node, int64_t until)
 	node->advanced_to = until;
 	node->watermark = watermark;
 	node->watermark_ingress_ns = node->merge.ingress_ns;
-	return 1;
+	return !node->ops->advance || has_room(node);
 }
 
 /* Hands a frame to the node; it is still to be released. */
@@ -84,6 +95,20 @@ static void lose(struct fnx_node *node, unsigned input, const struct fnx_gap *ga
 		node->ops->gap(node->self, input, gap);
 }
 
+/* More than the payload is not there: a frame that its topic's description does not fit is not for a node that relies
+ * on it. */
+static int is_short(const struct fnx_node_input_state *input, const struct fnx_frame *frame)
+{
+	return input->schema && frame->length < input->layout.size;
+}
+
+static void lose_damaged(struct fnx_node *node, unsigned input)
+{
+	const struct fnx_gap gap = {.from = 0, .to = 1, .reason = FNX_GAP_DROPPED};
+
+	lose(node, input, &gap);
+}
+
 /* The first frame: from here on the frame path's rules hold, and allocations count. Those who joined meanwhile are taken
  * note of before. */
 static void begin(struct fnx_node *node)
@@ -103,6 +128,7 @@ static void running(struct fnx_node *node)
 /* Everything has been said: readers learn it from the last watermark. */
 static enum fnx_drive end(struct fnx_node *node)
 {
+	node->ended = 1;
 	raise_outputs(node);
 	node->watermark = FNX_END;
 	raise_outputs(node);
@@ -125,22 +151,34 @@ static void take_aside(struct fnx_node *node)
 	for (unsigned i = node->merge.n_inputs; i < node->n_inputs; i++) {
 		struct fnx_frame frame;
 		struct fnx_gap gap;
-		int r;
+		int r = FNX_NOTHING;
 
-		while ((r = fnx_subscriber_peek(node->inputs[i].sub, &frame, &gap)) == FNX_FRAME ||
-			r == FNX_GAP) {
+		while (has_room(node) &&
+			((r = fnx_subscriber_peek(node->inputs[i].sub, &frame, &gap)) == FNX_FRAME ||
+				r == FNX_GAP)) {
 			if (r == FNX_GAP) {
 				lose(node, i, &gap);
 				continue;
 			}
-			take(node, i, &frame);
+			if (is_short(&node->inputs[i], &frame))
+				lose_damaged(node, i);
+			else
+				take(node, i, &frame);
 			fnx_subscriber_release(node->inputs[i].sub);
 		}
-		if (r == -EBADMSG)
+		if (r == -EBADMSG) {
+			lose_damaged(node, i);
 			fnx_subscriber_release(node->inputs[i].sub);
-		else if (r == FNX_MOVED)
+		} else if (r == FNX_MOVED)
 			look_for_successor(node, i);
 	}
+}
+
+/* An output is full: what may be promised is, since those who should drain it may be waiting for it. */
+static enum fnx_drive full(struct fnx_node *node)
+{
+	raise_outputs(node);
+	return FNX_DRIVE_FULL;
 }
 
 static enum fnx_drive drive_inputs(struct fnx_node *node, unsigned budget)
@@ -154,27 +192,29 @@ static enum fnx_drive drive_inputs(struct fnx_node *node, unsigned budget)
 		int r;
 
 		if (!has_room(node))
-			return FNX_DRIVE_FULL;
+			return full(node);
 		r = fnx_merge_next(&node->merge, node->now_ns, &input, &frame, &gap);
 		if (r == FNX_FRAME) {
 			if (!advance(node, node->merge.until))
-				return FNX_DRIVE_FULL;
+				return full(node);
 			if (node->watermark >= node->next_grid)
 				raise_outputs(node);
 			running(node);
-			take(node, input, &frame);
+			if (is_short(&node->inputs[input], &frame))
+				lose_damaged(node, input);
+			else
+				take(node, input, &frame);
 			fnx_merge_release(&node->merge, input);
 		} else if (r == FNX_GAP) {
 			lose(node, input, &gap);
 		} else if (r == -EBADMSG) {
-			gap = (struct fnx_gap){.from = 0, .to = 1, .reason = FNX_GAP_DROPPED};
-			lose(node, input, &gap);
+			lose_damaged(node, input);
 		} else if (r == FNX_MOVED) {
 			node->moved_input = (int)input;
 			return FNX_DRIVE_MOVED;
 		} else {
 			if (!advance(node, node->merge.until))
-				return FNX_DRIVE_FULL;
+				return full(node);
 			if (node->merge.ended)
 				return end(node);
 			raise_outputs(node);
@@ -210,6 +250,10 @@ static enum fnx_drive drive_source(struct fnx_node *node, unsigned budget)
 enum fnx_drive fnx_node_drive(struct fnx_node *node, int64_t now_ns, unsigned budget)
 {
 	node->now_ns = now_ns;
+	if (node->ended) {
+		take_aside(node);
+		return FNX_DRIVE_ENDED;
+	}
 	return node->ops->produce ? drive_source(node, budget) : drive_inputs(node, budget);
 }
 

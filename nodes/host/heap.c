@@ -67,6 +67,8 @@ int posix_memalign(void **ret, size_t alignment, size_t size)
 {
 	void *memory;
 
+	if (alignment % sizeof(void *) || !alignment || alignment & (alignment - 1))
+		return EINVAL;
 	count();
 	memory = __libc_memalign(alignment, size);
 	if (!memory)

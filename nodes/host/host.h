@@ -72,12 +72,14 @@ struct fnx_node {
 	int64_t watermark;           /* that the outputs may promise */
 	int64_t watermark_ingress_ns;
 	int moved_input;
+	uint64_t refused_epoch;      /* of the successor that could not be taken up and was told of last */
 	int64_t aside_tried_ns;      /* when a successor of a topic aside was last looked for */
 	int64_t next_grid;           /* sample time at which the outputs' watermark must be raised at the latest */
 	int64_t due_ns;              /* sources: when to call produce next */
 	int64_t grid_samples;        /* time bin */
 	int restarted;
 	int opened;                  /* ops->open has succeeded */
+	int ended;                   /* all is published; nothing but what lies aside will come */
 	int live;
 	char error[FNX_STATUS_TEXT_MAX];
 };

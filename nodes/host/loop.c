@@ -26,6 +26,8 @@
 #include "bus/control.h"
 #include "nodes/host/host.h"
 
+#define LOOK_NS INT64_C(1000000)
+
 enum {
 	TURN_BUDGET = 256,      /* frames between two looks at the loop */
 	SLOW_TICK_MS = 100,
@@ -45,10 +47,12 @@ struct loop {
 	int due_fd;
 	enum fnx_wait wait;
 	const _Atomic int *stop;
+	int64_t looked_ns;          /* when libuv was last asked, awake */
 	int stopping;
 	int parked;
 	int mentioned;
-	int seen_overslept;         /* at the slow tick before this one */
+	int woken;                  /* in this sleep something has happened that the node must look at */
+	int suspicious;             /* in this sleep a slow tick has found work that no bell had told of */
 	/* sentinel */
 	pthread_t sentinel;
 	pthread_mutex_t mutex;
@@ -63,6 +67,7 @@ static void on_bell(uv_poll_t *handle, int status, int events)
 	struct loop *loop = handle->data;
 
 	(void)status, (void)events;
+	loop->woken = 1;
 	if (fnx_bell_drain(loop->node->bell) > 0)
 		atomic_fetch_add_explicit(&loop->node->status->wakes, 1, memory_order_relaxed);
 }
@@ -86,6 +91,7 @@ static void on_due(uv_poll_t *handle, int status, int events)
 	uint64_t expirations;
 
 	(void)status, (void)events;
+	loop->woken = 1;
 	if (read(loop->due_fd, &expirations, sizeof(expirations)) > 0)
 		atomic_fetch_add_explicit(&loop->node->status->wakes, 1, memory_order_relaxed);
 }
@@ -120,15 +126,22 @@ static int has_overslept(const struct fnx_node *node)
 	return 0;
 }
 
+/* Ends the sleep, for what is done now and then. Where there is work although no bell has rung, a publisher may be just
+ * about to ring: that is given one more tick, asleep, and if the bell is silent even then it has failed. */
 static void on_slow_tick(uv_timer_t *handle)
 {
 	struct loop *loop = handle->data;
-	int overslept = loop->parked == FNX_DRIVE_IDLE && has_overslept(loop->node);
 
-	if (overslept && loop->seen_overslept)
-		atomic_fetch_add_explicit(&loop->node->status->missed_wakes, 1, memory_order_relaxed);
-	loop->seen_overslept = overslept;
 	stop_if_told(loop);
+	if (loop->parked == FNX_DRIVE_IDLE && !loop->woken && has_overslept(loop->node) &&
+		fnx_bell_drain(loop->node->bell) <= 0) {
+		if (!loop->suspicious) {
+			loop->suspicious = 1;
+			return;
+		}
+		atomic_fetch_add_explicit(&loop->node->status->missed_wakes, 1, memory_order_relaxed);
+	}
+	loop->woken = 1;
 }
 
 static void on_watchdog(uv_timer_t *handle)
@@ -197,13 +210,12 @@ static void stop_sentinel(struct loop *loop)
 /* Sleeping ------------------------------------------------------------------------------------------- */
 
 /* Sources wake by the clock: libuv's timers know milliseconds only. */
-static void arm_due(struct loop *loop)
+static void arm_due(struct loop *loop, int64_t due_ns)
 {
-	struct itimerspec when = {.it_value = {.tv_sec = loop->node->due_ns / 1000000000,
-					  .tv_nsec = loop->node->due_ns % 1000000000}};
+	struct itimerspec when = {
+		.it_value = {.tv_sec = due_ns / 1000000000, .tv_nsec = due_ns % 1000000000}};
 
-	if (loop->node->ops->produce)
-		timerfd_settime(loop->due_fd, TFD_TIMER_ABSTIME, &when, NULL);
+	timerfd_settime(loop->due_fd, TFD_TIMER_ABSTIME, &when, NULL);
 }
 
 static void sleep_once(struct loop *loop, enum fnx_drive why)
@@ -213,11 +225,17 @@ static void sleep_once(struct loop *loop, enum fnx_drive why)
 	if (why == FNX_DRIVE_FULL)
 		atomic_fetch_add_explicit(&loop->node->status->full_waits, 1, memory_order_relaxed);
 	if (why == FNX_DRIVE_IDLE && loop->node->ops->produce)
-		arm_due(loop);
+		arm_due(loop, loop->node->due_ns);
 	else if (why != FNX_DRIVE_ENDED && fnx_node_park(loop->node, why, fnx_node_now()))
 		return;
+	/* Live: a silent input holds the others up until its deadline, and no longer. */
+	if (why == FNX_DRIVE_IDLE && loop->node->merge.deadline_ns && loop->node->merge.blocked_since_ns)
+		arm_due(loop, loop->node->merge.blocked_since_ns + loop->node->merge.deadline_ns);
 	loop->parked = (int)why;
-	uv_run(&loop->uv, UV_RUN_ONCE);
+	loop->woken = loop->suspicious = 0;
+	do {
+		uv_run(&loop->uv, UV_RUN_ONCE);
+	} while (!loop->woken && !loop->stopping);
 	loop->parked = 0;
 	fnx_node_unpark(loop->node);
 }
@@ -252,6 +270,15 @@ static void ended(struct loop *loop)
 	sd_notify(0, "STATUS=The session has ended");
 }
 
+/* Who steers a node is heard even where work never runs out. */
+static void look_up(struct loop *loop, int64_t now_ns)
+{
+	if (now_ns - loop->looked_ns < LOOK_NS)
+		return;
+	loop->looked_ns = now_ns;
+	uv_run(&loop->uv, UV_RUN_NOWAIT);
+}
+
 /* 0, or negative errno when the source cannot go on. */
 static int turns(struct loop *loop)
 {
@@ -259,7 +286,8 @@ static int turns(struct loop *loop)
 	int spin = loop->wait == FNX_WAIT_SPIN;
 
 	while (!loop->stopping) {
-		enum fnx_drive why = fnx_node_drive(node, fnx_node_now(), TURN_BUDGET);
+		int64_t now_ns = fnx_node_now();
+		enum fnx_drive why = fnx_node_drive(node, now_ns, TURN_BUDGET);
 
 		if (why == FNX_DRIVE_FAILED)
 			return -EIO;
@@ -284,9 +312,11 @@ static int turns(struct loop *loop)
 			stop_if_told(loop);
 			continue;
 		}
+		look_up(loop, now_ns);
 		if (why == FNX_DRIVE_MORE || why == FNX_DRIVE_MOVED)
-			uv_run(&loop->uv, UV_RUN_NOWAIT);
-		else if (loop->wait != FNX_WAIT_ADAPTIVE || why == FNX_DRIVE_ENDED || !spin_a_while(loop))
+			continue;
+		/* Work that is there already is no reason to stay awake when there is no room for its result. */
+		if (loop->wait != FNX_WAIT_ADAPTIVE || why != FNX_DRIVE_IDLE || !spin_a_while(loop))
 			sleep_once(loop, why);
 	}
 	return 0;

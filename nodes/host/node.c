@@ -341,6 +341,11 @@ void fnx_node_commit(struct fnx_node *node, unsigned input)
 	fnx_subscriber_commit(node->inputs[input].sub);
 }
 
+int fnx_node_ended(const struct fnx_node *node)
+{
+	return node->merge.ended;
+}
+
 uint64_t fnx_node_origin(unsigned input, uint64_t seq)
 {
 	return (uint64_t)(input + 1) << ORIGIN_INPUT_SHIFT | seq;

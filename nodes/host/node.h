@@ -125,6 +125,8 @@ uint64_t fnx_node_published(const struct fnx_node *node, unsigned output);
 int64_t fnx_node_promised(const struct fnx_node *node, unsigned output);
 /* Lazy inputs: gives back every frame released so far. */
 void fnx_node_commit(struct fnx_node *node, unsigned input);
+/* 1: every ordered input has ended, and all of it has been handed out. */
+int fnx_node_ended(const struct fnx_node *node);
 /* CLOCK_MONOTONIC. No system call (vDSO). */
 int64_t fnx_node_now(void);
 /* 1 if this node took over from one that died. */

@@ -113,9 +113,11 @@ int fnx_node_open(struct fnx_node *node, const struct fnx_node_ops *ops, const s
 }
 
 /* The extents of an input are what its topic says; everything else is what this build says, unless the node takes
- * any schema. */
+ * any schema. A node that runs has made its memory for the extents it was started with: another topic of that name must
+ * have the same. */
 static int learn_layout(struct fnx_node *node, struct fnx_node_input_state *input)
 {
+	struct fnx_layout layout;
 	struct fnx_description *description;
 	const void *bytes;
 	size_t size;
@@ -132,10 +134,15 @@ static int learn_layout(struct fnx_node *node, struct fnx_node_input_state *inpu
 		input->layout = description->layout;
 		return 0;
 	}
-	r = fnx_layout_init(&input->layout, input->schema, description->layout.extents);
+	r = fnx_layout_init(&layout, input->schema, description->layout.extents);
 	fnx_description_free(description);
 	if (r)
 		return fnx_node_fail(node, r, "topic %s has impossible extents", input->topic);
+	if (input->layout.schema &&
+		memcmp(input->layout.extents, layout.extents, input->schema->n_extents * sizeof(uint32_t)))
+		return fnx_node_fail(node, -EPROTO,
+			"topic %s has come back with other extents; start this node anew", input->topic);
+	input->layout = layout;
 	return 0;
 }
 
@@ -195,12 +202,30 @@ int fnx_node_subscribe(struct fnx_node *node, const char **ret_missing)
 	return 1;
 }
 
+/* Says why a successor is not taken up, once for each. */
+static void say_refused(struct fnx_node *node, struct fnx_subscriber *sub)
+{
+	uint64_t epoch = sub ? fnx_subscriber_epoch(sub) : 1;
+
+	if (node->refused_epoch == epoch)
+		return;
+	node->refused_epoch = epoch;
+	fnx_node_say(node, "%s", node->error);
+}
+
 int fnx_node_resubscribe(struct fnx_node *node)
 {
 	struct fnx_node_input_state *input = &node->inputs[node->moved_input];
 	struct fnx_subscriber *old = input->sub;
+	int r;
 
-	if (subscribe(node, input) <= 0) {
+	input->sub = NULL;
+	r = subscribe(node, input);
+	if (r <= 0) {
+		if (r < 0)
+			say_refused(node, input->sub);
+		/* A place that is not read from would hold its publisher up. */
+		fnx_subscriber_close(input->sub);
 		input->sub = old;
 		return 0;
 	}

@@ -11,6 +11,7 @@
  * A request that is not understood is answered {ok: false, error} and changes nothing.
  */
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -23,6 +24,7 @@ enum { KEY_MAX = FNX_NAME_MAX + 32 };
 struct reply {
 	struct fnx_pair pairs[FNX_MAP_PAIRS_MAX];
 	char keys[FNX_MAP_PAIRS_MAX][KEY_MAX];
+	char error[160];
 	size_t n;
 };
 
@@ -53,11 +55,18 @@ static void add_count(struct reply *reply, const char *key, uint64_t value)
 	add(reply, fnx_pair_uint(key, value));
 }
 
-static void refuse(struct reply *reply, const char *why)
+/* The sentence may be made up on the spot, too. */
+__attribute__((format(printf, 2, 3))) static void refuse(
+	struct reply *reply, const char *format, ...)
 {
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(reply->error, sizeof(reply->error), format, args);
+	va_end(args);
 	reply->n = 0;
 	add(reply, fnx_pair_flag("ok", false));
-	add_text(reply, "error", why);
+	add_text(reply, "error", reply->error);
 }
 
 static struct fnx_node_param_state *find_param(struct fnx_node *node, const char *name)
@@ -92,7 +101,7 @@ static void get(struct fnx_node *node, const char *key, struct reply *reply)
 static void set(struct fnx_node *node, const struct fnx_map *request, const char *key, struct reply *reply)
 {
 	struct fnx_node_param_state *param = find_param(node, key);
-	char who[64] = "unknown", why[160];
+	char who[64] = "unknown";
 	double value, before;
 
 	if (!param) {
@@ -101,9 +110,8 @@ static void set(struct fnx_node *node, const struct fnx_map *request, const char
 	}
 	if (fnx_map_number(request, "value", &value) || !isfinite(value) || value < param->min ||
 		value > param->max) {
-		snprintf(why, sizeof(why), "%s takes a number from %g to %g%s%s", key, param->min,
-			param->max, param->unit[0] ? " " : "", param->unit);
-		refuse(reply, why);
+		refuse(reply, "%s takes a number from %g to %g%s%s", key, param->min, param->max,
+			param->unit[0] ? " " : "", param->unit);
 		return;
 	}
 	if (fnx_map_text(request, "who", who, sizeof(who)))

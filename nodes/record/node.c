@@ -53,7 +53,6 @@ struct record {
 	int error;               /* negative errno: the disk takes nothing */
 	int told;                /* error of which people know */
 	uint64_t n_lost;         /* frames that are not in the file */
-	int ended;
 };
 
 /* Opening ------------------------------------------------------------------------------------------- */
@@ -304,15 +303,6 @@ static void record_frame(void *self, unsigned input, const struct fnx_frame *fra
 	store(record, input, frame);
 }
 
-static int record_advance(void *self, int64_t until, int64_t *ret_watermark)
-{
-	struct record *record = self;
-
-	(void)ret_watermark;
-	record->ended = until == FNX_END;
-	return FNX_DONE;
-}
-
 /* Once when the disk stops taking, and once when it goes on. */
 static void tell(struct record *record)
 {
@@ -346,8 +336,10 @@ static void record_idle(void *self)
 	struct record *record = self;
 
 	tell(record);
-	if (record->kept_since_ns && (record->ended || is_awaited(record) ||
-					     fnx_node_now() - record->kept_since_ns >= STALE_NS))
+	if (!record->kept_since_ns)
+		return;
+	if (fnx_node_ended(record->node) || is_awaited(record) ||
+		fnx_node_now() - record->kept_since_ns >= STALE_NS)
 		flush(record);
 }
 
@@ -376,7 +368,6 @@ const struct fnx_node_ops fnx_record_ops = {
 	.open = record_open,
 	.start = record_start,
 	.frame = record_frame,
-	.advance = record_advance,
 	.idle = record_idle,
 	.close = record_close,
 };

@@ -6,7 +6,7 @@ from fornix import Run
 
 for mode in ([], ["--threads"]):
     it = Run("--speed", 1, *mode)
-    it.wait_for(lambda: (it.segments / "posterior.data").exists() and "actual" in it.process.stdout.readline(), "progress")
+    it.wait_for(lambda: "s" in (words := it.process.stdout.readline().split()[:2]) and float(words[0]) > 1, "progress")
     it.process.send_signal(signal.SIGINT)
     summary = it.finish()
     it.assert_nothing_left()

@@ -692,6 +692,47 @@ static unsigned merge_to_the_end(struct bench *b, struct fnx_bell *bell, _Atomic
 	return n_wakes;
 }
 
+static void *put_and_advance(void *argument)
+{
+	struct source *s = argument;
+
+	for (int64_t time = 0; time < 2 * N_TICKS; time += 2) {
+		put(s->bench, 0, time);
+		advance(s->bench, 0, time + 1);
+	}
+	return NULL;
+}
+
+TEST(a_watermark_never_overtakes_the_frame_before_it)
+{
+	for (unsigned round = 0; round < 5; round++) {
+		struct source source;
+		struct bench b;
+		pthread_t thread;
+
+		open_bench(&b, 2, FNX_FULL_WAIT, N_TICKS, 0);
+		for (int64_t time = 0; time < 2 * N_TICKS; time += 2)
+			put(&b, 1, time);
+		source = (struct source){.bench = &b};
+		assert_int_equal(pthread_create(&thread, NULL, put_and_advance, &source), 0);
+		for (int64_t time = 0; time < 2 * N_TICKS;) {
+			static unsigned expected;
+			struct fnx_frame frame;
+			unsigned input;
+
+			if (next_at(&b, 0, &input, &frame) != FNX_FRAME)
+				continue;
+			assert_int_equal(frame.stamp.sample_time, time);
+			assert_int_equal(input, expected);
+			fnx_merge_release(&b.merge, input);
+			time += 2 * (int64_t)expected;
+			expected = !expected;
+		}
+		pthread_join(thread, NULL);
+		close_bench(&b);
+	}
+}
+
 TEST(a_merge_that_sleeps_between_threads_never_misses_its_ring)
 {
 	struct check_random random = check_random_seeded();

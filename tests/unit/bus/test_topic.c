@@ -299,6 +299,34 @@ TEST(only_when_every_slot_is_being_read_is_the_new_frame_dropped)
 	fnx_publisher_close(pub);
 }
 
+TEST(the_ledger_holds_a_full_pool_and_the_frame_that_was_dropped_before_it)
+{
+	struct fnx_bus bus = fixture_bus();
+	struct fnx_topic_config config = topic_config(FNX_FULL_DROP, 8);
+	struct fnx_subscriber *keeper, *sub;
+	struct fnx_publisher *pub;
+
+	config.n_entries = 8;
+	assert_int_equal(fnx_publisher_open(&bus, &config, &pub), 0);
+	keeper = open_subscriber(&bus, "keeper", FNX_LOSSY);
+	publish_n(pub, 8);
+	for (uint64_t seq = 0; seq < 8; seq++) {
+		expect_peek(keeper, seq, SLOT_SIZE);
+		if (seq < 7) {
+			assert_int_equal(fnx_subscriber_hold(keeper, seq), 0);
+			fnx_subscriber_release(keeper);
+		}
+	}
+	sub = open_subscriber(&bus, "reader", FNX_LOSSLESS);
+	assert_int_equal(publish_next(pub, 0), -ENOBUFS);
+	fnx_subscriber_close(keeper);
+	publish_n(pub, 8);
+	expect_gap(sub, 8, 9, FNX_GAP_DROPPED);
+	expect_frames(sub, 9, 17);
+	fnx_subscriber_close(sub);
+	fnx_publisher_close(pub);
+}
+
 TEST(no_subscriber_makes_a_drop_publisher_wait_or_costs_another_a_frame)
 {
 	struct fnx_bus bus = fixture_bus();
@@ -699,6 +727,29 @@ TEST(one_who_comes_back_while_it_is_being_evicted_keeps_its_place)
 	fnx_subscriber_close(sub);
 	fnx_mapping_close(&map);
 	fnx_publisher_close(pub);
+}
+
+/* Its record was not seen by a pass that is under way: what that pass gives up it must not touch, marked or not. */
+TEST(one_who_resumes_below_the_pass_under_way_is_told_of_a_gap)
+{
+	static const enum fnx_full_policy fulls[] = {FNX_FULL_WAIT, FNX_FULL_DROP};
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct fnx_bus bus = fixture_bus();
+		struct fnx_publisher *pub = open_publisher(&bus, fulls[i], 8);
+		struct fnx_mapping map = open_mapping(&bus);
+		struct fnx_subscriber *sub = open_subscriber(&bus, "reader", FNX_LOSSLESS);
+
+		publish_n(pub, 5);
+		die(sub);
+		map.segment->releasing = 3;
+		sub = open_subscriber(&bus, "reader", FNX_LOSSLESS);
+		expect_gap(sub, 0, 3, FNX_GAP_LAPPED);
+		expect_frames(sub, 3, 5);
+		fnx_mapping_close(&map);
+		fnx_subscriber_close(sub);
+		fnx_publisher_close(pub);
+	}
 }
 
 TEST(a_record_left_by_one_who_died_while_joining_is_taken)
@@ -1371,6 +1422,42 @@ TEST(a_parked_publisher_is_rung_when_a_slot_that_was_kept_comes_free)
 		assert_int_equal(fnx_publisher_room(s.pub, 1, 0), 1);
 		close_sleeper(&s);
 	}
+}
+
+TEST(a_parked_publisher_is_rung_by_the_end_of_a_turn_far_behind)
+{
+	struct sleeper s = open_sleeper(FNX_FULL_WAIT, FNX_LOSSY);
+	struct fnx_subscriber *keeper = open_subscriber(&s.bus, "keeper", FNX_LOSSY);
+
+	publish_n(s.pub, 8);
+	expect_peek(s.sub, 0, SLOT_SIZE);
+	expect_frame(keeper, 0);
+	for (uint64_t seq = 1; seq < 8; seq++) {
+		expect_peek(keeper, seq, SLOT_SIZE);
+		assert_int_equal(fnx_subscriber_hold(keeper, seq), 0);
+		fnx_subscriber_release(keeper);
+	}
+	assert_int_equal(fnx_publisher_park(s.pub, 1, 0), 0);
+	fnx_subscriber_release(s.sub);
+	assert_int_equal(fnx_bell_drain(s.writers_bell), 1);
+	assert_int_equal(publish_next(s.pub, 0), 0);
+	fnx_subscriber_close(keeper);
+	close_sleeper(&s);
+}
+
+/* It stands for everything that is unread until it knows where it begins. */
+TEST(a_newcomer_rings_a_publisher_that_may_have_gone_to_sleep_because_of_it)
+{
+	struct sleeper s = open_sleeper(FNX_FULL_WAIT, FNX_LOSSLESS);
+	struct fnx_mapping map = open_mapping(&s.bus);
+	struct fnx_subscriber *other;
+
+	map.subs->writer_wake = 1000;
+	other = open_subscriber(&s.bus, "other", FNX_LOSSLESS);
+	assert_int_equal(fnx_bell_drain(s.writers_bell), 1);
+	fnx_subscriber_close(other);
+	fnx_mapping_close(&map);
+	close_sleeper(&s);
 }
 
 TEST(a_parked_publisher_is_rung_through_its_successors_bell)

@@ -370,11 +370,13 @@ static void run_both(const struct plan *plan)
 
 #ifdef FNX_SANITIZED
 enum {
-	FRAMES = 8000
+	FRAMES = 8000,
+	N_DUELS = 20000
 };
 #else
 enum {
-	FRAMES = 20000
+	FRAMES = 20000,
+	N_DUELS = 50000
 };
 #endif
 
@@ -413,6 +415,161 @@ TEST(lossless_readers_of_a_wait_publisher_take_every_frame_beside_lossy_ones)
 	run_both(&plan);
 }
 
+/* Both at once ------------------------------------------------------------------------------------- */
+
+/* Two threads that do one thing each at the same moment, over and over; and then it is seen what came of it. */
+struct duel {
+	void (*left)(struct duel *duel, unsigned i);
+	void (*right)(struct duel *duel, unsigned i);
+	struct check_random random[2];
+	_Alignas(64) _Atomic unsigned started;
+	_Alignas(64) _Atomic unsigned done;
+	struct fnx_publisher *pub;
+	struct fnx_subscriber *sub;
+	int answer;
+};
+
+static void await(_Atomic unsigned *counter, unsigned value)
+{
+	/* Where the other shares our core it must be let on. */
+	for (unsigned n = 1; atomic_load_explicit(counter, memory_order_acquire) < value; n++)
+		if (n % 1024 == 0)
+			sched_yield();
+}
+
+/* So that each is sometimes the first. */
+static void tarry(struct check_random *random)
+{
+	for (uint64_t n = check_random_below(random, 1u << check_random_below(random, 11)); n > 0; n--)
+		atomic_signal_fence(memory_order_seq_cst);
+}
+
+static void *be_right(void *argument)
+{
+	struct duel *duel = argument;
+
+	for (unsigned i = 1; i <= N_DUELS; i++) {
+		await(&duel->started, i);
+		tarry(&duel->random[1]);
+		duel->right(duel, i);
+		atomic_store_explicit(&duel->done, i, memory_order_release);
+	}
+	return NULL;
+}
+
+static void fight(struct duel *duel, void (*after)(struct duel *duel, struct fnx_bell *bell),
+	struct fnx_bell *bell)
+{
+	struct check_random random = check_random_seeded();
+	pthread_t thread;
+
+	duel->random[0].state = check_random_u64(&random);
+	duel->random[1].state = check_random_u64(&random);
+	assert_int_equal(pthread_create(&thread, NULL, be_right, duel), 0);
+	for (unsigned i = 1; i <= N_DUELS; i++) {
+		atomic_store_explicit(&duel->started, i, memory_order_release);
+		tarry(&duel->random[0]);
+		duel->left(duel, i);
+		await(&duel->done, i);
+		after(duel, bell);
+	}
+	pthread_join(thread, NULL);
+}
+
+static void duel_publish(struct duel *duel, unsigned i)
+{
+	(void)i;
+	if (publish_next(duel->pub, 0))
+		abort();
+}
+
+static void duel_advance(struct duel *duel, unsigned i)
+{
+	fnx_publisher_advance(duel->pub, i, 0);
+}
+
+static void duel_park(struct duel *duel, unsigned i)
+{
+	duel->answer = fnx_subscriber_park(duel->sub, i);
+}
+
+static void after_park(struct duel *duel, struct fnx_bell *bell)
+{
+	struct fnx_frame frame;
+	struct fnx_gap gap;
+
+	/* Either it saw, or it was rung; or both. */
+	assert_true(fnx_bell_drain(bell) > 0 || duel->answer == 1);
+	fnx_subscriber_unpark(duel->sub);
+	while (fnx_subscriber_peek(duel->sub, &frame, &gap) == FNX_FRAME)
+		fnx_subscriber_release(duel->sub);
+}
+
+static void duel_park_writer(struct duel *duel, unsigned i)
+{
+	(void)i;
+	duel->answer = fnx_publisher_park(duel->pub, 1, 0);
+}
+
+static void duel_release(struct duel *duel, unsigned i)
+{
+	(void)i;
+	fnx_subscriber_release(duel->sub);
+}
+
+static void after_park_writer(struct duel *duel, struct fnx_bell *bell)
+{
+	struct fnx_frame frame;
+	struct fnx_gap gap;
+
+	assert_true(fnx_bell_drain(bell) > 0 || duel->answer == 1);
+	fnx_publisher_unpark(duel->pub);
+	while (fnx_subscriber_peek(duel->sub, &frame, &gap) == FNX_FRAME)
+		fnx_subscriber_release(duel->sub);
+	publish_n(duel->pub, 2);
+	if (fnx_subscriber_peek(duel->sub, &frame, &gap) != FNX_FRAME)
+		abort();
+	fnx_subscriber_release(duel->sub);
+	publish_n(duel->pub, 1);
+	/* Full, but for what the next release gives. */
+	if (fnx_subscriber_peek(duel->sub, &frame, &gap) != FNX_FRAME)
+		abort();
+}
+
+static void meet_all_ways(void)
+{
+	struct fnx_bus bus = fixture_bus();
+	static struct duel duel; /* outlives a failure, as the other thread does */
+	struct fnx_bell *readers_bell, *writers_bell;
+
+	assert_int_equal(fnx_bell_open(&bus, "reader", FNX_BELL_FORM_PIPE, &readers_bell), 0);
+	assert_int_equal(fnx_bell_open(&bus, "writer", FNX_BELL_FORM_PIPE, &writers_bell), 0);
+	duel.pub = open_publisher(&bus, FNX_FULL_WAIT, 2);
+	duel.sub = open_subscriber(&bus, "reader", FNX_LOSSLESS);
+	duel.started = duel.done = 0;
+	duel.left = duel_publish;
+	duel.right = duel_park;
+	fight(&duel, after_park, readers_bell);
+
+	duel.started = duel.done = 0;
+	duel.left = duel_advance;
+	fight(&duel, after_park, readers_bell);
+
+	duel.started = duel.done = 0;
+	duel.left = duel_park_writer;
+	duel.right = duel_release;
+	duel.answer = 1;
+	after_park_writer(&duel, writers_bell);
+	/* What came before. */
+	fnx_bell_drain(writers_bell);
+	fight(&duel, after_park_writer, writers_bell);
+
+	fnx_subscriber_close(duel.sub);
+	fnx_publisher_close(duel.pub);
+	fnx_bell_close(readers_bell);
+	fnx_bell_close(writers_bell);
+}
+
 TEST(no_parked_subscriber_sleeps_while_a_frame_it_has_not_seen_exists)
 {
 	/* Readers sleep for want of frames, and the publisher for want of slots. */
@@ -429,8 +586,52 @@ TEST(no_parked_subscriber_sleeps_while_a_frame_it_has_not_seen_exists)
 		.n_frames = FRAMES,
 		.sleeps = 1};
 
+	meet_all_ways();
 	run_both(&wait);
 	run_both(&drop);
+}
+
+struct leaving {
+	struct fnx_publisher *pub;
+	_Atomic int go;
+};
+
+static void *publish_and_leave(void *argument)
+{
+	struct leaving *leaving = argument;
+
+	while (!atomic_load(&leaving->go))
+		;
+	if (publish_next(leaving->pub, 0))
+		abort();
+	fnx_publisher_close(leaving->pub);
+	return NULL;
+}
+
+TEST(the_last_frame_is_read_before_it_is_told_that_the_publisher_left)
+{
+	for (unsigned i = 0; i < 300; i++) {
+		struct fnx_bus bus = fixture_bus();
+		struct leaving leaving = {.pub = open_publisher(&bus, FNX_FULL_WAIT, 2)};
+		struct fnx_subscriber *sub = open_subscriber(&bus, "reader", FNX_LOSSLESS);
+		struct fnx_frame frame;
+		struct fnx_gap gap;
+		pthread_t thread;
+		int r = FNX_NOTHING;
+
+		assert_int_equal(pthread_create(&thread, NULL, publish_and_leave, &leaving), 0);
+		atomic_store(&leaving.go, 1);
+		while (r == FNX_NOTHING)
+			r = fnx_subscriber_peek(sub, &frame, &gap);
+		assert_int_equal(r, FNX_FRAME);
+		fnx_subscriber_release(sub);
+		while ((r = fnx_subscriber_peek(sub, &frame, &gap)) == FNX_NOTHING)
+			;
+		assert_int_equal(r, FNX_MOVED);
+		pthread_join(thread, NULL);
+		fnx_subscriber_close(sub);
+		assert_true(fnx_bus_remove(&bus) >= 0);
+	}
 }
 
 TEST(readers_that_come_and_go_read_what_was_published)

@@ -498,3 +498,38 @@ TEST(a_recorder_killed_at_any_moment_has_each_frame_exactly_once_in_the_end)
 	assert_int_equal(recording.n_all, n);
 	lab_free(lab);
 }
+
+TEST(what_a_recorder_says_has_ended_is_in_the_file)
+{
+	struct check_random random = check_random_seeded();
+
+	for (int round = 0; round < 12; round++) {
+		struct lab *lab = lab_new(RECORD);
+		unsigned n = 100 + (unsigned)check_random_below(&random, 400);
+		pid_t pid = start_recorder(lab);
+		uint64_t kills = 0;
+
+		await_recorder(lab, pid, FNX_NODE_READY);
+		lab_session(lab, &random, n, yield, NULL);
+		lab_advance(lab, FNX_END);
+		while (recorder_state(lab, pid) != FNX_NODE_ENDED) {
+			unsigned spins = (unsigned)check_random_below(&random, 3000) * (kills < 20 ? 1 : 1000);
+
+			for (volatile unsigned i = 0; i < spins; i++)
+				;
+			if (recorder_state(lab, pid) == FNX_NODE_ENDED)
+				break;
+			kill(pid, SIGKILL);
+			assert_int_equal(waitpid(pid, NULL, 0), pid);
+			/* It may have come to the end before it was hit. */
+			if (recorder_state(lab, pid) == FNX_NODE_ENDED)
+				break;
+			pid = start_recorder(lab);
+			kills++;
+		}
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+		assert_int_equal(recording_read(lab, lab->file, 1).n_all, n);
+		lab_free(lab);
+	}
+}
