@@ -60,23 +60,10 @@ static const struct fnx_source_ops *source_ops(enum fnx_source_type type)
 
 static int open_track(struct acquire *acquire)
 {
-	struct fnx_track_config *config;
-	char error[FNX_RIG_ERROR_MAX];
-	const char *reason;
-	int r;
-
 	if (!acquire->rig->track.enabled)
 		return 0;
-	config = malloc(sizeof(*config));
-	if (!config)
-		return fnx_node_fail(acquire->node, -ENOMEM, "out of memory");
-	r = fnx_rig_track(acquire->rig, config, error);
-	if (r)
-		fnx_node_fail(acquire->node, r, "track: %s", error);
-	else if ((r = fnx_track_new(config, &acquire->track, &reason)))
-		fnx_node_fail(acquire->node, r, "track: %s", reason);
-	free(config);
-	return r;
+	acquire->track = fnx_node_track(acquire->node);
+	return acquire->track ? 0 : -EINVAL;
 }
 
 static int open_kinematics(struct acquire *acquire)

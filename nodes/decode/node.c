@@ -62,22 +62,11 @@ static int no_memory(struct decode *decode)
 
 static int open_track(struct decode *decode)
 {
-	struct fnx_track_config *config = malloc(sizeof(*config));
-	char error[FNX_RIG_ERROR_MAX];
-	const char *reason;
-	int r;
-
-	if (!config)
-		return no_memory(decode);
-	r = fnx_rig_track(decode->rig, config, error);
-	if (r)
-		fnx_node_fail(decode->node, r, "track: %s", error);
-	else if ((r = fnx_track_new(config, &decode->track, &reason)))
-		fnx_node_fail(decode->node, r, "track: %s", reason);
-	free(config);
-	if (!r)
-		decode->n_bins = fnx_track_bins(decode->track);
-	return r;
+	decode->track = fnx_node_track(decode->node);
+	if (!decode->track)
+		return -EINVAL;
+	decode->n_bins = fnx_track_bins(decode->track);
+	return 0;
 }
 
 static int open_matrices(struct decode *decode)

@@ -95,21 +95,9 @@ static void changed(void *self)
 
 static int open_track(struct dispatch *dispatch)
 {
-	struct fnx_track_config *config = malloc(sizeof(*config));
-	char error[FNX_RIG_ERROR_MAX];
-	const char *reason;
-	int r;
-
-	if (!config)
-		return no_memory(dispatch);
-	r = fnx_rig_track(dispatch->rig, config, error);
-	if (r)
-		fnx_node_fail(dispatch->node, r, "track: %s", error);
-	else if ((r = fnx_track_new(config, &dispatch->track, &reason)))
-		fnx_node_fail(dispatch->node, r, "track: %s", reason);
-	free(config);
-	if (r)
-		return r;
+	dispatch->track = fnx_node_track(dispatch->node);
+	if (!dispatch->track)
+		return -EINVAL;
 	dispatch->n_bins = fnx_track_bins(dispatch->track);
 	dispatch->centre_distance_cm = malloc(dispatch->n_bins * sizeof(double));
 	if (!dispatch->centre_distance_cm)

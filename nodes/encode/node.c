@@ -59,22 +59,11 @@ static int no_memory(struct encode *encode)
 
 static int open_track(struct encode *encode)
 {
-	struct fnx_track_config *config = malloc(sizeof(*config));
-	char error[FNX_RIG_ERROR_MAX];
-	const char *reason;
-	int r;
-
-	if (!config)
-		return no_memory(encode);
-	r = fnx_rig_track(encode->rig, config, error);
-	if (r)
-		fnx_node_fail(encode->node, r, "track: %s", error);
-	else if ((r = fnx_track_new(config, &encode->track, &reason)))
-		fnx_node_fail(encode->node, r, "track: %s", reason);
-	free(config);
-	if (!r)
-		encode->n_bins = fnx_track_bins(encode->track);
-	return r;
+	encode->track = fnx_node_track(encode->node);
+	if (!encode->track)
+		return -EINVAL;
+	encode->n_bins = fnx_track_bins(encode->track);
+	return 0;
 }
 
 static int open_smoothing(struct encode *encode)

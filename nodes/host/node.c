@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "nodes/host/host.h"
+#include "nodes/host/track.h"
 #include "nodes/host/topics.h"
 #include "schemas/codec.h"
 #include "schemas/param.h"
@@ -72,6 +73,22 @@ void fnx_node_say(struct fnx_node *node, const char *format, ...)
 	va_end(args);
 	fprintf(stderr, "fornix %s: %s\n", node->name, line);
 	fnx_status_say(node->status, "%s", line);
+}
+
+struct fnx_track *fnx_node_track(struct fnx_node *node)
+{
+	struct fnx_track_config *config = malloc(sizeof(*config));
+	char error[FNX_RIG_ERROR_MAX] = "out of memory";
+	struct fnx_track *track = NULL;
+	const char *reason = "out of memory";
+	int r = config ? fnx_rig_track(node->rig, config, error) : -ENOMEM;
+
+	if (r)
+		fnx_node_fail(node, r, "track: %s", error);
+	else if ((r = fnx_track_new(config, &track, &reason)))
+		fnx_node_fail(node, r, "track: %s", reason);
+	free(config);
+	return r ? NULL : track;
 }
 
 /* Declarations ---------------------------------------------------------------------------------------- */

@@ -24,6 +24,7 @@
 #include "schemas/schema.h"
 
 struct fnx_node;
+struct fnx_track;
 
 enum { FNX_DONE = 0, FNX_AGAIN = 1, FNX_OVER = 2 };
 
@@ -59,6 +60,9 @@ const struct fnx_rig *fnx_node_rig(const struct fnx_node *node);
 const struct fnx_bus *fnx_node_bus(const struct fnx_node *node);
 /* The instance's name, e.g. "encode.2". */
 const char *fnx_node_name(const struct fnx_node *node);
+
+/* The rig's track, the caller's to free. NULL after fnx_node_fail has said why. */
+struct fnx_track *fnx_node_track(struct fnx_node *node);
 
 enum {
 	FNX_INPUT_LAZY = 1u << 0,  /* frames are given back by fnx_node_commit */

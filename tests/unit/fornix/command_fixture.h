@@ -27,7 +27,8 @@
 enum {
 	SAID_MAX = 65536,
 	ARGUMENTS_MAX = 24,
-	DEADLINE_S = 60
+	DEADLINE_S = 60,
+	LEAKED = 97 /* exit status */
 };
 
 /* Present under AddressSanitizer: 1 if something leaked. */
@@ -49,9 +50,11 @@ __attribute__((unused)) static struct running command_start(const char *const *w
 {
 	static int n;
 	struct running running;
-	char *argv[ARGUMENTS_MAX] = {strdup("fornix")};
+	static char *argv[ARGUMENTS_MAX];
 	int argc = 1;
 
+	memset(argv, 0, sizeof(argv));
+	argv[0] = strdup("fornix");
 	while (words[argc - 1] && argc < ARGUMENTS_MAX - 1) {
 		argv[argc] = strdup(words[argc - 1]);
 		argc++;
@@ -68,9 +71,9 @@ __attribute__((unused)) static struct running command_start(const char *const *w
 		if (!freopen(running.out, "w", stdout) || !freopen(running.error, "w", stderr))
 			_exit(98);
 		status = fnx_commands_main(argc, argv);
-		for (int i = 0; i < argc; i++)
-			argv[i] = NULL; /* strdup'ed by the test, not by the command */
 		fflush(NULL);
+		if (__lsan_do_recoverable_leak_check && __lsan_do_recoverable_leak_check())
+			status = LEAKED;
 		_exit(status);
 	}
 	for (int i = 0; i < argc; i++)
