@@ -2,6 +2,10 @@
 # Installs what is missing, builds, and runs the whole test suite: Release, then under AddressSanitizer and
 # UndefinedBehaviourSanitizer, then under ThreadSanitizer. deploy/test.sh [release|dev|asan|tsan ...] runs only those.
 set -euo pipefail
+if [ "${1:-}" = --help ]; then
+	sed -n '2,3s/^# //p' "${BASH_SOURCE[0]}"
+	exit 0
+fi
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 source "$top/deploy/packages.sh"
 

@@ -305,16 +305,31 @@ static void warn_about_processors(struct fnx_check *check)
 
 static void warn_about_memory(struct fnx_check *check)
 {
-	const char *dir = check->rig->bus.segment_dir ? check->rig->bus.segment_dir : "/dev/shm";
+	const struct fnx_rig *rig = check->rig;
+	struct fnx_bus bus;
 	struct statvfs fs;
 	double free_bytes;
+	char *slash;
 
-	if (statvfs(dir, &fs))
+	if (fnx_bus_init(&bus, rig->bus.name, rig->bus.segment_dir, rig->bus.run_dir)) {
+		warn(check,
+			"bus: the path of a directory is too long for a socket; every node will "
+			"refuse");
 		return;
+	}
+	/* The directory is made by who comes first; where it will be is there. */
+	slash = strrchr(bus.segment_dir, '/');
+	if (slash && slash != bus.segment_dir)
+		*slash = 0;
+	if (statvfs(bus.segment_dir, &fs)) {
+		warn(check, "bus.segment_dir: there is no %s to make it in", bus.segment_dir);
+		return;
+	}
 	free_bytes = (double)fs.f_bavail * (double)fs.f_frsize;
 	if ((double)check->pool_bytes > free_bytes)
 		warn(check, "topics: take %.0f MiB, %s has %.0f MiB left",
-			(double)check->pool_bytes / (1 << 20), dir, free_bytes / (1 << 20));
+			(double)check->pool_bytes / (1 << 20), bus.segment_dir,
+			free_bytes / (1 << 20));
 }
 
 void fnx_check_print_warnings(struct fnx_check *check)

@@ -36,7 +36,7 @@ struct scene {
 	struct fnx_bus bus;
 	struct fnx_publisher *pub;
 	struct fnx_subscriber *keeper, *sub;
-	struct fnx_bell *bell;
+	struct fnx_bell *bell; /* of the stepped side */
 	struct fnx_frame frame;
 	uint64_t next;
 	int answer;
@@ -105,7 +105,9 @@ static unsigned long play(const struct scene *script, unsigned long n)
 	pid_t pid;
 
 	scene.bus = fixture_bus();
-	assert_int_equal(fnx_bell_open(&scene.bus, "reader", FNX_BELL_FORM_PIPE, &scene.bell), 0);
+	assert_int_equal(fnx_bell_open(&scene.bus, script->policy ? "reader" : "writer",
+				 FNX_BELL_FORM_PIPE, &scene.bell),
+		0);
 	scene.pub = open_publisher(&scene.bus, scene.full, scene.n_slots);
 	scene.keeper = open_subscriber(&scene.bus, "keeper", FNX_LOSSLESS);
 	if (scene.policy)
@@ -422,6 +424,29 @@ static unsigned long play_publisher(const struct scene *script, unsigned long n)
 	fnx_subscriber_close(scene.keeper);
 	assert_true(fnx_bus_remove(&scene.bus) >= 0);
 	return done;
+}
+
+/* Its pool is full, and all of it is read while it is stopped. */
+static int park_publisher(struct scene *scene)
+{
+	scene->answer = fnx_publisher_park(scene->pub, 1, 0);
+	return 0;
+}
+
+static int be_rung_or_have_room(struct scene *scene)
+{
+	return scene->answer == 1 || fnx_bell_drain(scene->bell) > 0 ? 0 : 70;
+}
+
+TEST(a_publisher_stopped_anywhere_on_its_way_to_sleep_is_woken)
+{
+	struct scene scene = {.full = FNX_FULL_WAIT,
+		.n_slots = 4,
+		.stepped = park_publisher,
+		.afterwards = be_rung_or_have_room,
+		.meanwhile = read_as_keeper};
+
+	play_all(&scene, UINT64_MAX);
 }
 
 TEST(whoever_joins_while_the_publisher_is_stopped_anywhere_in_reclaiming_gets_no_torn_frame)

@@ -136,6 +136,8 @@ __attribute__((unused)) static int lab_read(
 	struct fnx_gap gap;
 	int r = fnx_subscriber_peek(sub, &frame, &gap);
 
+	if (r == FNX_GAP)
+		fail_msg("frames %" PRIu64 " to %" PRIu64 " are missing", gap.from, gap.to);
 	if (r != FNX_FRAME)
 		return 0;
 	*ret_stamp = frame.stamp;
@@ -177,6 +179,7 @@ struct script {
 	const char *outputs[SCRIPT_TOPICS];
 	uint32_t bursts[SCRIPT_TOPICS];   /* 0: one */
 	unsigned n_copies[SCRIPT_TOPICS]; /* of each input frame, published on the output; at most the burst */
+	int varies;                       /* copies: the value modulo n_copies + 1 */
 	int64_t tick;                     /* > 0: advance publishes on output 0 at each multiple */
 	int ticks_when_done;              /* the last of them together with FNX_DONE */
 	double param;
@@ -242,9 +245,14 @@ __attribute__((unused)) static void script_frame(
 	if (script->n_frames < SCRIPT_LOG)
 		script->frames[script->n_frames++] = (struct script_frame){
 			input, frame->stamp.sample_time, value, frame->stamp.flags};
-	for (unsigned i = 0; i < SCRIPT_TOPICS && script->outputs[i]; i++)
-		for (unsigned k = 0; k < script->n_copies[i]; k++)
+	for (unsigned i = 0; i < SCRIPT_TOPICS && script->outputs[i]; i++) {
+		unsigned n = script->n_copies[i];
+
+		if (script->varies)
+			n = (unsigned)value % (n + 1);
+		for (unsigned k = 0; k < n; k++)
 			script_publish(script, i, frame->stamp.sample_time, value * 10 + k);
+	}
 }
 
 __attribute__((unused)) static void script_gap(
