@@ -19,5 +19,5 @@ for preset in "$@"; do
 	cmake --preset "$preset" -Wno-dev >"build-$preset.log" 2>&1 || { cat "build-$preset.log" >&2; exit 1; }
 	cmake --build --preset "$preset" >"build-$preset.log" 2>&1 || { cat "build-$preset.log" >&2; exit 1; }
 	rm -f "build-$preset.log"
-	ctest --preset "$preset" --parallel 2
+	ctest --preset "$preset" --parallel 2 --timeout 400
 done

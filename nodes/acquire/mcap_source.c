@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * One stream per kind of event, each a short queue that is sorted as messages come; the next event is the earliest of
- * the streams' first. Messages are read until some queue is full, so that every stream is known as far ahead as the
- * window reaches.
+ * One stream per kind of event, each a short queue that is sorted as messages come; the next event
+ * is the earliest of the streams' first. Messages are read until some queue is full, so that every
+ * stream is known as far ahead as the window reaches.
  *
  * A message is decoded into the queue's slot that the event then points into.
  */
@@ -42,7 +42,7 @@ struct queued {
 struct stream {
 	struct fnx_description *description; /* NULL: the file has no such topic */
 	const struct fnx_layout *layout;
-	char *slots;             /* [N_SLOTS][layout->size] */
+	char *slots; /* [N_SLOTS][layout->size] */
 	uint32_t free[N_SLOTS];
 	uint32_t n_free;
 	struct queued queue[WINDOW]; /* a ring, by time */
@@ -58,14 +58,14 @@ struct fnx_source {
 	struct stream streams[FNX_EVENT_KINDS];
 	struct fnx_source_info info;
 	double rate_hz;
-	int64_t begin, end;       /* the part that is played */
-	int64_t last_time;        /* of the latest event */
-	int at_hand;              /* kind whose slot the latest event points into, -1: none */
+	int64_t begin, end; /* the part that is played */
+	int64_t last_time; /* of the latest event */
+	int at_hand; /* kind whose slot the latest event points into, -1: none */
 	uint32_t slot_at_hand;
-	int over;                 /* the file has no more */
-	int result;               /* with which it ended */
+	int over; /* the file has no more */
+	int result; /* with which it ended */
 	int n_events;
-	char text[TEXT_SIZE];     /* error or notice */
+	char text[TEXT_SIZE]; /* error or notice */
 };
 
 static const struct {
@@ -102,7 +102,8 @@ static int fail_read(struct fnx_source *source, int error)
 	return fail(source, error, "%s", strerror(-error));
 }
 
-/* Channels ------------------------------------------------------------------------------------------ */
+/* Channels
+ * ------------------------------------------------------------------------------------------ */
 
 static int kind_of_topic(const char *topic)
 {
@@ -112,7 +113,8 @@ static int kind_of_topic(const char *topic)
 	return -1;
 }
 
-/* The description that came with a channel; NULL: it is not one that fornix recorded. -EPROTO: of another build. */
+/* The description that came with a channel; NULL: it is not one that fornix recorded. -EPROTO: of
+ * another build. */
 static int describe(struct fnx_source *source, const struct fnx_mcap_channel *channel, int kind,
 	struct fnx_description **ret)
 {
@@ -122,7 +124,8 @@ static int describe(struct fnx_source *source, const struct fnx_mcap_channel *ch
 	int r;
 
 	*ret = NULL;
-	if (!schema || strcmp(schema->encoding, "fornix") || strcmp(channel->message_encoding, "msgpack"))
+	if (!schema || strcmp(schema->encoding, "fornix") ||
+		strcmp(channel->message_encoding, "msgpack"))
 		return 0;
 	r = fnx_description_decode(schema->data, schema->size, &description);
 	if (r)
@@ -131,7 +134,8 @@ static int describe(struct fnx_source *source, const struct fnx_mcap_channel *ch
 	if (fnx_schema_hash(&description->schema) != fnx_schema_hash(kinds[kind].schema)) {
 		fnx_description_free(description);
 		return fail(source, -EPROTO,
-			"topic %s was recorded by another version of fornix: its messages have other fields",
+			"topic %s was recorded by another version of fornix: its messages have "
+			"other fields",
 			channel->topic);
 	}
 	*ret = description;
@@ -146,7 +150,8 @@ static int open_stream(struct fnx_source *source, int kind, struct fnx_descripti
 	stream->layout = &description->layout;
 	stream->slots = malloc((size_t)N_SLOTS * description->layout.size);
 	if (!stream->slots)
-		return fail(source, -ENOMEM, "out of memory for %u-byte messages", description->layout.size);
+		return fail(source, -ENOMEM, "out of memory for %u-byte messages",
+			description->layout.size);
 	for (uint32_t i = 0; i < N_SLOTS; i++)
 		stream->free[stream->n_free++] = i;
 	return 0;
@@ -173,8 +178,9 @@ static int learn(struct fnx_source *source, const struct fnx_mcap_channel *chann
 		*known = (uint8_t)(FIRST_KIND + kind);
 		return open_stream(source, kind, description);
 	}
-	if (stream->description && !memcmp(stream->layout->extents, description->layout.extents,
-					   sizeof(stream->layout->extents)))
+	if (stream->description &&
+		!memcmp(stream->layout->extents, description->layout.extents,
+			sizeof(stream->layout->extents)))
 		*known = (uint8_t)(FIRST_KIND + kind);
 	else if (stream->description)
 		r = fail(source, -EBADMSG, "topic %s changes its extents", channel->topic);
@@ -182,7 +188,8 @@ static int learn(struct fnx_source *source, const struct fnx_mcap_channel *chann
 	return r;
 }
 
-/* Reading ------------------------------------------------------------------------------------------- */
+/* Reading
+ * ------------------------------------------------------------------------------------------- */
 
 /* Puts a decoded message where its time belongs: nearly always at the end. */
 static void enqueue(struct stream *stream, int64_t time, uint32_t slot)
@@ -209,7 +216,9 @@ static int check(struct fnx_source *source, int kind, const void *payload)
 	if (spike->n_channels <= layout->extents[fnx_spike_max_channels] &&
 		spike->n_points <= layout->extents[fnx_spike_max_points])
 		return 0;
-	return fail(source, -EBADMSG, "message %" PRIu64 " of spikes: %u channels of %u points, expected at most %u of %u",
+	return fail(source, -EBADMSG,
+		"message %" PRIu64
+		" of spikes: %u channels of %u points, expected at most %u of %u",
 		source->streams[kind].n_read, spike->n_channels, spike->n_points,
 		layout->extents[fnx_spike_max_channels], layout->extents[fnx_spike_max_points]);
 }
@@ -251,7 +260,8 @@ static int some_is_full(const struct fnx_source *source)
 	return 0;
 }
 
-/* Reads ahead as far as the window reaches. What goes wrong is kept until what came before has been played. */
+/* Reads ahead as far as the window reaches. What goes wrong is kept until what came before has been
+ * played. */
 static void fill(struct fnx_source *source)
 {
 	while (!source->over && !some_is_full(source)) {
@@ -289,7 +299,8 @@ static int earliest(const struct fnx_source *source)
 	return best;
 }
 
-/* Events -------------------------------------------------------------------------------------------- */
+/* Events
+ * -------------------------------------------------------------------------------------------- */
 
 static void give_back(struct fnx_source *source)
 {
@@ -384,7 +395,8 @@ static int mcap_next(struct fnx_source *source, struct fnx_event *ret_event)
 		if (queued.time < source->last_time) {
 			source->over = 1;
 			return fail(source, -EBADMSG,
-				"%s goes back in time: sample %" PRId64 " stands more than %d messages behind sample %" PRId64,
+				"%s goes back in time: sample %" PRId64
+				" stands more than %d messages behind sample %" PRId64,
 				kinds[kind].topic, queued.time, WINDOW, source->last_time);
 		}
 		stream->first = (stream->first + 1) % WINDOW;
@@ -401,7 +413,8 @@ static int mcap_next(struct fnx_source *source, struct fnx_event *ret_event)
 	}
 }
 
-/* Opening ------------------------------------------------------------------------------------------- */
+/* Opening
+ * ------------------------------------------------------------------------------------------- */
 
 static struct fnx_source *mcap_close(struct fnx_source *source)
 {
@@ -438,13 +451,15 @@ static int check_clock(struct fnx_source *source)
 	const struct fnx_mcap_metadata *metadata;
 
 	for (size_t i = 0; (metadata = fnx_mcap_reader_metadata_at(source->reader, i)); i++)
-		for (size_t k = 0; k < metadata->n_pairs && !strcmp(metadata->name, "fornix"); k++) {
+		for (size_t k = 0; k < metadata->n_pairs && !strcmp(metadata->name, "fornix");
+			k++) {
 			const struct fnx_mcap_pair *pair = &metadata->pairs[k];
 
-			if (!strcmp(pair->key, "clock_hz") && strtod(pair->value, NULL) != source->rate_hz)
+			if (!strcmp(pair->key, "clock_hz") &&
+				strtod(pair->value, NULL) != source->rate_hz)
 				return fail(source, -EINVAL,
-					"clock.rate_hz: recorded at %s Hz, the rig says %g", pair->value,
-					source->rate_hz);
+					"clock.rate_hz: recorded at %s Hz, the rig says %g",
+					pair->value, source->rate_hz);
 		}
 	return 0;
 }
@@ -460,14 +475,16 @@ static int open_file(struct fnx_source *source)
 	r = fnx_mcap_reader_open(source->path, &source->reader);
 	if (r)
 		return fail(source, r, "%s", strerror(-r));
-	/* A summary knows the channels that come later, too. Without one those that matter stand first. */
+	/* A summary knows the channels that come later, too. Without one those that matter stand
+	 * first. */
 	(void)!fnx_mcap_reader_summary(source->reader, &stats);
 	r = fnx_mcap_reader_next(source->reader, &message);
 	if (r < 0)
 		return fail_read(source, r);
 	if (r == FNX_MCAP_CUT)
-		return fail(source, -EBADMSG, "expected an MCAP recording, found a file that is empty or cut "
-					      "off before its first message");
+		return fail(source, -EBADMSG,
+			"expected an MCAP recording, found a file that is empty or cut "
+			"off before its first message");
 	if (r == FNX_MCAP_END)
 		return fail(source, -ENODATA, "the recording holds no messages");
 	for (size_t i = 0; (channel = fnx_mcap_reader_channel_at(source->reader, i)); i++) {
@@ -495,8 +512,9 @@ static int find_span(struct fnx_source *source, const struct fnx_rig *rig)
 	struct fnx_source_info *info = &source->info;
 
 	if (kind < 0)
-		return source->result < 0 ? source->result
-					  : fail(source, -ENODATA, "the recording holds no position, spikes or lfp");
+		return source->result < 0
+			? source->result
+			: fail(source, -ENODATA, "the recording holds no position, spikes or lfp");
 	info->first_sample = source->streams[kind].queue[source->streams[kind].first].time;
 	info->last_sample = -1;
 	source->begin = info->first_sample + llround(rig->source.start_s * source->rate_hz);

@@ -36,7 +36,7 @@ struct call {
 
 static int complain(struct call *call, int error)
 {
-	char before[160];
+	char before[240];
 	struct fnx_names nodes;
 
 	if (error == -ETIMEDOUT) {

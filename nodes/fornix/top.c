@@ -307,7 +307,8 @@ static double rate(const struct top *top, uint64_t count, const uint64_t *before
 		until_ns = ended_ns;
 	if (until_ns <= since_ns || !since_ns || (before && count < *before))
 		return NAN;
-	return (double)(count - (before ? *before : 0)) / ((double)(until_ns - since_ns) / 1e9);
+	return (double)(count - (before ? *before : 0)) /
+		(((double)until_ns - (double)since_ns) / 1e9);
 }
 
 /* Printing
@@ -417,7 +418,7 @@ static const char *cpu_percent(const struct top *top, const struct look *node, c
 	const struct look *before = node_before(top, node);
 	double since_s = before ? before->cpu_s : 0;
 	int64_t since_ns = before ? top->before.now_ns : node->started_ns;
-	double elapsed_s = (double)(top->now.now_ns - since_ns) / 1e9;
+	double elapsed_s = ((double)top->now.now_ns - (double)since_ns) / 1e9;
 
 	if (isnan(node->cpu_s) || isnan(since_s) || !since_ns || elapsed_s <= 0)
 		return "-";

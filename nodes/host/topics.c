@@ -86,13 +86,13 @@ static int is_listed(const char *name, const struct fnx_rig_names *list)
 	return 0;
 }
 
-static int declare(struct fnx_node *node, const struct fnx_rig_names *list, char (*names)[FNX_NAME_MAX],
-	unsigned n, unsigned flags)
+static int declare(struct fnx_node *node, const struct fnx_rig_names *list,
+	char (*names)[FNX_NAME_MAX], unsigned n, unsigned flags)
 {
 	for (unsigned i = 0; i < n; i++) {
 		int r = list->n && !is_listed(names[i], list)
-				? 0
-				: fnx_node_input(node, names[i], NULL, flags);
+			? 0
+			: fnx_node_input(node, names[i], NULL, flags);
 
 		if (r < 0)
 			return r;
@@ -101,8 +101,8 @@ static int declare(struct fnx_node *node, const struct fnx_rig_names *list, char
 }
 
 /* Says what the rig has instead. */
-static int refuse(struct fnx_node *node, const char *key, const char *found, char (*names)[FNX_NAME_MAX],
-	unsigned n)
+static int refuse(struct fnx_node *node, const char *key, const char *found,
+	char (*names)[FNX_NAME_MAX], unsigned n)
 {
 	char list[160] = "";
 

@@ -10,7 +10,9 @@
 
 #include "nodes/host/demo.h"
 
-enum { RIG_SIZE_MAX = 1 << 20 };
+enum {
+	RIG_SIZE_MAX = 1 << 20
+};
 
 #define PROFILE "fornix"
 
@@ -28,7 +30,7 @@ static int is_of(const struct fnx_mcap_channel *channel, const struct fnx_record
 
 	snprintf(epoch, sizeof(epoch), "%" PRIu64, topic->epoch);
 	return !strcmp(channel->topic, topic->name) &&
-	       !strcmp(value_of(channel->metadata, channel->n_metadata, "epoch"), epoch);
+		!strcmp(value_of(channel->metadata, channel->n_metadata, "epoch"), epoch);
 }
 
 /* What the first message's file is; its channels stand before it. */
@@ -75,7 +77,8 @@ int fnx_recording_look(const char *path, const struct fnx_recording_topic *topic
 	if (r == FNX_MCAP_MESSAGE)
 		r = (int)whose(reader, topics, n_topics, ret_clock_offset_ns);
 	else if (r >= 0)
-		r = profile && !strcmp(profile, PROFILE) ? FNX_RECORDING_FRESH : FNX_RECORDING_OTHERS;
+		r = profile && !strcmp(profile, PROFILE) ? FNX_RECORDING_FRESH
+							 : FNX_RECORDING_OTHERS;
 	else
 		snprintf(error, FNX_RECORDING_ERROR_MAX, "%s", fnx_mcap_reader_error(reader)->text);
 	fnx_mcap_reader_close(reader);
@@ -130,8 +133,8 @@ int fnx_recording_begin(
 	return r ? r : attach_rig(writer, rig, (uint64_t)clock_offset_ns);
 }
 
-int fnx_recording_channel(struct fnx_mcap_writer *writer, const struct fnx_recording_topic *topic,
-	uint16_t *ret_id)
+int fnx_recording_channel(
+	struct fnx_mcap_writer *writer, const struct fnx_recording_topic *topic, uint16_t *ret_id)
 {
 	const struct fnx_mcap_channel *channel;
 	char epoch[32];

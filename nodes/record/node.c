@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The record node. Frames are given back to their publishers only after the chunk that holds them is in the file: so
- * a recorder that was killed finds, when it is started again, every frame that it had not made safe.
+ * The record node. Frames are given back to their publishers only after the chunk that holds them
+ *is in the file: so a recorder that was killed finds, when it is started again, every frame that it
+ *had not made safe.
  *
  *	taken -> encoded into the open chunk -> chunk written -> given back
  *	      \-> in the file already (a predecessor wrote it and died before it gave it back) ----^
  *
- * Publishers get slots back only as fast as chunks are written, so a chunk is also written when it has taken up a good
- * part of some topic's pool.
+ * Publishers get slots back only as fast as chunks are written, so a chunk is also written when it
+ *has taken up a good part of some topic's pool.
  *
- * A disk that takes no more must not stop an experiment: frames are then given back unwritten, and counted.
+ * A disk that takes no more must not stop an experiment: frames are then given back unwritten, and
+ *counted.
  */
 #include "nodes/record/node.h"
 
@@ -25,19 +27,20 @@
 
 enum {
 	INPUTS_MAX = FNX_RIG_TOPICS_MAX,
-	INDEX_SIZE = 8 << 20, /* of the file's summary; outgrown after some hours, and then doubled */
+	INDEX_SIZE =
+		8 << 20, /* of the file's summary; outgrown after some hours, and then doubled */
 };
 
 #define STALE_NS INT64_C(200000000) /* longer than this nothing is kept in memory alone */
 #define RETRY_NS INT64_C(100000000) /* between two attempts on a disk that takes nothing */
 
 struct channel {
-	uint16_t id;            /* 0: the file could not take it */
-	uint64_t epoch;         /* of the topic that it was made for */
-	size_t bound;           /* bytes, largest message */
-	int resuming;           /* frames up to `last` are in the file */
+	uint16_t id; /* 0: the file could not take it */
+	uint64_t epoch; /* of the topic that it was made for */
+	size_t bound; /* bytes, largest message */
+	int resuming; /* frames up to `last` are in the file */
 	uint32_t last;
-	uint32_t n_kept;        /* frames taken and not given back */
+	uint32_t n_kept; /* frames taken and not given back */
 	uint32_t n_slots;
 };
 
@@ -48,14 +51,15 @@ struct record {
 	struct channel channels[INPUTS_MAX];
 	unsigned n_channels;
 	int64_t clock_offset_ns; /* CLOCK_REALTIME - CLOCK_MONOTONIC */
-	int64_t kept_since_ns;   /* since when frames are kept back, 0: none is */
-	int64_t retry_ns;        /* do not try to write before */
-	int error;               /* negative errno: the disk takes nothing */
-	int told;                /* error of which people know */
-	uint64_t n_lost;         /* frames that are not in the file */
+	int64_t kept_since_ns; /* since when frames are kept back, 0: none is */
+	int64_t retry_ns; /* do not try to write before */
+	int error; /* negative errno: the disk takes nothing */
+	int told; /* error of which people know */
+	uint64_t n_lost; /* frames that are not in the file */
 };
 
-/* Opening ------------------------------------------------------------------------------------------- */
+/* Opening
+ * ------------------------------------------------------------------------------------------- */
 
 static int record_wanted(const struct fnx_rig *rig)
 {
@@ -134,15 +138,16 @@ static int open_writer(struct record *record, const struct fnx_mcap_config *conf
 		topics[i] = topic_of(record, i);
 	r = fnx_recording_look(path, topics, record->n_channels, &record->clock_offset_ns, error);
 	if (r < 0)
-		return fnx_node_fail(record->node, r, "record.file: %s exists and cannot be gone on with: %s",
-			path, error[0] ? error : strerror(-r));
+		return fnx_node_fail(record->node, r,
+			"record.file: %s exists and cannot be gone on with: %s", path,
+			error[0] ? error : strerror(-r));
 	if (r == FNX_RECORDING_OTHERS)
 		return fnx_node_fail(record->node, -EEXIST, "record.file: %s exists already", path);
 	if (r == FNX_RECORDING_OURS) {
 		r = fnx_mcap_writer_reopen(path, config, &record->writer);
 		if (r)
-			return fnx_node_fail(record->node, r, "record.file: cannot go on with %s: %s", path,
-				strerror(-r));
+			return fnx_node_fail(record->node, r,
+				"record.file: cannot go on with %s: %s", path, strerror(-r));
 		return 0;
 	}
 	r = fnx_mcap_writer_open(path, config, &record->writer);
@@ -192,7 +197,8 @@ static int record_start(void *self)
 	return r;
 }
 
-/* Making safe --------------------------------------------------------------------------------------- */
+/* Making safe
+ * --------------------------------------------------------------------------------------- */
 
 static void give_back(struct record *record)
 {
@@ -217,7 +223,8 @@ static void note(struct record *record, int error)
 		record->retry_ns = fnx_node_now() + RETRY_NS;
 }
 
-/* Writes the open chunk. Where that fails the chunk is kept for another attempt, but not the frames. */
+/* Writes the open chunk. Where that fails the chunk is kept for another attempt, but not the
+ * frames. */
 static void flush(struct record *record)
 {
 	if (!must_wait(record))
@@ -225,7 +232,8 @@ static void flush(struct record *record)
 	give_back(record);
 }
 
-/* Frames ------------------------------------------------------------------------------------------- */
+/* Frames
+ * ------------------------------------------------------------------------------------------- */
 
 static int is_in_file(struct channel *channel, uint64_t seq)
 {
@@ -253,7 +261,8 @@ static int encode(struct record *record, unsigned input, const struct fnx_frame 
 	r = fnx_mcap_writer_loan(record->writer, channel->bound, &data);
 	if (r)
 		return r;
-	if (fnx_codec_encode(layout, &stamp, frame->payload, frame->length, data, channel->bound, &size)) {
+	if (fnx_codec_encode(
+		    layout, &stamp, frame->payload, frame->length, data, channel->bound, &size)) {
 		/* A damaged frame says nothing about the disk. */
 		fnx_mcap_writer_abort(record->writer);
 		record->n_lost++;
@@ -317,7 +326,8 @@ static void tell(struct record *record)
 	record->told = record->error;
 }
 
-/* Does a publisher that ran out of slots wait for what is kept here? It is woken when half of them are free. */
+/* Does a publisher that ran out of slots wait for what is kept here? It is woken when half of them
+ * are free. */
 static int is_awaited(const struct record *record)
 {
 	for (unsigned i = 0; i < record->n_channels; i++) {
@@ -352,11 +362,12 @@ static void record_close(void *self)
 		tell(record);
 		r = fnx_mcap_writer_close(record->writer);
 		if (r)
-			fnx_node_say(record->node, "%s has no proper end: %s; `fornix recover` mends that",
+			fnx_node_say(record->node,
+				"%s has no proper end: %s; `fornix recover` mends that",
 				record->rig->record.file, strerror(-r));
 		if (record->n_lost)
-			fnx_node_say(record->node, "%" PRIu64 " frames are not in %s", record->n_lost,
-				record->rig->record.file);
+			fnx_node_say(record->node, "%" PRIu64 " frames are not in %s",
+				record->n_lost, record->rig->record.file);
 	}
 	free(record);
 }

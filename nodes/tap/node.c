@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The tap node: frame 1 the topic, frame 2 its message as a MessagePack map (schemas/codec.h). Nothing but a ZeroMQ SUB
- * socket and a MessagePack reader is needed at the other end.
+ * The tap node: frame 1 the topic, frame 2 its message as a MessagePack map (schemas/codec.h).
+ * Nothing but a ZeroMQ SUB socket and a MessagePack reader is needed at the other end.
  *
- * It must never hold the experiment up: its inputs are lossy, sending never blocks, and what nobody subscribed to is
- * not even encoded. Losses show in the sequence numbers.
+ * It must never hold the experiment up: its inputs are lossy, sending never blocks, and what nobody
+ * subscribed to is not even encoded. Losses show in the sequence numbers.
  */
 #include "nodes/tap/node.h"
 
@@ -45,12 +45,14 @@ static int open_pub(struct tap *tap)
 	int r;
 
 	snprintf(own, sizeof(own), "ipc://%s/tap", fnx_node_bus(tap->node)->run_dir);
-	r = fnx_pub_open(rig->tap.endpoints.n ? (const char *const *)rig->tap.endpoints.values : endpoints,
-		rig->tap.endpoints.n ? rig->tap.endpoints.n : 1, secret && secret[0] ? secret : NULL,
-		&tap->pub, &at_fault);
+	r = fnx_pub_open(
+		rig->tap.endpoints.n ? (const char *const *)rig->tap.endpoints.values : endpoints,
+		rig->tap.endpoints.n ? rig->tap.endpoints.n : 1,
+		secret && secret[0] ? secret : NULL, &tap->pub, &at_fault);
 	if (r == -EPERM)
 		return fnx_node_fail(tap->node, r,
-			"tap.endpoints: %s can be reached from outside; expected a key in tap.curve_secret_file",
+			"tap.endpoints: %s can be reached from outside; expected a key in "
+			"tap.curve_secret_file",
 			at_fault);
 	if (r == -EKEYREJECTED)
 		return fnx_node_fail(tap->node, r,
@@ -78,7 +80,8 @@ static int tap_open(struct fnx_node *node, void **ret_self)
 	if (!tap)
 		return fnx_node_fail(node, -ENOMEM, "out of memory");
 	tap->node = node;
-	r = fnx_node_input_topics(node, &fnx_node_rig(node)->tap.topics, "tap.topics", FNX_INPUT_LOSSY);
+	r = fnx_node_input_topics(
+		node, &fnx_node_rig(node)->tap.topics, "tap.topics", FNX_INPUT_LOSSY);
 	if (!r)
 		r = open_pub(tap);
 	if (r)
@@ -126,7 +129,8 @@ static void tap_frame(void *self, unsigned input, const struct fnx_frame *frame)
 		look_for_subscribers(tap, now_ns);
 	if (!tap->wanted[input])
 		return;
-	/* A message that does not fit any more is one of a topic that began anew with other extents. */
+	/* A message that does not fit any more is one of a topic that began anew with other
+	 * extents. */
 	if (fnx_codec_encode(fnx_node_input_layout(tap->node, input), &stamp, frame->payload,
 		    frame->length, tap->buffer, tap->size, &size))
 		return;

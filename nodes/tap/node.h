@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* tap: publishes topics over ZeroMQ, for scripts. Inputs: tap.topics, or all the rig has. No outputs on the bus. */
+/* tap: publishes topics over ZeroMQ, for scripts. Inputs: tap.topics, or all the rig has. No
+ * outputs on the bus. */
 #pragma once
 
 #include "nodes/host/node.h"

@@ -61,7 +61,8 @@ static void expect_refusal(const struct lab *lab, int expected, const char *text
 	assert_null(strchr(error, '\n'));
 }
 
-static void check_spike(const struct lab *lab, const struct fnx_event_spike *event, const void *payload)
+static void check_spike(
+	const struct lab *lab, const struct fnx_event_spike *event, const void *payload)
 {
 	const struct fnx_spike *spike = payload;
 	const float *waveform = fnx_spike_get_waveform(&lab->topics[1].layout, payload);
@@ -71,8 +72,8 @@ static void check_spike(const struct lab *lab, const struct fnx_event_spike *eve
 	assert_int_equal(event->n_points, spike->n_points);
 	assert_memory_equal(&event->uv_per_count, &spike->uv_per_count, sizeof(double));
 	for (uint32_t c = 0; c < spike->n_channels; c++)
-		assert_memory_equal(event->waveform + c * spike->n_points, waveform + c * LAB_POINTS,
-			spike->n_points * sizeof(float));
+		assert_memory_equal(event->waveform + c * spike->n_points,
+			waveform + c * LAB_POINTS, spike->n_points * sizeof(float));
 }
 
 /* The event is frame `seq` of its topic, bit for bit. */
@@ -95,7 +96,8 @@ static void check_event(const struct lab *lab, const struct fnx_event *event, ui
 		break;
 	case FNX_EVENT_LFP:
 		assert_int_equal(event->lfp.n_channels, LAB_LFP_CHANNELS);
-		assert_memory_equal(event->lfp.samples, fnx_lfp_get_samples(&topic->layout, payload),
+		assert_memory_equal(event->lfp.samples,
+			fnx_lfp_get_samples(&topic->layout, payload),
 			LAB_LFP_CHANNELS * sizeof(float));
 		break;
 	default:
@@ -105,7 +107,8 @@ static void check_event(const struct lab *lab, const struct fnx_event *event, ui
 	}
 }
 
-/* Plays to the end, checking order and content of everything; what next answered last goes to *ret_end. */
+/* Plays to the end, checking order and content of everything; what next answered last goes to
+ * *ret_end. */
 static struct played play(const struct lab *lab, struct fnx_source *source, int *ret_end)
 {
 	struct played played = {.last_time = INT64_MIN};
@@ -169,7 +172,8 @@ TEST(a_session_can_be_played_in_part)
 	lab->rig->source.start_s = 1e6;
 	source = open_source(lab);
 	assert_int_equal(fnx_source_mcap.next(source, &event), -EINVAL);
-	assert_non_null(strstr(fnx_source_mcap.error(source), "source.start_s: the recording ends before that"));
+	assert_non_null(strstr(
+		fnx_source_mcap.error(source), "source.start_s: the recording ends before that"));
 	fnx_source_mcap.close(source);
 	lab_free(lab);
 }
@@ -291,7 +295,8 @@ TEST(what_is_no_recording_is_refused_in_one_line)
 	struct lab *lab = record(&random, 10);
 
 	cut(lab, "", 0);
-	expect_refusal(lab, -EBADMSG, "cut.mcap: expected an MCAP recording, found a file that is empty");
+	expect_refusal(
+		lab, -EBADMSG, "cut.mcap: expected an MCAP recording, found a file that is empty");
 	cut(lab, "These are notes, longer than a header.", 38);
 	expect_refusal(lab, -EBADMSG, "cut.mcap: ");
 	unlink(lab->file);
@@ -299,7 +304,8 @@ TEST(what_is_no_recording_is_refused_in_one_line)
 	lab_free(lab);
 }
 
-/* Files that another writer could have made ---------------------------------------------------------- */
+/* Files that another writer could have made
+ * ---------------------------------------------------------- */
 
 struct writing {
 	struct fnx_mcap_writer *writer;
@@ -324,8 +330,8 @@ static void add_topic(struct writing *writing, unsigned kind, const char *encodi
 
 	assert_int_equal(
 		fnx_description_encode(&topic->layout, description, sizeof(description), &size), 0);
-	assert_int_equal(fnx_mcap_writer_add_schema(writing->writer, id, topic->schema->name, encoding,
-				 description, size - (size_t)damage),
+	assert_int_equal(fnx_mcap_writer_add_schema(writing->writer, id, topic->schema->name,
+				 encoding, description, size - (size_t)damage),
 		0);
 	assert_int_equal(fnx_mcap_writer_add_channel(
 				 writing->writer, id, id, topic->name, "msgpack", NULL, 0),
@@ -341,11 +347,11 @@ static void add_message(struct writing *writing, unsigned kind, uint64_t seq, in
 	size_t size;
 
 	lab_fill(topic, kind, seq, payload);
-	assert_int_equal(fnx_codec_encode(&topic->layout, &stamp, payload, topic->layout.size, bytes,
-				 sizeof(bytes), &size),
+	assert_int_equal(fnx_codec_encode(&topic->layout, &stamp, payload, topic->layout.size,
+				 bytes, sizeof(bytes), &size),
 		0);
-	assert_int_equal(fnx_mcap_writer_message(writing->writer, (uint16_t)(kind + 1), (uint32_t)seq,
-				 (uint64_t)time, (uint64_t)time, bytes, size),
+	assert_int_equal(fnx_mcap_writer_message(writing->writer, (uint16_t)(kind + 1),
+				 (uint32_t)seq, (uint64_t)time, (uint64_t)time, bytes, size),
 		0);
 }
 
@@ -369,7 +375,8 @@ TEST(messages_that_stand_out_of_order_are_played_in_order)
 
 	for (unsigned kind = 0; kind < LAB_TOPICS; kind++)
 		add_topic(&writing, kind, "fornix", 0);
-	/* Blocks of one session time, each topic's part written in one go, the topics in any order. */
+	/* Blocks of one session time, each topic's part written in one go, the topics in any order.
+	 */
 	for (int64_t block = 0; block < 40; block++) {
 		unsigned first = (unsigned)check_random_below(&random, LAB_TOPICS);
 
@@ -378,7 +385,8 @@ TEST(messages_that_stand_out_of_order_are_played_in_order)
 			unsigned some = (unsigned)check_random_below(&random, 60);
 
 			for (unsigned i = 0; i < some; i++, n++)
-				add_message(&writing, kind, seq[kind]++, block * 1000 + (int64_t)i * 10);
+				add_message(&writing, kind, seq[kind]++,
+					block * 1000 + (int64_t)i * 10);
 		}
 	}
 	assert_int_equal(fnx_mcap_writer_close(writing.writer), 0);
@@ -406,7 +414,8 @@ TEST(a_message_far_out_of_order_ends_the_play_with_its_place)
 	assert_int_equal(play(lab, source, &end).n > 2000, 1);
 	assert_int_equal(end, -EBADMSG);
 	assert_non_null(strstr(fnx_source_mcap.error(source),
-		"position goes back in time: sample 100 stands more than 512 messages behind sample"));
+		"position goes back in time: sample 100 stands more than 512 messages behind "
+		"sample"));
 	fnx_source_mcap.close(source);
 	lab_free(lab);
 }
@@ -416,10 +425,12 @@ TEST(a_file_of_other_topics_is_refused_with_their_names)
 	struct lab *lab = empty_lab();
 	struct writing writing = begin_writing(lab);
 
-	assert_int_equal(fnx_mcap_writer_add_channel(writing.writer, 1, 0, "camera", "json", NULL, 0), 0);
+	assert_int_equal(
+		fnx_mcap_writer_add_channel(writing.writer, 1, 0, "camera", "json", NULL, 0), 0);
 	assert_int_equal(fnx_mcap_writer_message(writing.writer, 1, 0, 1, 1, "{}", 2), 0);
 	assert_int_equal(fnx_mcap_writer_close(writing.writer), 0);
-	expect_refusal(lab, -EINVAL, "expected topics position, spikes or lfp as fornix records them, found camera");
+	expect_refusal(lab, -EINVAL,
+		"expected topics position, spikes or lfp as fornix records them, found camera");
 	/* A topic of our name, but of somebody else's making. */
 	writing = begin_writing(lab);
 	add_topic(&writing, 0, "protobuf", 0);
@@ -496,7 +507,8 @@ TEST(a_spike_that_claims_more_channels_than_there_are_is_damage)
 	source = open_source(lab);
 	assert_int_equal(play(lab, source, &end).n, 1);
 	assert_int_equal(end, -EBADMSG);
-	assert_non_null(strstr(fnx_source_mcap.error(source), "message 2 of spikes: 1073741824 channels"));
+	assert_non_null(
+		strstr(fnx_source_mcap.error(source), "message 2 of spikes: 1073741824 channels"));
 	fnx_source_mcap.close(source);
 	lab_free(lab);
 }

@@ -50,14 +50,13 @@ __attribute__((unused)) static struct running command_start(const char *const *w
 {
 	static int n;
 	struct running running;
-	static char *argv[ARGUMENTS_MAX];
+	static char texts[ARGUMENTS_MAX][512] = {"fornix"};
+	char *argv[ARGUMENTS_MAX] = {texts[0]};
 	int argc = 1;
 
-	memset(argv, 0, sizeof(argv));
-	argv[0] = strdup("fornix");
-	while (words[argc - 1] && argc < ARGUMENTS_MAX - 1) {
-		argv[argc] = strdup(words[argc - 1]);
-		argc++;
+	for (; words[argc - 1] && argc < ARGUMENTS_MAX - 1; argc++) {
+		snprintf(texts[argc], sizeof(texts[argc]), "%s", words[argc - 1]);
+		argv[argc] = texts[argc];
 	}
 	snprintf(running.out, sizeof(running.out), "%s/out%d", check_scratch_dir(), n);
 	snprintf(running.error, sizeof(running.error), "%s/error%d", check_scratch_dir(), n++);
@@ -76,8 +75,6 @@ __attribute__((unused)) static struct running command_start(const char *const *w
 			status = LEAKED;
 		_exit(status);
 	}
-	for (int i = 0; i < argc; i++)
-		free(argv[i]);
 	return running;
 }
 

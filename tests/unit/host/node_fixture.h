@@ -182,6 +182,7 @@ struct script {
 	int varies;                       /* copies: the value modulo n_copies + 1 */
 	int64_t tick;                     /* > 0: advance publishes on output 0 at each multiple */
 	int ticks_when_done;              /* the last of them together with FNX_DONE */
+	unsigned dawdle;                  /* rounds of doing nothing after each frame published */
 	double param;
 	int (*open)(struct script *script);
 	int (*start)(struct script *script);
@@ -209,6 +210,8 @@ __attribute__((unused)) static void script_publish(
 	}
 	*message = (struct fnx_position){.x = value};
 	fnx_node_publish(script->node, output, time);
+	for (volatile unsigned i = 0; i < script->dawdle; i++)
+		;
 }
 
 __attribute__((unused)) static int script_open(struct fnx_node *node, void **ret_self)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A bus with the four topics of an acquire node, published by hand, and a node stepped by hand. Every frame's content
- * follows from its topic and sequence number, so that any reader can tell whether it got the right one.
+ * A bus with the four topics of an acquire node, published by hand, and a node stepped by hand.
+ * Every frame's content follows from its topic and sequence number, so that any reader can tell
+ * whether it got the right one.
  */
 #pragma once
 
@@ -45,8 +46,8 @@ struct lab {
 	struct fnx_bus bus;
 	struct fnx_presence presence;
 	struct lab_topic topics[LAB_TOPICS];
-	int64_t time;      /* of the frame published last */
-	unsigned kind;     /* and its topic */
+	int64_t time; /* of the frame published last */
+	unsigned kind; /* and its topic */
 	char dir[160];
 	char rig_path[192];
 	char file[192];
@@ -98,8 +99,10 @@ __attribute__((unused)) static void lab_fill(
 		for (uint32_t c = 0; c < LAB_LFP_CHANNELS; c++)
 			fnx_lfp_put_samples(layout, payload)[c] = (float)check_random_unit(&random);
 	} else {
-		*(struct fnx_truth *)payload = (struct fnx_truth){
-			.bin = (int32_t)check_random_below(&random, 40), .replay_arm = -1, .replay_bin = -1};
+		*(struct fnx_truth *)payload =
+			(struct fnx_truth){.bin = (int32_t)check_random_below(&random, 40),
+				.replay_arm = -1,
+				.replay_bin = -1};
 	}
 }
 
@@ -158,7 +161,8 @@ __attribute__((unused)) static void lab_load(struct lab *lab, const char *sectio
 	FILE *file = fopen(lab->rig_path, "w");
 
 	fprintf(file,
-		"bus: {name: lab, segment_dir: \"%s/seg\", run_dir: \"%s/run\", slots: %d, grace_ms: %d}\n"
+		"bus: {name: lab, segment_dir: \"%s/seg\", run_dir: \"%s/run\", slots: %d, "
+		"grace_ms: %d}\n"
 		"source: {type: simulator}\n"
 		"electrode_groups:\n"
 		"  - {id: 1, through: 3, n_channels: %d}\n"
@@ -172,8 +176,8 @@ __attribute__((unused)) static void lab_load(struct lab *lab, const char *sectio
 		"  arms:\n"
 		"    - {name: stem, nodes: [a, b], bins: [0, 19]}\n"
 		"%s",
-		lab->dir, lab->dir, LAB_SLOTS, LAB_DEADLINE_MS, LAB_CHANNELS, LAB_LFP_CHANNELS, LAB_POINTS,
-		sections);
+		lab->dir, lab->dir, LAB_SLOTS, LAB_DEADLINE_MS, LAB_CHANNELS, LAB_LFP_CHANNELS,
+		LAB_POINTS, sections);
 	fclose(file);
 	if (fnx_rig_load(lab->rig_path, NULL, 0, &lab->rig, error))
 		fail_msg("%s", error);
@@ -192,12 +196,14 @@ __attribute__((unused)) static struct lab *lab_new(const char *sections)
 	snprintf(lab->rig_path, sizeof(lab->rig_path), "%s/rig.yaml", lab->dir);
 	snprintf(lab->file, sizeof(lab->file), "%s/session.mcap", lab->dir);
 	if (file)
-		snprintf(text, sizeof(text), "%.*s%s%s", (int)(file - sections), sections, lab->file,
-			file + strlen("FILE"));
+		snprintf(text, sizeof(text), "%.*s%s%s", (int)(file - sections), sections,
+			lab->file, file + strlen("FILE"));
 	else
 		snprintf(text, sizeof(text), "%s", sections);
 	lab_load(lab, text);
-	assert_int_equal(fnx_bus_init(&lab->bus, "lab", lab->rig->bus.segment_dir, lab->rig->bus.run_dir), 0);
+	assert_int_equal(
+		fnx_bus_init(&lab->bus, "lab", lab->rig->bus.segment_dir, lab->rig->bus.run_dir),
+		0);
 	lab_open_topics(lab);
 	return lab;
 }
@@ -255,8 +261,8 @@ __attribute__((unused)) static int lab_step(struct lab *lab, struct check_random
 }
 
 /* Publishes `n` frames; `turn` is called while the pool is full. */
-__attribute__((unused)) static void lab_session(
-	struct lab *lab, struct check_random *random, unsigned n, void (*turn)(void *), void *argument)
+__attribute__((unused)) static void lab_session(struct lab *lab, struct check_random *random,
+	unsigned n, void (*turn)(void *), void *argument)
 {
 	int64_t deadline = lab_deadline();
 

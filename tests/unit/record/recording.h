@@ -8,10 +8,11 @@
 struct recording {
 	uint64_t n[LAB_TOPICS]; /* messages per topic */
 	uint64_t n_all;
-	int end;                /* FNX_MCAP_END or FNX_MCAP_CUT */
+	int end; /* FNX_MCAP_END or FNX_MCAP_CUT */
 };
 
-/* Checks each message against what was published; `contiguous`: each sequence number must be there exactly once. */
+/* Checks each message against what was published; `contiguous`: each sequence number must be there
+ * exactly once. */
 __attribute__((unused)) static struct recording recording_read(
 	const struct lab *lab, const char *path, int contiguous)
 {

@@ -19,8 +19,8 @@ static struct fnx_node *open_node(struct lab *lab)
 	return node;
 }
 
-static pid_t start_script(
-	const char *endpoint, const char *n, const char *topic_1, const char *topic_2, int *ret_output)
+static pid_t start_script(const char *endpoint, const char *n, const char *topic_1,
+	const char *topic_2, int *ret_output)
 {
 	int fds[2];
 	pid_t pid;
@@ -34,8 +34,8 @@ static pid_t start_script(
 		dup2(fds[1], 1);
 		close(fds[0]);
 		close(fds[1]);
-		execl("/usr/bin/python3", "python3", FNX_SOURCE_DIR "/tests/unit/tap/read.py", endpoint, n,
-			topic_1, topic_2, NULL);
+		execl("/usr/bin/python3", "python3", FNX_SOURCE_DIR "/tests/unit/tap/read.py",
+			endpoint, n, topic_1, topic_2, NULL);
 		_exit(127);
 	}
 	close(fds[1]);
@@ -57,7 +57,8 @@ static void check_line(const struct lab *lab, const char *line)
 	char topic[64];
 
 	assert_int_equal(
-		sscanf(line, "%63s %llu %lld %lf %u %lf", topic, &seq, &time, &raw_x, &group, &sum), 6);
+		sscanf(line, "%63s %llu %lld %lf %u %lf", topic, &seq, &time, &raw_x, &group, &sum),
+		6);
 	while (strcmp(lab->topics[kind].name, topic)) {
 		kind++;
 		assert_true(kind < LAB_TOPICS);
@@ -151,8 +152,9 @@ TEST(an_endpoint_that_others_can_reach_needs_a_key)
 	struct fnx_node *node;
 
 	assert_int_equal(lab_node_open(lab, &fnx_tap_ops, "tap", &node), -EPERM);
-	assert_string_equal(node->error, "tap.endpoints: tcp://0.0.0.0:45651 can be reached from outside; "
-					 "expected a key in tap.curve_secret_file");
+	assert_string_equal(node->error,
+		"tap.endpoints: tcp://0.0.0.0:45651 can be reached from outside; "
+		"expected a key in tap.curve_secret_file");
 	free(node);
 	lab_free(lab);
 }
