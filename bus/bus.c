@@ -196,6 +196,7 @@ enum kind {
 	BELL,
 	ZBELL,
 	CTL,
+	PUB,
 	LOCK,
 	N_KINDS
 };
@@ -212,6 +213,7 @@ static const struct pattern {
 	[BELL] = {".bell", S_IFIFO, 1},
 	[ZBELL] = {".zbell", S_IFSOCK, 1},
 	[CTL] = {".ctl", S_IFSOCK, 1},
+	[PUB] = {".pub", S_IFSOCK, 1},
 	[LOCK] = {".lock", S_IFREG, 1},
 };
 
@@ -420,6 +422,7 @@ static int sweep_one(const struct dirs *dirs, const struct leftover *leftover, c
 	case BELL:
 	case ZBELL:
 	case CTL:
+	case PUB:
 		return bury(dirs, leftover, leftover->stem);
 	default:
 		return 0;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A linear look at all inputs for each frame: there are a handful of them, and their next frames and watermarks
- * must be looked at anyway.
+ * A linear look at all inputs for each frame: there are a handful of them, and their next frames
+ * and watermarks must be looked at anyway.
  *
- * The watermark is read before the head. The publisher publishes first and raises the watermark after, so a
- * frame that the watermark seems to exclude is always seen by the look at the head which follows.
+ * The watermark is read before the head. The publisher publishes first and raises the watermark
+ * after, so a frame that the watermark seems to exclude is always seen by the look at the head
+ * which follows.
  */
 #include "bus/merge.h"
 
@@ -32,8 +33,8 @@ static int has_ended(const struct fnx_merge_input *input)
 	return !input->has_frame && input->bound == FNX_END;
 }
 
-/* Brings one input up to date. FNX_FRAME, FNX_NOTHING (also for one that has ended), FNX_GAP, FNX_MOVED or negative,
- * as peek. */
+/* Brings one input up to date. FNX_FRAME, FNX_NOTHING (also for one that has ended), FNX_GAP,
+ * FNX_MOVED or negative, as peek. */
 static int look(struct fnx_merge_input *input, int64_t *ret_ingress_ns, struct fnx_gap *ret_gap)
 {
 	int64_t watermark;
@@ -66,7 +67,7 @@ static int blocks(const struct fnx_merge *merge, unsigned i, int64_t time, unsig
 	const struct fnx_merge_input *input = &merge->inputs[i];
 
 	return !input->has_frame && (i < candidate ? input->bound <= time : input->bound < time) &&
-	       !has_ended(input);
+		!has_ended(input);
 }
 
 static int is_blocked(struct fnx_merge *merge, int64_t now_ns)
@@ -92,7 +93,8 @@ static int is_blocked(struct fnx_merge *merge, int64_t now_ns)
 	return 0;
 }
 
-/* No frame waits, and some watermark has come as far as `high`: how far has time come, by the deadline? */
+/* No frame waits, and some watermark has come as far as `high`: how far has time come, by the
+ * deadline? */
 static int64_t follow_watermarks(
 	struct fnx_merge *merge, int64_t now_ns, int64_t until, int64_t high)
 {
@@ -112,13 +114,13 @@ static int64_t follow_watermarks(
 }
 
 struct survey {
-	int64_t until;     /* the lowest bound */
-	int64_t high;      /* the highest of those that have not ended */
+	int64_t until; /* the lowest bound */
+	int64_t high; /* the highest of those that have not ended */
 	int64_t newest_ns; /* the latest ingress time behind any bound */
 };
 
-/* Every input has ended: time ends where the last of them said, not in eternity. The last and not the first: up to there
- * `until` would have come too if we had looked in between. */
+/* Every input has ended: time ends where the last of them said, not in eternity. The last and not
+ * the first: up to there `until` would have come too if we had looked in between. */
 static int64_t last_end(const struct fnx_merge *merge)
 {
 	int64_t last = INT64_MIN;
@@ -132,7 +134,8 @@ static int64_t last_end(const struct fnx_merge *merge)
 	return last;
 }
 
-/* Looks at every input and chooses the candidate. 0, or what there is to tell about input *ret_input. */
+/* Looks at every input and chooses the candidate. 0, or what there is to tell about input
+ * *ret_input. */
 static int survey_inputs(struct fnx_merge *merge, struct survey *survey, unsigned *ret_input,
 	struct fnx_gap *ret_gap)
 {
@@ -194,8 +197,7 @@ int fnx_merge_next(struct fnx_merge *merge, int64_t now_ns, unsigned *ret_input,
 		return r;
 	if (merge->candidate < 0 || is_blocked(merge, now_ns)) {
 		if (merge->candidate < 0)
-			survey.until =
-				follow_watermarks(merge, now_ns, survey.until, survey.high);
+			survey.until = follow_watermarks(merge, now_ns, survey.until, survey.high);
 		if (survey.until > merge->until) {
 			merge->until = survey.until;
 			merge->ingress_ns = survey.newest_ns;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The writer's side of a topic. The protocol and its memory order are told at the head of segment.h.
+ * The writer's side of a topic. The protocol and its memory order are told at the head of
+ * segment.h.
  *
- * Slots lie in a private free list. When it is empty, one pass over the subscribers tells how far frames can
- * be given up; what is found in use although its frame is given up goes to `pinned`, in the segment, where a
- * successor of a dead publisher finds it. A pass gives up a bounded number of frames, so that the one loan
- * that pays for it is not much slower than the others.
+ * Slots lie in a private free list. When it is empty, one pass over the subscribers tells how far
+ * frames can be given up; what is found in use although its frame is given up goes to `pinned`, in
+ * the segment, where a successor of a dead publisher finds it. A pass gives up a bounded number of
+ * frames, so that the one loan that pays for it is not much slower than the others.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -23,18 +24,19 @@ struct fnx_publisher {
 	uint64_t released;
 	uint32_t n_free;
 	uint32_t n_pinned;
-	uint32_t loaned;             /* slot, FNX_NO_SLOT: none */
+	uint32_t loaned; /* slot, FNX_NO_SLOT: none */
 	int adopted;
 	uint32_t *free_slots;
 };
 
 enum {
-	GIVE_UP_MAX = 64,  /* frames per pass */
+	GIVE_UP_MAX = 64, /* frames per pass */
 	LAP_FRACTION = 16, /* a laggard loses 1/16 of the pool at a time */
 	SCHEMA_SIZE_MAX = 16 * 1024 * 1024,
 };
 
-/* Reclaiming --------------------------------------------------------------------------------------- */
+/* Reclaiming
+ * --------------------------------------------------------------------------------------- */
 
 static void free_slot(struct fnx_publisher *pub, uint32_t slot)
 {
@@ -68,15 +70,15 @@ static void unpin(struct fnx_publisher *pub, const struct fnx_hazards *hazards)
 
 		if (!seq_plus_1 || fnx_hazards_contain(hazards, seq_plus_1 - 1))
 			continue;
-		free_slot(pub,
-			(uint32_t)atomic_load_explicit(&pinned->slot, memory_order_relaxed));
+		free_slot(pub, (uint32_t)atomic_load_explicit(&pinned->slot, memory_order_relaxed));
 		atomic_store_explicit(&pinned->seq_plus_1, 0, memory_order_relaxed);
 		pub->n_pinned--;
 	}
 }
 
-/* Says how far this pass goes, and looks once more who is there: see "join" in segment.h. A lossless newcomer to a
- * wait publisher shortens the pass; all others are seen by what they are reading. Returns the end of the pass. */
+/* Says how far this pass goes, and looks once more who is there: see "join" in segment.h. A
+ * lossless newcomer to a wait publisher shortens the pass; all others are seen by what they are
+ * reading. Returns the end of the pass. */
 static uint64_t announce(struct fnx_publisher *pub, uint64_t limit)
 {
 	struct fnx_segment *segment = pub->map.segment;
@@ -106,7 +108,8 @@ static void give_up(struct fnx_publisher *pub, uint64_t limit)
 	for (uint64_t seq = pub->released; seq < limit; seq++)
 		atomic_store_explicit(&fnx_mapping_entry(&pub->map, seq)->tag,
 			fnx_tag(seq, FNX_ENTRY_RELEASED), memory_order_relaxed);
-	/* Tags before hazards; pairs with the reader, who stores its hazard before it looks at the tag. */
+	/* Tags before hazards; pairs with the reader, who stores its hazard before it looks at the
+	 * tag. */
 	atomic_thread_fence(memory_order_seq_cst);
 	fnx_readers_hazards(&pub->readers, limit, &hazards);
 	unpin(pub, &hazards);
@@ -139,8 +142,8 @@ static void give_up_passed(struct fnx_publisher *pub, uint32_t n)
 
 static void lap(struct fnx_publisher *pub)
 {
-	uint64_t second, lowest = fnx_readers_lowest(
-		&pub->readers, pub->released, pub->head, &second);
+	uint64_t second,
+		lowest = fnx_readers_lowest(&pub->readers, pub->released, pub->head, &second);
 	uint64_t batch = pub->map.n_slots / LAP_FRACTION;
 	uint64_t limit;
 
@@ -156,8 +159,8 @@ static void lap(struct fnx_publisher *pub)
 	give_up(pub, limit);
 }
 
-/* Tries to have `n` slots free, first without harm to anybody, then by evicting the dead, and for a drop publisher by
- * lapping whoever lags most. */
+/* Tries to have `n` slots free, first without harm to anybody, then by evicting the dead, and for a
+ * drop publisher by lapping whoever lags most. */
 static void reclaim(struct fnx_publisher *pub, uint32_t n, int64_t now_ns)
 {
 	fnx_readers_refresh(&pub->readers);
@@ -179,7 +182,8 @@ int fnx_publisher_room(struct fnx_publisher *pub, uint32_t n, int64_t now_ns)
 	return pub->n_free >= n;
 }
 
-/* Frames -------------------------------------------------------------------------------------------- */
+/* Frames
+ * -------------------------------------------------------------------------------------------- */
 
 static void write_entry(
 	struct fnx_publisher *pub, uint32_t slot, size_t length, const struct fnx_stamp *stamp)
@@ -192,7 +196,8 @@ static void write_entry(
 		atomic_store_explicit(&pub->map.segment->consumed,
 			pub->head - pub->map.n_entries + 1, memory_order_relaxed);
 	/* A lapped reader may be copying this entry: it will find the tag changed. */
-	atomic_store_explicit(&entry->tag, fnx_tag(pub->head, FNX_ENTRY_EMPTY), memory_order_relaxed);
+	atomic_store_explicit(
+		&entry->tag, fnx_tag(pub->head, FNX_ENTRY_EMPTY), memory_order_relaxed);
 	atomic_thread_fence(memory_order_release);
 	atomic_store_explicit(&entry->slot, slot, memory_order_relaxed);
 	atomic_store_explicit(&entry->length, (uint32_t)length, memory_order_relaxed);
@@ -201,7 +206,8 @@ static void write_entry(
 	atomic_store_explicit(&entry->publish_ns, stamp->publish_ns, memory_order_relaxed);
 	atomic_store_explicit(&entry->origin, stamp->origin, memory_order_relaxed);
 	atomic_store_explicit(&entry->flags, stamp->flags, memory_order_relaxed);
-	/* release: payload and fields are complete; pairs with the acquire load of the tag in peek */
+	/* release: payload and fields are complete; pairs with the acquire load of the tag in peek
+	 */
 	atomic_store_explicit(&entry->tag, fnx_tag(pub->head, state), memory_order_release);
 	pub->head++;
 	/* seq_cst: before the look at parked, see segment.h */
@@ -284,7 +290,8 @@ void fnx_publisher_unpark(struct fnx_publisher *pub)
 	atomic_store_explicit(&pub->map.subs->writer_wake, 0, memory_order_relaxed);
 }
 
-/* Opening ------------------------------------------------------------------------------------------- */
+/* Opening
+ * ------------------------------------------------------------------------------------------- */
 
 /* Marks a slot as needed. -EBADMSG: there is no such slot, or it is needed twice. */
 static int use_slot(const struct fnx_publisher *pub, unsigned char *used, uint64_t slot)
@@ -298,8 +305,8 @@ static int use_slot(const struct fnx_publisher *pub, unsigned char *used, uint64
 /* Was entry `seq` written to its end? */
 static int is_whole(const struct fnx_publisher *pub, uint64_t seq)
 {
-	uint64_t tag = atomic_load_explicit(
-		&fnx_mapping_entry(&pub->map, seq)->tag, memory_order_acquire);
+	uint64_t tag =
+		atomic_load_explicit(&fnx_mapping_entry(&pub->map, seq)->tag, memory_order_acquire);
 
 	return tag == fnx_tag(seq, FNX_ENTRY_PUBLISHED) || tag == fnx_tag(seq, FNX_ENTRY_RELEASED);
 }
@@ -322,8 +329,8 @@ static int recover_ledger(struct fnx_publisher *pub, unsigned char *used)
 	return 0;
 }
 
-/* The slots of frames that are given up and were being read. One at or above `released` was pinned by a pass that the
- * crash cut short; it comes again. */
+/* The slots of frames that are given up and were being read. One at or above `released` was pinned
+ * by a pass that the crash cut short; it comes again. */
 static int recover_pinned(struct fnx_publisher *pub, unsigned char *used)
 {
 	int r = 0;
@@ -340,13 +347,13 @@ static int recover_pinned(struct fnx_publisher *pub, unsigned char *used)
 			continue;
 		}
 		pub->n_pinned++;
-		r = use_slot(pub, used,
-			atomic_load_explicit(&pinned->slot, memory_order_relaxed));
+		r = use_slot(pub, used, atomic_load_explicit(&pinned->slot, memory_order_relaxed));
 	}
 	return r;
 }
 
-/* Ends the pass that the crash cut short: a joiner must not take for its first frame one that is marked RELEASED. */
+/* Ends the pass that the crash cut short: a joiner must not take for its first frame one that is
+ * marked RELEASED. */
 static void finish_pass(struct fnx_publisher *pub)
 {
 	uint64_t limit = pub->released;
@@ -359,8 +366,8 @@ static void finish_pass(struct fnx_publisher *pub)
 	atomic_store(&pub->map.segment->releasing, pub->released);
 }
 
-/* Rebuilds the private side from what a dead predecessor left: a slot is free unless a frame that is not given up,
- * or a reader, needs it. -EBADMSG: it is damaged. */
+/* Rebuilds the private side from what a dead predecessor left: a slot is free unless a frame that
+ * is not given up, or a reader, needs it. -EBADMSG: it is damaged. */
 static int recover(struct fnx_publisher *pub)
 {
 	struct fnx_segment *segment = pub->map.segment;
@@ -392,7 +399,8 @@ static int recover(struct fnx_publisher *pub)
 
 static void tell_replaced(struct fnx_publisher *pub)
 {
-	/* seq_cst: before the look at parked, as with head; release: the last frame and watermark come first */
+	/* seq_cst: before the look at parked, as with head; release: the last frame and watermark
+	 * come first */
 	atomic_store(&pub->map.segment->replaced, 1);
 	fnx_readers_look(&pub->readers, 1);
 	fnx_readers_ring(&pub->readers, INT64_MAX);
@@ -450,15 +458,15 @@ static int create(struct fnx_publisher *pub, const struct fnx_topic_config *conf
 static int config_valid(const struct fnx_topic_config *config)
 {
 	return fnx_name_valid(config->name) && fnx_name_valid(config->node) &&
-	       config->n_slots >= 2 && config->n_slots <= FNX_SLOTS_MAX &&
-	       config->n_entries <= 4u * FNX_SLOTS_MAX && config->slot_size <= UINT32_MAX &&
-	       config->schema_size <= SCHEMA_SIZE_MAX &&
-	       (config->schema || !config->schema_size) && config->grace_ns >= 0 &&
-	       (config->full == FNX_FULL_WAIT || config->full == FNX_FULL_DROP);
+		config->n_slots >= 2 && config->n_slots <= FNX_SLOTS_MAX &&
+		config->n_entries <= 4u * FNX_SLOTS_MAX && config->slot_size <= UINT32_MAX &&
+		config->schema_size <= SCHEMA_SIZE_MAX &&
+		(config->schema || !config->schema_size) && config->grace_ns >= 0 &&
+		(config->full == FNX_FULL_WAIT || config->full == FNX_FULL_DROP);
 }
 
-int fnx_publisher_open(
-	const struct fnx_bus *bus, const struct fnx_topic_config *config, struct fnx_publisher **ret)
+int fnx_publisher_open(const struct fnx_bus *bus, const struct fnx_topic_config *config,
+	struct fnx_publisher **ret)
 {
 	struct fnx_publisher *pub;
 	int r;

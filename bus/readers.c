@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A list of those who are there, refreshed when the table says that it has changed, rather than a look at all 63
- * records each time: a frame costs one word per subscriber that exists.
+ * A list of those who are there, refreshed when the table says that it has changed, rather than a
+ * look at all 63 records each time: a frame costs one word per subscriber that exists.
  */
 #include "bus/readers.h"
 
@@ -9,7 +9,9 @@
 
 #include "bus/presence.h"
 
-enum { PRESENCE_PERIOD_NS = 50 * 1000 * 1000 }; /* how often a blocked publisher asks who is alive */
+enum {
+	PRESENCE_PERIOD_NS = 50 * 1000 * 1000
+}; /* how often a blocked publisher asks who is alive */
 
 static struct fnx_record *record_of(
 	const struct fnx_readers *readers, const struct fnx_reader *reader)
@@ -20,15 +22,15 @@ static struct fnx_record *record_of(
 static int is_lossless(const struct fnx_readers *readers, const struct fnx_reader *reader)
 {
 	return atomic_load_explicit(&record_of(readers, reader)->policy, memory_order_relaxed) ==
-	       FNX_LOSSLESS;
+		FNX_LOSSLESS;
 }
 
 /* Its word for where it stands, clamped to what can be true. */
 static uint64_t cursor_of(const struct fnx_readers *readers, const struct fnx_reader *reader,
 	uint64_t released, uint64_t head)
 {
-	/* seq_cst: pairs with the commit of one who then looks at writer_wake; acquire: what it read of the
-	 * frames below, it has read */
+	/* seq_cst: pairs with the commit of one who then looks at writer_wake; acquire: what it
+	 * read of the frames below, it has read */
 	uint64_t cursor = atomic_load(&record_of(readers, reader)->cursor);
 
 	if (cursor < released)
@@ -36,7 +38,8 @@ static uint64_t cursor_of(const struct fnx_readers *readers, const struct fnx_re
 	return cursor < head ? cursor : head;
 }
 
-/* Who is there ------------------------------------------------------------------------------------- */
+/* Who is there
+ * ------------------------------------------------------------------------------------- */
 
 static struct fnx_reader *find(struct fnx_readers *readers, uint32_t index)
 {
@@ -52,7 +55,8 @@ static void open_ringer(struct fnx_readers *readers, struct fnx_reader *reader)
 	uint32_t form = atomic_load_explicit(&record->bell_form, memory_order_relaxed);
 	int pid = atomic_load_explicit(&record->pid, memory_order_relaxed);
 
-	/* A name that is none, or a bell that is not there yet: it is tried again when it is to be rung. */
+	/* A name that is none, or a bell that is not there yet: it is tried again when it is to be
+	 * rung. */
 	if (!fnx_name_valid(reader->node) ||
 		fnx_ringer_open(readers->bus, reader->node, (enum fnx_bell_form)form, pid,
 			&reader->ringer) < 0)
@@ -121,7 +125,8 @@ void fnx_readers_forget(struct fnx_readers *readers)
 		forget(readers, &readers->list[0]);
 }
 
-/* How far they are ---------------------------------------------------------------------------------- */
+/* How far they are
+ * ---------------------------------------------------------------------------------- */
 
 uint64_t fnx_readers_lowest(
 	const struct fnx_readers *readers, uint64_t released, uint64_t head, uint64_t *ret_second)
@@ -161,7 +166,8 @@ void fnx_readers_hazards(
 	for (uint32_t i = 0; i < readers->n; i++) {
 		const struct fnx_record *record = record_of(readers, &readers->list[i]);
 
-		/* Upwards: a hold is entered before the turn ends, so that one of the two is seen. */
+		/* Upwards: a hold is entered before the turn ends, so that one of the two is seen.
+		 */
 		for (unsigned k = 0; k < FNX_HAZARDS; k++) {
 			/* seq_cst: pairs with the reader's hazard store before it looks at the tag;
 			 * acquire: what it read of the frame before, it has read */
@@ -207,13 +213,13 @@ void fnx_readers_count_lapped(const struct fnx_readers *readers, uint64_t releas
 		reading = atomic_load(&record_of(readers, reader)->hazards[0]);
 		if (n && reading > cursor && reading <= limit)
 			n--;
-		atomic_fetch_add_explicit(
-			&segment->lapped[reader->index], n, memory_order_relaxed);
+		atomic_fetch_add_explicit(&segment->lapped[reader->index], n, memory_order_relaxed);
 		atomic_fetch_add_explicit(&segment->lapped_total, n, memory_order_relaxed);
 	}
 }
 
-/* Waking -------------------------------------------------------------------------------------------- */
+/* Waking
+ * -------------------------------------------------------------------------------------------- */
 
 static void ring(struct fnx_readers *readers, struct fnx_reader *reader)
 {
@@ -233,7 +239,8 @@ void fnx_readers_ring(struct fnx_readers *readers, int64_t watermark)
 	for (uint32_t i = 0; i < readers->n; i++) {
 		struct fnx_record *record = record_of(readers, &readers->list[i]);
 
-		/* seq_cst: pairs with the reader's parked store before it looks at head and watermark */
+		/* seq_cst: pairs with the reader's parked store before it looks at head and
+		 * watermark */
 		if (!atomic_load(&record->parked) ||
 			atomic_load_explicit(&record->wake_at, memory_order_relaxed) > watermark)
 			continue;
@@ -242,7 +249,8 @@ void fnx_readers_ring(struct fnx_readers *readers, int64_t watermark)
 	}
 }
 
-/* Who is dead --------------------------------------------------------------------------------------- */
+/* Who is dead
+ * --------------------------------------------------------------------------------------- */
 
 /* Does it keep a frame that could otherwise be given up, or a slot that could otherwise be free? */
 static int holds_up(
@@ -269,15 +277,14 @@ static unsigned evict(struct fnx_readers *readers, struct fnx_reader *reader)
 	if (!atomic_compare_exchange_strong(&record_of(readers, reader)->state, &word,
 		    ((word >> 8) + 1) << 8 | FNX_RECORD_FREE)) {
 		if ((word & 0xff) == FNX_RECORD_ACTIVE) {
-			/* Its node came back, and stands where it stood: to forget it now would take from a
-			 * living reader what it is about to read. */
+			/* Its node came back, and stands where it stood: to forget it now would
+			 * take from a living reader what it is about to read. */
 			reader->word = word;
 			reader->dead = 0;
 			return 0;
 		}
 	} else {
-		atomic_fetch_add_explicit(
-			&readers->map->segment->evicted, 1, memory_order_relaxed);
+		atomic_fetch_add_explicit(&readers->map->segment->evicted, 1, memory_order_relaxed);
 	}
 	forget(readers, reader);
 	return 1;

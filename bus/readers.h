@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What a publisher knows of the subscribers of its topic: who is there, how far each has come, what each is reading,
- * who sleeps and who is dead. Internal to bus/.
+ * What a publisher knows of the subscribers of its topic: who is there, how far each has come, what
+ * each is reading, who sleeps and who is dead. Internal to bus/.
  *
- * Every word comes from memory that subscribers can write. It is copied once, clamped where it stands for a
- * sequence number, and never used as an index or a length.
+ * Every word comes from memory that subscribers can write. It is copied once, clamped where it
+ * stands for a sequence number, and never used as an index or a length.
  *
  * One thread, the publisher's. Calls are [frame] unless they say otherwise.
  */
@@ -14,10 +14,10 @@
 
 struct fnx_reader {
 	struct fnx_ringer *ringer;
-	uint32_t index;        /* of its record */
-	uint32_t state;        /* of its record when its name and bell were noted */
-	uint32_t word;         /* of its record when last looked at */
-	int dead;              /* its node was found dead at `dead_since_ns` */
+	uint32_t index; /* of its record */
+	uint32_t state; /* of its record when its name and bell were noted */
+	uint32_t word; /* of its record when last looked at */
+	int dead; /* its node was found dead at `dead_since_ns` */
 	int64_t dead_since_ns;
 	char node[FNX_NAME_MAX];
 };
@@ -25,9 +25,9 @@ struct fnx_reader {
 struct fnx_readers {
 	const struct fnx_bus *bus;
 	const struct fnx_mapping *map;
-	uint64_t joins;        /* as last seen */
+	uint64_t joins; /* as last seen */
 	int64_t grace_ns;
-	int asked;             /* who is alive was asked at `asked_ns` */
+	int asked; /* who is alive was asked at `asked_ns` */
 	int64_t asked_ns;
 	uint32_t n;
 	struct fnx_reader list[FNX_SUBSCRIBERS_MAX];
@@ -39,7 +39,8 @@ struct fnx_hazards {
 	uint64_t seqs[FNX_PINNED_MAX];
 };
 
-/* Takes note of everybody who came and went. `adopting`: who is met for the first time was there before. [slow] */
+/* Takes note of everybody who came and went. `adopting`: who is met for the first time was there
+ * before. [slow] */
 void fnx_readers_look(struct fnx_readers *readers, int adopting);
 /* The same, if anybody did. Opening a newcomer's bell is [slow]; nothing else is. */
 void fnx_readers_refresh(struct fnx_readers *readers);
@@ -53,11 +54,12 @@ void fnx_readers_ring(struct fnx_readers *readers, int64_t watermark);
 void fnx_readers_hazards(
 	const struct fnx_readers *readers, uint64_t limit, struct fnx_hazards *ret_hazards);
 int fnx_hazards_contain(const struct fnx_hazards *hazards, uint64_t seq);
-/* Counts under each laggard's name what it loses when everything below `limit` is given up. What it is reading at this
- * moment is not lost; what a lazy reader has not committed is. */
+/* Counts under each laggard's name what it loses when everything below `limit` is given up. What it
+ * is reading at this moment is not lost; what a lazy reader has not committed is. */
 void fnx_readers_count_lapped(const struct fnx_readers *readers, uint64_t released, uint64_t limit);
-/* Asks, every so often, whether those who hold up everything from `released` on are alive; evicts who has been dead for
- * `grace`. Enters the kernel, but only for a publisher that finds no slot. Returns the number evicted. */
+/* Asks, every so often, whether those who hold up everything from `released` on are alive; evicts
+ * who has been dead for `grace`. Enters the kernel, but only for a publisher that finds no slot.
+ * Returns the number evicted. */
 unsigned fnx_readers_evict(struct fnx_readers *readers, uint64_t released, int64_t now_ns);
 /* [slow] */
 void fnx_readers_forget(struct fnx_readers *readers);

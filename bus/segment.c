@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Creating and mapping the two files of a topic. Files are complete before they get their name, so a reader
- * that finds a name finds a whole segment. Space is reserved at once: a full file system is an error here, and
- * not a bus error in the middle of an experiment.
+ * Creating and mapping the two files of a topic. Files are complete before they get their name, so
+ * a reader that finds a name finds a whole segment. Space is reserved at once: a full file system
+ * is an error here, and not a bus error in the middle of an experiment.
  */
 #include "bus/segment.h"
 
@@ -30,12 +30,14 @@ static int topic_path(
 	return 0;
 }
 
-/* Mapping ------------------------------------------------------------------------------------------- */
+/* Mapping
+ * ------------------------------------------------------------------------------------------- */
 
 #ifdef __SANITIZE_THREAD__
 /*
- * ThreadSanitizer takes two addresses for two things, though they be one page of one file. So in its build, and
- * in that alone, one process maps each file once, and the sanitizer sees who touches a frame when.
+ * ThreadSanitizer takes two addresses for two things, though they be one page of one file. So in
+ * its build, and in that alone, one process maps each file once, and the sanitizer sees who touches
+ * a frame when.
  */
 #include <pthread.h>
 
@@ -61,7 +63,7 @@ static void *map(int fd, size_t size, int writable)
 		if (!shared[i].n_users) {
 			unused = i;
 		} else if (shared[i].dev == st.st_dev && shared[i].ino == st.st_ino &&
-			   shared[i].writable >= writable) {
+			shared[i].writable >= writable) {
 			shared[i].n_users++;
 			memory = shared[i].memory;
 		}
@@ -162,7 +164,8 @@ static int map_existing(const char *path, int writable, void **ret, size_t *ret_
 	return r;
 }
 
-/* Header -------------------------------------------------------------------------------------------- */
+/* Header
+ * -------------------------------------------------------------------------------------------- */
 
 static uint64_t new_epoch(void)
 {
@@ -219,7 +222,8 @@ static int check_header(const struct fnx_segment *s, size_t size)
 		s->ledger_offset < s->schema_offset + s->schema_size || s->ledger_offset > size ||
 		s->ledger_offset % FNX_CACHE_LINE || s->pool_offset > size ||
 		s->pool_offset < s->ledger_offset + s->n_entries * sizeof(struct fnx_entry) ||
-		s->pool_offset % FNX_CACHE_LINE || s->slot_size * s->n_slots > size - s->pool_offset)
+		s->pool_offset % FNX_CACHE_LINE ||
+		s->slot_size * s->n_slots > size - s->pool_offset)
 		return -EBADMSG;
 	if (s->full != FNX_FULL_WAIT && s->full != FNX_FULL_DROP)
 		return -EBADMSG;
@@ -229,8 +233,8 @@ static int check_header(const struct fnx_segment *s, size_t size)
 	return 0;
 }
 
-/* The numbers everything else is computed from, and the pointers that follow from them. `s` is a private copy of the
- * header, checked. */
+/* The numbers everything else is computed from, and the pointers that follow from them. `s` is a
+ * private copy of the header, checked. */
 static void derive(struct fnx_mapping *m, const struct fnx_segment *s)
 {
 	unsigned char *base = (unsigned char *)m->segment;
@@ -255,14 +259,15 @@ int fnx_mapping_matches(const struct fnx_mapping *mapping, const struct fnx_topi
 
 	fill_header(&wanted, config);
 	return mapping->schema_hash == wanted.schema_hash && !strcmp(mapping->node, wanted.node) &&
-	       mapping->schema_size == wanted.schema_size &&
-	       (!wanted.schema_size ||
-		       !memcmp(mapping->schema, config->schema, wanted.schema_size)) &&
-	       mapping->n_slots == wanted.n_slots && mapping->n_entries == wanted.n_entries &&
-	       mapping->slot_size == wanted.slot_size && mapping->full == config->full;
+		mapping->schema_size == wanted.schema_size &&
+		(!wanted.schema_size ||
+			!memcmp(mapping->schema, config->schema, wanted.schema_size)) &&
+		mapping->n_slots == wanted.n_slots && mapping->n_entries == wanted.n_entries &&
+		mapping->slot_size == wanted.slot_size && mapping->full == config->full;
 }
 
-/* Making and finding --------------------------------------------------------------------------------- */
+/* Making and finding
+ * --------------------------------------------------------------------------------- */
 
 struct names {
 	char data[512], subs[512], data_tmp[512], subs_tmp[512];
@@ -278,8 +283,7 @@ static int make_names(
 	r = topic_path(names->data_tmp, sizeof(names->data_tmp), bus, config->name, suffix);
 	snprintf(suffix, sizeof(suffix), ".tmp.%d.subs", getpid());
 	if (!r)
-		r = topic_path(
-			names->subs_tmp, sizeof(names->subs_tmp), bus, config->name, suffix);
+		r = topic_path(names->subs_tmp, sizeof(names->subs_tmp), bus, config->name, suffix);
 	if (!r)
 		r = topic_path(names->data, sizeof(names->data), bus, config->name, ".data");
 	if (!r)
@@ -325,8 +329,10 @@ int fnx_mapping_create(
 	if (!r) {
 		m.subs = memory;
 		fill_files(&m, &header, config->schema);
-		/* .subs first: a reader opens .data, which says that the topic exists, before .subs. */
-		if (rename(names.subs_tmp, names.subs) < 0 || rename(names.data_tmp, names.data) < 0)
+		/* .subs first: a reader opens .data, which says that the topic exists, before
+		 * .subs. */
+		if (rename(names.subs_tmp, names.subs) < 0 ||
+			rename(names.data_tmp, names.data) < 0)
 			r = -errno;
 	}
 	if (r) {

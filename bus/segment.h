@@ -28,21 +28,20 @@
  *
  *	EMPTY -> PUBLISHED -> RELEASED -> (overwritten by seq + n_entries: CONSUMED)
  *
- * publish    entry.tag = EMPTY; fields; entry.tag = PUBLISHED [release]: from here on the frame exists. Then
- *            head = seq + 1 [seq_cst]; then look for parked readers. park: parked = 1 [seq_cst]; then look at
- *            head. One of the two sees the other. A reader looks at the tag of the entry it waits for, not at
- *            head: one cache line less per frame. A successor finds by the tag a frame that its predecessor
- *            published but did not live to count.
- * reclaim    tags = RELEASED; fence; then look at hazards. peek (of one who may be lapped): hazard = seq
- *            [seq_cst]; then look at the tag. One of the two sees the other: a slot found in use goes to
- *            `pinned` and stays out of the free list until it is not.
- * join       record; joins + 1 [seq_cst]; then take `releasing` as the oldest frame there is. reclaim:
- *            releasing = end of the pass [seq_cst]; then look at joins. Either the joiner begins behind the
- *            pass, or the pass takes the joiner into account.
- * A lossless reader of a wait publisher is never lapped: its cursor alone protects what it reads.
+ * publish    entry.tag = EMPTY; fields; entry.tag = PUBLISHED [release]: from here on the frame
+ *exists. Then head = seq + 1 [seq_cst]; then look for parked readers. park: parked = 1 [seq_cst];
+ *then look at head. One of the two sees the other. A reader looks at the tag of the entry it waits
+ *for, not at head: one cache line less per frame. A successor finds by the tag a frame that its
+ *predecessor published but did not live to count. reclaim    tags = RELEASED; fence; then look at
+ *hazards. peek (of one who may be lapped): hazard = seq [seq_cst]; then look at the tag. One of the
+ *two sees the other: a slot found in use goes to `pinned` and stays out of the free list until it
+ *is not. join       record; joins + 1 [seq_cst]; then take `releasing` as the oldest frame there
+ *is. reclaim: releasing = end of the pass [seq_cst]; then look at joins. Either the joiner begins
+ *behind the pass, or the pass takes the joiner into account. A lossless reader of a wait publisher
+ *is never lapped: its cursor alone protects what it reads.
  *
- * Everything the publisher reads from .subs is taken for hostile: copied once, clamped, and used as a number to
- * compare with, never as an index or a length.
+ * Everything the publisher reads from .subs is taken for hostile: copied once, clamped, and used as
+ *a number to compare with, never as an index or a length.
  */
 #pragma once
 
@@ -67,12 +66,16 @@ enum {
 	FNX_SLOTS_MAX = 65536,
 };
 
-enum fnx_entry_state { FNX_ENTRY_EMPTY, FNX_ENTRY_PUBLISHED, FNX_ENTRY_RELEASED };
+enum fnx_entry_state {
+	FNX_ENTRY_EMPTY,
+	FNX_ENTRY_PUBLISHED,
+	FNX_ENTRY_RELEASED
+};
 
 struct fnx_entry {
 	_Atomic uint64_t tag;
-	_Atomic uint32_t slot;       /* FNX_NO_SLOT: the frame was dropped at the source */
-	_Atomic uint32_t length;     /* bytes */
+	_Atomic uint32_t slot; /* FNX_NO_SLOT: the frame was dropped at the source */
+	_Atomic uint32_t length; /* bytes */
 	_Atomic int64_t sample_time; /* samples */
 	_Atomic int64_t ingress_ns;
 	_Atomic int64_t publish_ns;
@@ -93,9 +96,9 @@ struct fnx_segment {
 	uint32_t endian;
 	uint64_t schema_hash;
 	uint64_t epoch;
-	int64_t created_ns;          /* CLOCK_REALTIME */
+	int64_t created_ns; /* CLOCK_REALTIME */
 	_Atomic int32_t publisher_pid;
-	uint32_t full;               /* enum fnx_full_policy */
+	uint32_t full; /* enum fnx_full_policy */
 	uint32_t n_slots;
 	uint32_t n_entries;
 	uint64_t slot_size;
@@ -104,19 +107,20 @@ struct fnx_segment {
 	uint64_t ledger_offset;
 	uint64_t pool_offset;
 	uint64_t file_size;
-	_Atomic uint32_t bell_form;  /* of the publisher's node */
-	_Atomic uint32_t replaced;   /* 1: a successor with another layout has taken the name */
+	_Atomic uint32_t bell_form; /* of the publisher's node */
+	_Atomic uint32_t replaced; /* 1: a successor with another layout has taken the name */
 	uint64_t reserved[2];
 	char node[FNX_NAME_MAX];
 	char topic[FNX_NAME_MAX];
 	_Alignas(256) _Atomic uint64_t head;
 	_Alignas(FNX_CACHE_LINE) _Atomic int64_t watermark; /* samples */
 	_Atomic int64_t watermark_ingress_ns;
-	_Atomic int64_t end;         /* samples: the watermark before FNX_END, where the session's time ended */
+	_Atomic int64_t
+		end; /* samples: the watermark before FNX_END, where the session's time ended */
 	_Alignas(FNX_CACHE_LINE) _Atomic uint64_t released;
 	_Atomic uint64_t releasing;
 	_Alignas(FNX_CACHE_LINE) _Atomic uint64_t consumed;
-	_Alignas(FNX_CACHE_LINE) _Atomic uint64_t dropped;  /* frames that found no slot */
+	_Alignas(FNX_CACHE_LINE) _Atomic uint64_t dropped; /* frames that found no slot */
 	_Atomic uint64_t lapped_total;
 	_Atomic uint64_t rings;
 	_Atomic uint64_t evicted;
@@ -134,19 +138,24 @@ static_assert(offsetof(struct fnx_segment, lapped) == 576, "layout");
 static_assert(offsetof(struct fnx_segment, pinned) == 2048, "layout");
 static_assert(sizeof(struct fnx_segment) <= FNX_SEGMENT_HEADER_SIZE, "layout");
 
-enum fnx_record_state { FNX_RECORD_FREE, FNX_RECORD_CLAIMED, FNX_RECORD_ACTIVE };
+enum fnx_record_state {
+	FNX_RECORD_FREE,
+	FNX_RECORD_CLAIMED,
+	FNX_RECORD_ACTIVE
+};
 
-/* One subscriber. `state` is (generation << 8) | state: who resumes or evicts changes it by compare-and-swap. */
+/* One subscriber. `state` is (generation << 8) | state: who resumes or evicts changes it by
+ * compare-and-swap. */
 struct fnx_record {
 	_Atomic uint32_t state;
-	_Atomic uint8_t policy;      /* enum fnx_policy */
+	_Atomic uint8_t policy; /* enum fnx_policy */
 	_Atomic uint8_t bell_form;
 	uint16_t reserved0;
 	_Atomic int32_t pid;
 	uint32_t reserved1;
 	_Atomic uint64_t node[FNX_NAME_MAX / 8]; /* its name, by words */
 	_Alignas(FNX_CACHE_LINE) _Atomic uint32_t parked;
-	_Atomic int64_t wake_at;     /* samples: also ring when the watermark reaches this */
+	_Atomic int64_t wake_at; /* samples: also ring when the watermark reaches this */
 	_Alignas(FNX_CACHE_LINE) _Atomic uint64_t cursor;
 	_Atomic uint64_t gaps;
 	_Atomic uint64_t missed;
@@ -197,14 +206,16 @@ struct fnx_mapping {
 /* Creates both files under temporary names, touches every page, and renames them into place. */
 FNX_MUST_CHECK int fnx_mapping_create(
 	const struct fnx_bus *bus, const struct fnx_topic_config *config, struct fnx_mapping *ret);
-/* Maps an existing topic and checks every size in its header against the file. `writable`: as its publisher. */
+/* Maps an existing topic and checks every size in its header against the file. `writable`: as its
+ * publisher. */
 FNX_MUST_CHECK int fnx_mapping_open(
 	const struct fnx_bus *bus, const char *topic, int writable, struct fnx_mapping *ret);
 /* 1 if a topic made from `config` would be of the same node, schema and sizes. */
 int fnx_mapping_matches(const struct fnx_mapping *mapping, const struct fnx_topic_config *config);
 /* Closes what only opening needs, and with it every lock on a record. */
 void fnx_mapping_settle(struct fnx_mapping *mapping);
-/* Locks record `index` against all others who join, until settle or death. -EAGAIN: somebody is at it. */
+/* Locks record `index` against all others who join, until settle or death. -EAGAIN: somebody is at
+ * it. */
 FNX_MUST_CHECK int fnx_mapping_lock_record(const struct fnx_mapping *mapping, unsigned index);
 void fnx_mapping_close(struct fnx_mapping *mapping);
 /* Removes both names. */

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The reader's side of a topic. The protocol and its memory order are told at the head of segment.h.
+ * The reader's side of a topic. The protocol and its memory order are told at the head of
+ * segment.h.
  *
- * `next` is private and says what the next peek looks at; the shared cursor says what may be reclaimed. They
- * part for lazy subscribers only, who give frames back in batches, after they have made them safe elsewhere.
+ * `next` is private and says what the next peek looks at; the shared cursor says what may be
+ * reclaimed. They part for lazy subscribers only, who give frames back in batches, after they have
+ * made them safe elsewhere.
  *
- * A frame once handed out is kept here until release: its entry may be marked RELEASED, and even turn over, while
- * the hazard keeps the slot.
+ * A frame once handed out is kept here until release: its entry may be marked RELEASED, and even
+ * turn over, while the hazard keeps the slot.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -20,20 +22,20 @@ struct fnx_subscriber {
 	struct fnx_bus bus;
 	struct fnx_mapping map;
 	struct fnx_record *record;
-	struct fnx_ringer *ringer;   /* of the publisher, who may sleep on a full pool */
+	struct fnx_ringer *ringer; /* of the publisher, who may sleep on a full pool */
 	int ringer_pid;
 	uint32_t ringer_form;
 	uint64_t next;
-	uint64_t floor;              /* what lies below was given up before we were seen */
+	uint64_t floor; /* what lies below was given up before we were seen */
 	uint64_t committed;
-	uint32_t state;              /* of the record, as we set it: an evicted one differs */
+	uint32_t state; /* of the record, as we set it: an evicted one differs */
 	enum fnx_policy policy;
-	int guarded;                 /* frames may be lapped while they are read */
+	int guarded; /* frames may be lapped while they are read */
 	int lazy;
 	int resumed;
-	int asleep;                  /* parked, and not yet unparked by us */
+	int asleep; /* parked, and not yet unparked by us */
 	int64_t wake_at;
-	int turn;                    /* what the peek of `next` answered, FNX_FRAME or -EBADMSG; 0: not peeked */
+	int turn; /* what the peek of `next` answered, FNX_FRAME or -EBADMSG; 0: not peeked */
 	struct fnx_frame frame;
 };
 
@@ -47,7 +49,8 @@ static uint32_t next_generation(uint32_t word, enum fnx_record_state state)
 	return ((word >> 8) + 1) << 8 | (uint32_t)state;
 }
 
-/* Opened at start-up, so that the first full pool costs no memory; again when the publisher has a successor elsewhere. */
+/* Opened at start-up, so that the first full pool costs no memory; again when the publisher has a
+ * successor elsewhere. */
 static void open_ringer(struct fnx_subscriber *sub)
 {
 	const struct fnx_segment *segment = sub->map.segment;
@@ -57,7 +60,8 @@ static void open_ringer(struct fnx_subscriber *sub)
 	if (sub->ringer && pid == sub->ringer_pid && form == sub->ringer_form)
 		return;
 	sub->ringer = fnx_ringer_close(sub->ringer);
-	if (fnx_ringer_open(&sub->bus, sub->map.node, (enum fnx_bell_form)form, pid, &sub->ringer) < 0)
+	if (fnx_ringer_open(&sub->bus, sub->map.node, (enum fnx_bell_form)form, pid, &sub->ringer) <
+		0)
 		sub->ringer = NULL;
 	sub->ringer_pid = pid;
 	sub->ringer_form = form;
@@ -74,7 +78,8 @@ static void wake_writer(struct fnx_subscriber *sub)
 		sub->ringer = fnx_ringer_close(sub->ringer);
 }
 
-/* Joining ------------------------------------------------------------------------------------------- */
+/* Joining
+ * ------------------------------------------------------------------------------------------- */
 
 static void fill_record(struct fnx_record *record, const struct fnx_subscriber_config *config)
 {
@@ -98,8 +103,8 @@ static int resume(struct fnx_subscriber *sub, const struct fnx_subscriber_config
 		fnx_record_get_node(record, node);
 		if (record_state(word) != FNX_RECORD_ACTIVE || strcmp(node, config->node))
 			continue;
-		/* Changing the generation first keeps the publisher from evicting what we fill in; changing it
-		 * again tells it to note what that was. */
+		/* Changing the generation first keeps the publisher from evicting what we fill in;
+		 * changing it again tells it to note what that was. */
 		if (!atomic_compare_exchange_strong(&record->state, &word, mine))
 			continue;
 		fill_record(record, config);
@@ -115,8 +120,8 @@ static int resume(struct fnx_subscriber *sub, const struct fnx_subscriber_config
 	return 0;
 }
 
-/* May a newcomer have this record? One CLAIMED is left over from a joiner that died, if its lock can be had. A monitor
- * that is dead has no place to keep; `desperate`: nothing else was found. */
+/* May a newcomer have this record? One CLAIMED is left over from a joiner that died, if its lock
+ * can be had. A monitor that is dead has no place to keep; `desperate`: nothing else was found. */
 static int is_to_be_had(const struct fnx_subscriber *sub, const struct fnx_record *record,
 	uint32_t word, int desperate)
 {
@@ -167,14 +172,14 @@ static int join(struct fnx_subscriber *sub, const struct fnx_subscriber_config *
 static int is_published(const struct fnx_subscriber *sub, uint64_t seq)
 {
 	/* acquire: pairs with the publisher's tag store; the frame is complete */
-	uint64_t tag = atomic_load_explicit(
-		&fnx_mapping_entry(&sub->map, seq)->tag, memory_order_acquire);
+	uint64_t tag =
+		atomic_load_explicit(&fnx_mapping_entry(&sub->map, seq)->tag, memory_order_acquire);
 
 	return tag >= fnx_tag(seq, FNX_ENTRY_PUBLISHED);
 }
 
-/* Where the predecessor stopped. It may have come one beyond head, if the publisher died between a frame's tag and its
- * count; further only if somebody else wrote to our record. */
+/* Where the predecessor stopped. It may have come one beyond head, if the publisher died between a
+ * frame's tag and its count; further only if somebody else wrote to our record. */
 static uint64_t resumed_cursor(const struct fnx_subscriber *sub, uint64_t head)
 {
 	uint64_t cursor = atomic_load_explicit(&sub->record->cursor, memory_order_acquire);
@@ -206,9 +211,9 @@ static void attach(struct fnx_subscriber *sub, const struct fnx_subscriber_confi
 static int config_valid(const struct fnx_subscriber_config *config)
 {
 	return fnx_name_valid(config->topic) && fnx_name_valid(config->node) &&
-	       (config->policy == FNX_LOSSLESS || config->policy == FNX_LOSSY ||
-		       config->policy == FNX_LATEST) &&
-	       (config->start == FNX_START_NEXT || config->start == FNX_START_OLDEST);
+		(config->policy == FNX_LOSSLESS || config->policy == FNX_LOSSY ||
+			config->policy == FNX_LATEST) &&
+		(config->start == FNX_START_NEXT || config->start == FNX_START_OLDEST);
 }
 
 int fnx_subscriber_open(const struct fnx_bus *bus, const struct fnx_subscriber_config *config,
@@ -244,7 +249,8 @@ int fnx_subscriber_open(const struct fnx_bus *bus, const struct fnx_subscriber_c
 	return 0;
 }
 
-/* Reading ------------------------------------------------------------------------------------------- */
+/* Reading
+ * ------------------------------------------------------------------------------------------- */
 
 static uint32_t read_entry(const struct fnx_mapping *map, const struct fnx_entry *entry,
 	uint64_t seq, struct fnx_frame *ret_frame)
@@ -269,7 +275,8 @@ static void set_hazard(struct fnx_subscriber *sub, uint64_t seq_plus_1)
 	atomic_store(&sub->record->hazards[0], seq_plus_1);
 }
 
-/* After a hazard or hold on `seq` was cleared [seq_cst]: a publisher that sleeps may have counted on that slot. */
+/* After a hazard or hold on `seq` was cleared [seq_cst]: a publisher that sleeps may have counted
+ * on that slot. */
 static void wake_writer_for_slot(struct fnx_subscriber *sub, uint64_t seq)
 {
 	if (atomic_load(&sub->map.subs->writer_wake) &&
@@ -287,7 +294,8 @@ static int report_gap(struct fnx_subscriber *sub, struct fnx_gap *ret_gap)
 	uint32_t slot = atomic_load_explicit(&entry->slot, memory_order_relaxed);
 	struct fnx_gap gap = {.from = sub->next, .to = sub->next + 1, .reason = FNX_GAP_LAPPED};
 
-	/* Checked after its slot was read: an entry that has turned over says nothing about ours. */
+	/* Checked after its slot was read: an entry that has turned over says nothing about ours.
+	 */
 	atomic_thread_fence(memory_order_acquire);
 	if (atomic_load_explicit(&entry->tag, memory_order_relaxed) ==
 			fnx_tag(sub->next, FNX_ENTRY_RELEASED) &&
@@ -344,8 +352,8 @@ static int begin_turn(struct fnx_subscriber *sub, struct fnx_gap *ret_gap)
 	if (tag != fnx_tag(sub->next, FNX_ENTRY_PUBLISHED))
 		return report_gap(sub, ret_gap);
 	slot = read_entry(&sub->map, entry, sub->next, &sub->frame);
-	/* From here on the slot is ours until release; the entry may turn over, which tears the copy only if
-	 * the sequence number changed meanwhile. */
+	/* From here on the slot is ours until release; the entry may turn over, which tears the
+	 * copy only if the sequence number changed meanwhile. */
 	atomic_thread_fence(memory_order_acquire);
 	tag = atomic_load_explicit(&entry->tag, memory_order_relaxed);
 	if (tag >> 2 != sub->next)
@@ -414,7 +422,8 @@ int fnx_subscriber_hold(struct fnx_subscriber *sub, uint64_t seq)
 	for (unsigned i = 1; i < FNX_HAZARDS; i++) {
 		if (atomic_load_explicit(&sub->record->hazards[i], memory_order_relaxed))
 			continue;
-		/* Protected by hazards[0] or the cursor until release; seq_cst orders it before either moves. */
+		/* Protected by hazards[0] or the cursor until release; seq_cst orders it before
+		 * either moves. */
 		atomic_store(&sub->record->hazards[i], seq + 1);
 		return 0;
 	}
@@ -441,8 +450,8 @@ int64_t fnx_subscriber_watermark(const struct fnx_subscriber *sub, int64_t *ret_
 	int64_t watermark = atomic_load_explicit(&segment->watermark, memory_order_acquire);
 
 	if (ret_ingress_ns)
-		*ret_ingress_ns = atomic_load_explicit(
-			&segment->watermark_ingress_ns, memory_order_relaxed);
+		*ret_ingress_ns =
+			atomic_load_explicit(&segment->watermark_ingress_ns, memory_order_relaxed);
 	return watermark;
 }
 
@@ -452,7 +461,8 @@ int64_t fnx_subscriber_end(const struct fnx_subscriber *sub)
 	return atomic_load_explicit(&sub->map.segment->end, memory_order_relaxed);
 }
 
-/* Sleeping and leaving ------------------------------------------------------------------------------ */
+/* Sleeping and leaving
+ * ------------------------------------------------------------------------------ */
 
 int fnx_subscriber_park(struct fnx_subscriber *sub, int64_t wake_at)
 {
@@ -461,10 +471,11 @@ int fnx_subscriber_park(struct fnx_subscriber *sub, int64_t wake_at)
 	sub->wake_at = wake_at;
 	sub->asleep = 1;
 	atomic_store_explicit(&sub->record->wake_at, wake_at, memory_order_relaxed);
-	/* seq_cst: pairs with the publisher's head, watermark and replaced stores before it looks at parked */
+	/* seq_cst: pairs with the publisher's head, watermark and replaced stores before it looks
+	 * at parked */
 	atomic_store(&sub->record->parked, 1);
-	if (atomic_load(&segment->head) <= sub->next && atomic_load(&segment->watermark) < wake_at &&
-		!atomic_load(&segment->replaced))
+	if (atomic_load(&segment->head) <= sub->next &&
+		atomic_load(&segment->watermark) < wake_at && !atomic_load(&segment->replaced))
 		return 0;
 	fnx_subscriber_unpark(sub);
 	return 1;
@@ -474,9 +485,11 @@ int fnx_subscriber_overslept(const struct fnx_subscriber *sub)
 {
 	const struct fnx_segment *segment = sub->map.segment;
 
-	/* By our own word, not by `parked`: whoever rings clears that, and the ring may be lost all the same. */
-	return sub->asleep && (atomic_load(&segment->head) > sub->next ||
-				      atomic_load(&segment->watermark) >= sub->wake_at);
+	/* By our own word, not by `parked`: whoever rings clears that, and the ring may be lost all
+	 * the same. */
+	return sub->asleep &&
+		(atomic_load(&segment->head) > sub->next ||
+			atomic_load(&segment->watermark) >= sub->wake_at);
 }
 
 void fnx_subscriber_unpark(struct fnx_subscriber *sub)

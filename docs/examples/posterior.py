@@ -3,7 +3,7 @@
 
     python3 docs/examples/posterior.py [ENDPOINT] [--count N] [--every N]
 
-ENDPOINT is the tap's: ipc:///tmp/fornix-1000-demo/tap (the default is the only tap found on this machine) or
+ENDPOINT is the tap's: ipc:///tmp/fornix-1000-demo/tap.pub (the default is the only tap found on this machine) or
 tcp://machine:5560. Needs pyzmq and msgpack; numpy to look at the arrays (Debian: python3-zmq python3-msgpack
 python3-numpy).
 """
@@ -25,7 +25,7 @@ def array(value):
 
 
 def find_tap():
-    places = [os.environ.get("XDG_RUNTIME_DIR", "/tmp") + "/fornix-*/tap", "/tmp/fornix-*/tap", "/run/fornix/*/tap"]
+    places = [os.environ.get("XDG_RUNTIME_DIR", "/tmp") + "/fornix-*/tap.pub", "/tmp/fornix-*/tap.pub", "/run/fornix/*/tap.pub"]
     taps = sorted({path for place in places for path in glob.glob(place)})
     if len(taps) != 1:
         sys.exit(f"expected one tap on this machine, found {taps or 'none'}; name the endpoint")

@@ -94,22 +94,6 @@ static int start_thread(struct fnx_crew_member *member)
 
 /* Processes ----------------------------------------------------------------------------------------- */
 
-static int executable_path(const char *type, char *path, size_t size)
-{
-	char self[4096];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	char *slash;
-
-	if (n < 0)
-		return -errno;
-	self[n] = 0;
-	slash = strrchr(self, '/');
-	if (!slash)
-		return -ENOENT;
-	*slash = 0;
-	return (size_t)snprintf(path, size, "%s/fornix-%s", self, type) < size ? 0 : -ENAMETOOLONG;
-}
-
 static void exec_node(const struct fnx_crew_member *member, const char *path)
 {
 	const struct fnx_crew *crew = member->crew;
@@ -141,7 +125,7 @@ static int start_process(struct fnx_crew_member *member)
 {
 	struct fnx_crew *crew = member->crew;
 	char path[4200];
-	int r = executable_path(member->ops->type, path, sizeof(path));
+	int r = fnx_executable_path(member->ops->type, path, sizeof(path));
 
 	if (!r && access(path, X_OK) < 0)
 		r = -errno;

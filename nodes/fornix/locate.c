@@ -114,9 +114,9 @@ static const char *choose(const struct fnx_locate *locate, const struct fnx_name
 		return locate->bus;
 	if (locate->segment_dir)
 		return name_after(locate->segment_dir);
-	if (buses->n == 1)
-		return buses->at[0];
-	return preferred && preferred[0] ? preferred : NULL;
+	if (preferred && preferred[0])
+		return preferred;
+	return buses->n == 1 ? buses->at[0] : NULL;
 }
 
 static int locate_among(const char *command, const struct fnx_locate *locate,

@@ -253,7 +253,7 @@ struct fnx_rig_record {
 struct fnx_rig_tap {
 	bool enabled;                /* as ripple */
 	struct fnx_rig_names topics; /* default: all */
-	struct fnx_rig_names endpoints; /* default: ipc in the run directory */
+	struct fnx_rig_names endpoints; /* default: ipc://<run dir>/tap.pub */
 	char *curve_secret_file;     /* for tcp endpoints */
 };
 

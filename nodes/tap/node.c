@@ -40,11 +40,12 @@ static int open_pub(struct tap *tap)
 {
 	const struct fnx_rig *rig = fnx_node_rig(tap->node);
 	const char *secret = rig->tap.curve_secret_file, *at_fault = NULL;
-	char own[sizeof("ipc:///tap") + sizeof(((struct fnx_bus *)NULL)->run_dir)];
+	char own[sizeof("ipc:///.pub") + FNX_NAME_MAX + sizeof(((struct fnx_bus *)NULL)->run_dir)];
 	const char *endpoints[1] = {own};
 	int r;
 
-	snprintf(own, sizeof(own), "ipc://%s/tap", fnx_node_bus(tap->node)->run_dir);
+	snprintf(own, sizeof(own), "ipc://%s/%s.pub", fnx_node_bus(tap->node)->run_dir,
+		fnx_node_name(tap->node));
 	r = fnx_pub_open(
 		rig->tap.endpoints.n ? (const char *const *)rig->tap.endpoints.values : endpoints,
 		rig->tap.endpoints.n ? rig->tap.endpoints.n : 1,

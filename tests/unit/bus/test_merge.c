@@ -19,8 +19,7 @@ struct bench {
 	struct fnx_merge merge;
 };
 
-static struct fnx_topic_config input_config(
-	unsigned i, enum fnx_full_policy full, uint32_t n_slots)
+static struct fnx_topic_config input_config(unsigned i, enum fnx_full_policy full, uint32_t n_slots)
 {
 	static const char *const names[] = {"in-0", "in-1", "in-2", "in-3", "in-4", "in-5"};
 	struct fnx_topic_config config = topic_config(full, n_slots);
@@ -62,7 +61,8 @@ static void close_bench(struct bench *b)
 	assert_true(fnx_bus_remove(&b->bus) >= 0);
 }
 
-/* A frame of input `i` at sample time `time`, published at `publish_ns`; it came in at ten times its time. */
+/* A frame of input `i` at sample time `time`, published at `publish_ns`; it came in at ten times
+ * its time. */
 static void put_at(struct bench *b, unsigned i, int64_t time, int64_t publish_ns)
 {
 	struct fnx_stamp stamp = {
@@ -124,7 +124,8 @@ static void advance(struct bench *b, unsigned i, int64_t watermark)
 	fnx_publisher_advance(b->pubs[i], watermark, watermark * 10);
 }
 
-/* Order --------------------------------------------------------------------------------------------- */
+/* Order
+ * --------------------------------------------------------------------------------------------- */
 
 TEST(frames_come_in_the_order_of_their_sample_times)
 {
@@ -224,7 +225,8 @@ TEST(one_more_input_than_there_can_be_is_refused)
 	assert_int_equal(fnx_merge_add(&merge, NULL), -ENOSPC);
 }
 
-/* Ends, gaps, moves --------------------------------------------------------------------------------- */
+/* Ends, gaps, moves
+ * --------------------------------------------------------------------------------- */
 
 TEST(a_merge_has_ended_when_every_input_has)
 {
@@ -347,7 +349,8 @@ TEST(a_damaged_entry_is_told_of_and_skipped)
 	close_bench(&b);
 }
 
-/* Deadlines ----------------------------------------------------------------------------------------- */
+/* Deadlines
+ * ----------------------------------------------------------------------------------------- */
 
 TEST(without_a_deadline_a_silent_input_is_waited_for)
 {
@@ -415,7 +418,8 @@ TEST(time_goes_on_by_the_deadline_where_only_watermarks_come)
 	expect_blocked_at(&b, 1199, 20);
 	expect_blocked_at(&b, 1200, 30);
 	assert_int_equal(b.merge.blocked_since_ns, 0);
-	/* What the silent one then brings is late, and the end of one input is no word about the others. */
+	/* What the silent one then brings is late, and the end of one input is no word about the
+	 * others. */
 	put_at(&b, 2, 25, 1200);
 	advance(&b, 0, FNX_END);
 	expect_at(&b, 1300, 2, 25, FNX_FRAME_INCOMPLETE * 0 | FNX_FRAME_LATE);
@@ -424,7 +428,8 @@ TEST(time_goes_on_by_the_deadline_where_only_watermarks_come)
 	close_bench(&b);
 }
 
-/* Sleeping ------------------------------------------------------------------------------------------ */
+/* Sleeping
+ * ------------------------------------------------------------------------------------------ */
 
 static struct fnx_bell *open_bell(struct bench *b)
 {
@@ -511,7 +516,8 @@ TEST(an_input_that_has_ended_does_not_keep_a_merge_awake)
 	close_bench(&b);
 }
 
-/* Random -------------------------------------------------------------------------------------------- */
+/* Random
+ * -------------------------------------------------------------------------------------------- */
 
 enum {
 	MODEL_FRAMES = 600
@@ -608,7 +614,8 @@ TEST(frames_of_random_topics_come_as_a_stable_sort_would_have_them)
 		random_merge(&random);
 }
 
-/* At once ------------------------------------------------------------------------------------------- */
+/* At once
+ * ------------------------------------------------------------------------------------------- */
 
 #ifdef FNX_SANITIZED
 enum {
@@ -754,8 +761,9 @@ TEST(a_merge_that_sleeps_between_threads_never_misses_its_ring)
 				.input = i,
 				.seed = check_random_u64(&random),
 				.failed = &failed};
-			assert_int_equal(fnx_bell_open(&b.bus, input_config(i, FNX_FULL_WAIT, 8).node,
-						 FNX_BELL_FORM_PIPE, &sources[i].bell),
+			assert_int_equal(
+				fnx_bell_open(&b.bus, input_config(i, FNX_FULL_WAIT, 8).node,
+					FNX_BELL_FORM_PIPE, &sources[i].bell),
 				0);
 		}
 		for (unsigned i = 0; i < 3; i++)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Publishers and subscribers that die by SIGKILL, at random moments and after every number of instructions, and what
- * their successors and those who stay behind make of it.
+ * Publishers and subscribers that die by SIGKILL, at random moments and after every number of
+ * instructions, and what their successors and those who stay behind make of it.
  */
 #include "bus/topic.h"
 
@@ -70,9 +70,9 @@ struct follower {
 	struct fnx_subscriber_config config;
 	struct fnx_subscriber *sub;
 	size_t slot_size;
-	uint64_t next;    /* not yet seen nor reported missing */
+	uint64_t next; /* not yet seen nor reported missing */
 	uint64_t n_frames, n_gaps;
-	int keeps;        /* holds a frame now and then */
+	int keeps; /* holds a frame now and then */
 	unsigned n_held;
 	struct fnx_frame held[FNX_HOLDS_MAX];
 };
@@ -98,8 +98,7 @@ static int follow(struct follower *f, struct check_random *random)
 		assert_int_equal(frame.seq, f->next);
 		assert_true(frame_right(&frame, f->slot_size));
 		f->n_frames++;
-		if (f->keeps && check_random_below(random, 50) == 0 &&
-			f->n_held < FNX_HOLDS_MAX) {
+		if (f->keeps && check_random_below(random, 50) == 0 && f->n_held < FNX_HOLDS_MAX) {
 			assert_int_equal(fnx_subscriber_hold(f->sub, frame.seq), 0);
 			f->held[f->n_held++] = frame;
 		}
@@ -127,7 +126,8 @@ static void follow_close(struct follower *f)
 	fnx_subscriber_close(f->sub);
 }
 
-/* Many publishers one after the other, each killed at a moment of its own; `n` readers that stay. */
+/* Many publishers one after the other, each killed at a moment of its own; `n` readers that stay.
+ */
 static void many_lives(struct follower *followers, unsigned n, const struct fnx_bus *bus,
 	const struct fnx_topic_config *config)
 {
@@ -168,9 +168,8 @@ static void many_lives(struct follower *followers, unsigned n, const struct fnx_
 static struct follower make_follower(
 	const struct fnx_bus *bus, const char *node, enum fnx_policy policy, size_t slot_size)
 {
-	struct follower f = {.bus = *bus,
-		.config = subscriber_config(node, policy),
-		.slot_size = slot_size};
+	struct follower f = {
+		.bus = *bus, .config = subscriber_config(node, policy), .slot_size = slot_size};
 
 	follow_open(&f);
 	return f;
@@ -240,7 +239,8 @@ TEST(sequence_numbers_go_on_through_the_deaths_of_drop_publishers)
 	fnx_publisher_close(pub);
 }
 
-/* Every instruction --------------------------------------------------------------------------------- */
+/* Every instruction
+ * --------------------------------------------------------------------------------- */
 
 /* What the stepped child does: what there is to do wrong. */
 static void stepped_life(struct fnx_publisher *pub)
@@ -344,7 +344,8 @@ TEST(a_publisher_killed_after_any_number_of_instructions_leaves_what_a_successor
 	}
 }
 
-/* Subscribers --------------------------------------------------------------------------------------- */
+/* Subscribers
+ * --------------------------------------------------------------------------------------- */
 
 struct progress {
 	_Atomic uint64_t done; /* all below was read */
@@ -374,7 +375,8 @@ static void read_until_killed(const struct fnx_bus *bus, struct progress *progre
 		}
 		if (r != FNX_FRAME || !frame_right(&frame, SLOT_SIZE))
 			_exit(2);
-		/* One frame may come twice: its reader died between having read it and saying so. */
+		/* One frame may come twice: its reader died between having read it and saying so.
+		 */
 		if (frame.seq != done && !(first && frame.seq + 1 == done))
 			_exit(3);
 		first = 0;
@@ -387,8 +389,8 @@ TEST(a_subscriber_killed_at_any_moment_resumes_and_nothing_is_lost)
 {
 	struct fnx_bus bus = fixture_bus();
 	struct fnx_publisher *pub = open_publisher(&bus, FNX_FULL_WAIT, 8);
-	struct progress *progress = mmap(
-		NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct progress *progress =
+		mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	struct fnx_subscriber *sub = open_subscriber(&bus, "reader", FNX_LOSSLESS);
 	struct check_random random = check_random_seeded();
 
@@ -447,9 +449,9 @@ static void come_and_go_until_killed(const struct fnx_bus *bus, unsigned seed)
 			if (r == FNX_GAP) {
 				if (gap.from != f.next)
 					_exit(5);
-				/* A newcomer owes its start to nobody, and then it loses nothing. */
-				if (config.policy == FNX_LOSSLESS &&
-					!fnx_subscriber_resumed(f.sub))
+				/* A newcomer owes its start to nobody, and then it loses nothing.
+				 */
+				if (config.policy == FNX_LOSSLESS && !fnx_subscriber_resumed(f.sub))
 					_exit(6);
 				f.next = gap.to;
 			}
@@ -521,7 +523,8 @@ TEST(guests_that_come_go_and_die_read_what_was_published_and_leave_every_place_f
 	fnx_publisher_close(pub);
 }
 
-/* Damage -------------------------------------------------------------------------------------------- */
+/* Damage
+ * -------------------------------------------------------------------------------------------- */
 
 TEST(a_ledger_that_cannot_be_is_not_taken_over)
 {

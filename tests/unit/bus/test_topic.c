@@ -5,7 +5,8 @@
 
 #include <sys/mman.h>
 
-/* Frames -------------------------------------------------------------------------------------------- */
+/* Frames
+ * -------------------------------------------------------------------------------------------- */
 
 TEST(a_frame_is_read_as_it_was_published_whatever_its_size)
 {
@@ -155,7 +156,8 @@ TEST(what_is_published_and_not_peeked_at_is_the_lag)
 	fnx_publisher_close(pub);
 }
 
-/* Full pools ---------------------------------------------------------------------------------------- */
+/* Full pools
+ * ---------------------------------------------------------------------------------------- */
 
 TEST(a_full_wait_pool_refuses_until_the_slowest_has_caught_up)
 {
@@ -379,7 +381,8 @@ TEST(no_subscriber_makes_a_drop_publisher_wait_or_costs_another_a_frame)
 	fnx_publisher_close(pub);
 }
 
-/* Holds --------------------------------------------------------------------------------------------- */
+/* Holds
+ * --------------------------------------------------------------------------------------------- */
 
 TEST(a_held_frame_outlives_its_turn_until_it_is_dropped)
 {
@@ -466,7 +469,8 @@ TEST(a_frame_held_twice_is_dropped_twice)
 	fnx_publisher_close(pub);
 }
 
-/* Lazy ---------------------------------------------------------------------------------------------- */
+/* Lazy
+ * ---------------------------------------------------------------------------------------------- */
 
 TEST(a_lazy_reader_gives_frames_back_when_it_commits)
 {
@@ -500,7 +504,8 @@ TEST(a_lazy_reader_gives_frames_back_when_it_commits)
 	fnx_publisher_close(pub);
 }
 
-/* Coming and going ---------------------------------------------------------------------------------- */
+/* Coming and going
+ * ---------------------------------------------------------------------------------- */
 
 TEST(sixty_three_subscribers_read_and_the_sixty_fourth_is_refused)
 {
@@ -704,7 +709,8 @@ TEST(a_dead_monitor_that_keeps_slots_is_evicted_too)
 	}
 }
 
-/* A node that comes back between the publisher's look at its presence and the eviction keeps its place. */
+/* A node that comes back between the publisher's look at its presence and the eviction keeps its
+ * place. */
 TEST(one_who_comes_back_while_it_is_being_evicted_keeps_its_place)
 {
 	struct fnx_bus bus = fixture_bus();
@@ -716,7 +722,8 @@ TEST(one_who_comes_back_while_it_is_being_evicted_keeps_its_place)
 	publish_n(pub, 2);
 	die(sub);
 	assert_int_equal(publish_next(pub, 0), -EAGAIN);
-	/* As far as resuming has come when the publisher strikes: the generation, but not yet `joins`. */
+	/* As far as resuming has come when the publisher strikes: the generation, but not yet
+	 * `joins`. */
 	word = map.subs->records[0].state;
 	map.subs->records[0].state = ((word >> 8) + 1) << 8 | FNX_RECORD_ACTIVE;
 	assert_int_equal(publish_next(pub, 2000000000), -EAGAIN);
@@ -729,7 +736,8 @@ TEST(one_who_comes_back_while_it_is_being_evicted_keeps_its_place)
 	fnx_publisher_close(pub);
 }
 
-/* Its record was not seen by a pass that is under way: what that pass gives up it must not touch, marked or not. */
+/* Its record was not seen by a pass that is under way: what that pass gives up it must not touch,
+ * marked or not. */
 TEST(one_who_resumes_below_the_pass_under_way_is_told_of_a_gap)
 {
 	static const enum fnx_full_policy fulls[] = {FNX_FULL_WAIT, FNX_FULL_DROP};
@@ -789,7 +797,8 @@ TEST(a_record_that_another_is_claiming_is_left_alone)
 	fnx_publisher_close(pub);
 }
 
-/* Replaced topics ----------------------------------------------------------------------------------- */
+/* Replaced topics
+ * ----------------------------------------------------------------------------------- */
 
 TEST(a_publisher_that_leaves_lets_its_readers_drain_and_then_tells_them)
 {
@@ -878,7 +887,8 @@ TEST(the_topic_of_another_living_node_is_busy)
 	fnx_publisher_close(other);
 }
 
-/* Refusals ------------------------------------------------------------------------------------------ */
+/* Refusals
+ * ------------------------------------------------------------------------------------------ */
 
 TEST(a_topic_that_cannot_be_is_refused)
 {
@@ -1085,7 +1095,8 @@ TEST(every_size_in_the_header_is_checked)
 		size_t size;
 		int answer;
 	} cases[] = {
-#define FIELD(name) offsetof(struct fnx_segment, name), .size = sizeof(((struct fnx_segment *)0)->name)
+#define FIELD(name) \
+	offsetof(struct fnx_segment, name), .size = sizeof(((struct fnx_segment *)0)->name)
 		{FIELD(magic), .value = 0, .answer = -EBADMSG},
 		{FIELD(abi), .value = 2, .answer = -EPROTO},
 		{FIELD(endian), .value = 0x04030201, .answer = -EPROTO},
@@ -1189,7 +1200,8 @@ TEST(a_damaged_entry_is_told_of_once_and_skipped_by_release)
 	fnx_publisher_close(pub);
 }
 
-/* Watermarks and waking ----------------------------------------------------------------------------- */
+/* Watermarks and waking
+ * ----------------------------------------------------------------------------- */
 
 TEST(a_watermark_never_goes_back)
 {
@@ -1473,14 +1485,16 @@ TEST(a_parked_publisher_is_rung_through_its_successors_bell)
 		assert_int_equal(fnx_bell_drain(s.writers_bell), 1);
 		die(s.pub);
 		fnx_bell_close(s.writers_bell);
-		assert_int_equal(fnx_bell_open(&s.bus, "writer", FNX_BELL_FORM_PIPE, &s.writers_bell), 0);
+		assert_int_equal(
+			fnx_bell_open(&s.bus, "writer", FNX_BELL_FORM_PIPE, &s.writers_bell), 0);
 		s.pub = open_publisher(&s.bus, FNX_FULL_WAIT, 8);
 		assert_int_equal(fnx_publisher_adopted(s.pub), 1);
 	}
 	close_sleeper(&s);
 }
 
-/* Successors ---------------------------------------------------------------------------------------- */
+/* Successors
+ * ---------------------------------------------------------------------------------------- */
 
 TEST(the_tail_tells_a_successor_what_was_said_last)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What a frame costs: no allocation, no page fault, no system call; and, printed, how many nanoseconds. The kernel
- * itself is the witness: a process in strict seccomp mode that enters it otherwise than to leave is killed.
+ * What a frame costs: no allocation, no page fault, no system call; and, printed, how many
+ * nanoseconds. The kernel itself is the witness: a process in strict seccomp mode that enters it
+ * otherwise than to leave is killed.
  */
 #include "bus/topic.h"
 
@@ -15,7 +16,8 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
-/* Counting allocations ------------------------------------------------------------------------------- */
+/* Counting allocations
+ * ------------------------------------------------------------------------------- */
 
 static _Atomic uint64_t n_allocations;
 
@@ -43,7 +45,8 @@ void *realloc(void *memory, size_t size)
 }
 #endif
 
-/* The frame path ------------------------------------------------------------------------------------- */
+/* The frame path
+ * ------------------------------------------------------------------------------------- */
 
 struct path {
 	struct fnx_bus bus;
@@ -185,7 +188,8 @@ TEST(after_start_up_the_frame_path_does_not_enter_the_kernel)
 	}
 }
 
-/* Nanoseconds --------------------------------------------------------------------------------------- */
+/* Nanoseconds
+ * --------------------------------------------------------------------------------------- */
 
 static double publish_and_take_ns(
 	struct fnx_publisher *pub, struct fnx_subscriber *const *subs, unsigned n_subs)
@@ -272,7 +276,8 @@ static void pause_a_bit(unsigned *n_spins)
 	__builtin_ia32_pause();
 }
 
-/* The n-th of the processors that we may use, or the first: a migration in the middle would be measured too. */
+/* The n-th of the processors that we may use, or the first: a migration in the middle would be
+ * measured too. */
 static void stay_on(unsigned n)
 {
 	cpu_set_t allowed, one;
@@ -305,8 +310,8 @@ static int64_t median(int64_t *times, size_t n)
 static int64_t raw_round_trip_ns(void)
 {
 	static int64_t times[N_PINGS];
-	struct raw *raw = mmap(
-		NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct raw *raw =
+		mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	unsigned spins = 0;
 	pid_t pid;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Subscribers can write to .subs, and so anything may stand there at any time. Whatever it is, the publisher goes on,
- * keeps to its memory, and loses no slot for good.
+ * Subscribers can write to .subs, and so anything may stand there at any time. Whatever it is, the
+ * publisher goes on, keeps to its memory, and loses no slot for good.
  */
 #include "bus/topic.h"
 
@@ -40,8 +40,8 @@ static uint64_t nasty_number(struct check_random *random, uint64_t head)
 }
 
 /* Overwrites words in [from, to) of .subs, as another process would: without asking. */
-static void scribble(struct fnx_subs *subs, size_t from, size_t to, struct check_random *random,
-	uint64_t head)
+static void scribble(
+	struct fnx_subs *subs, size_t from, size_t to, struct check_random *random, uint64_t head)
 {
 	_Atomic uint64_t *words = (_Atomic uint64_t *)(void *)subs;
 	uint64_t first = from / 8 + check_random_below(random, (to - from) / 8);
@@ -49,8 +49,7 @@ static void scribble(struct fnx_subs *subs, size_t from, size_t to, struct check
 						   : 1 + check_random_below(random, 600);
 
 	for (uint64_t i = first; i < first + n && i < to / 8; i++)
-		atomic_store_explicit(
-			&words[i], nasty_number(random, head), memory_order_relaxed);
+		atomic_store_explicit(&words[i], nasty_number(random, head), memory_order_relaxed);
 }
 
 static void forgive(struct fnx_subs *subs)
@@ -179,7 +178,8 @@ TEST(a_hostile_subscriber_costs_the_others_of_a_drop_publisher_nothing)
 	fnx_publisher_close(pub);
 }
 
-/* At once ------------------------------------------------------------------------------------------- */
+/* At once
+ * ------------------------------------------------------------------------------------------- */
 
 struct vandal {
 	struct fnx_mapping map;

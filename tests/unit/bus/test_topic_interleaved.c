@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * One side is stopped after any number of instructions while the other goes far ahead, and then goes on. So every
- * order in which the two can meet is met, and not only those that a scheduler happens to find.
+ * One side is stopped after any number of instructions while the other goes far ahead, and then
+ * goes on. So every order in which the two can meet is met, and not only those that a scheduler
+ * happens to find.
  */
 #include "bus/topic.h"
 
@@ -16,7 +17,7 @@ enum {
 };
 #else
 enum {
-	N_STOPS = 150
+	N_STOPS = 100
 };
 #endif
 
@@ -147,7 +148,8 @@ static void play_all(const struct scene *script, unsigned long n_last)
 	}
 }
 
-/* Reader stopped ------------------------------------------------------------------------------------- */
+/* Reader stopped
+ * ------------------------------------------------------------------------------------- */
 
 /* Reads to the end of what there is. 0: every frame right, every missing one told, once. */
 static int read_on(struct scene *scene)
@@ -216,8 +218,8 @@ static void publish_far(struct scene *scene)
 
 static void read_as_keeper(struct scene *scene)
 {
-	expect_frames(scene->keeper, fnx_subscriber_next(scene->keeper),
-		fnx_publisher_head(scene->pub));
+	expect_frames(
+		scene->keeper, fnx_subscriber_next(scene->keeper), fnx_publisher_head(scene->pub));
 }
 
 static void go_far(struct scene *scene)
@@ -347,10 +349,11 @@ TEST(a_reader_stopped_anywhere_in_joining_reads_without_a_gap_from_where_it_begi
 		.meanwhile = go_as_far_as_it_goes};
 
 	/* Where it takes its start. */
-	play_all(&scene, 400);
+	play_all(&scene, 700);
 }
 
-/* Publisher stopped ---------------------------------------------------------------------------------- */
+/* Publisher stopped
+ * ---------------------------------------------------------------------------------- */
 
 /* Needs a slot, and so gives up what it may. */
 static int publish_stepped(struct scene *scene)
@@ -371,7 +374,8 @@ static int publish_more(struct scene *scene)
 	return 0;
 }
 
-/* Somebody joins, and is at its first frame when the publisher goes on; it must not lose it from under its eyes. */
+/* Somebody joins, and is at its first frame when the publisher goes on; it must not lose it from
+ * under its eyes. */
 static void join_and_peek(struct scene *scene)
 {
 	struct fnx_subscriber_config config = subscriber_config("reader", scene->policy);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Random steps of one publisher and several subscribers, beside a model that keeps every frame that ever was in
- * a plain array and looks through all of it each time. After each step both must say the same.
+ * Random steps of one publisher and several subscribers, beside a model that keeps every frame that
+ * ever was in a plain array and looks through all of it each time. After each step both must say
+ * the same.
  */
 #include "bus/topic.h"
 
@@ -15,7 +16,7 @@ enum {
 };
 
 struct model_frame {
-	int dropped;  /* at the source */
+	int dropped; /* at the source */
 	int has_slot; /* its payload is in the pool */
 };
 
@@ -50,7 +51,8 @@ static uint64_t below(struct model *m, uint64_t n)
 	return check_random_below(m->random, n);
 }
 
-/* The model ------------------------------------------------------------------------------------------ */
+/* The model
+ * ------------------------------------------------------------------------------------------ */
 
 static int guarded(const struct model *m, const struct model_sub *s)
 {
@@ -125,8 +127,8 @@ static void lap(struct model *m)
 		if (!s->sub || s->policy != FNX_LOSSLESS)
 			continue;
 		for (uint64_t seq = clamped_cursor(m, s); seq < limit; seq++)
-			m->lapped += !m->frames[seq].dropped &&
-				     !(s->in_turn && s->frame.seq == seq);
+			m->lapped +=
+				!m->frames[seq].dropped && !(s->in_turn && s->frame.seq == seq);
 	}
 	give_up(m, limit);
 }
@@ -152,7 +154,8 @@ static void expect_rings(struct model *m, int64_t watermark)
 	}
 }
 
-/* Steps --------------------------------------------------------------------------------------------- */
+/* Steps
+ * --------------------------------------------------------------------------------------------- */
 
 static void step_publish(struct model *m)
 {
@@ -400,7 +403,8 @@ static void step_succeed(struct model *m)
 	die(m->pub);
 	assert_int_equal(fnx_publisher_open(&m->bus, &m->config, &m->pub), 0);
 	assert_int_equal(fnx_publisher_adopted(m->pub), 1);
-	/* It looks at what is kept beyond its turn when it takes over, and passes over what has no payload. */
+	/* It looks at what is kept beyond its turn when it takes over, and passes over what has no
+	 * payload. */
 	while (m->released < m->head && m->frames[m->released].dropped)
 		m->released++;
 	give_up(m, m->released);
@@ -417,8 +421,8 @@ static void check_all(struct model *m)
 		if (!s->sub)
 			continue;
 		assert_int_equal(fnx_subscriber_next(s->sub), s->next);
-		assert_int_equal(fnx_subscriber_lag(s->sub),
-			m->head > s->next ? m->head - s->next : 0);
+		assert_int_equal(
+			fnx_subscriber_lag(s->sub), m->head > s->next ? m->head - s->next : 0);
 		if (s->in_turn)
 			assert_true(frame_right(&s->frame, m->config.slot_size));
 		for (unsigned k = 0; k < s->n_holds; k++)
@@ -438,8 +442,7 @@ static void round_of_steps(struct model *m)
 	m->n_slots = m->config.n_slots;
 	assert_int_equal(fnx_publisher_open(&m->bus, &m->config, &m->pub), 0);
 	for (m->n_entries = 8; m->n_entries <= m->n_slots ||
-			       m->n_entries < (m->config.n_entries ? m->config.n_entries
-								   : 4 * m->n_slots);)
+		m->n_entries < (m->config.n_entries ? m->config.n_entries : 4 * m->n_slots);)
 		m->n_entries *= 2;
 	for (unsigned i = 0; i < MODEL_SUBS; i++)
 		open_bell(m, i);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * One publisher and several readers at once, as threads and as processes. Each reader checks every byte of every
- * frame, stalls at random without sleeping, checks again before it gives the frame back, and accounts for every
- * sequence number. FORNIX_TEST_ROUNDS repeats each test so often.
+ * One publisher and several readers at once, as threads and as processes. Each reader checks every
+ * byte of every frame, stalls at random without sleeping, checks again before it gives the frame
+ * back, and accounts for every sequence number. FORNIX_TEST_ROUNDS repeats each test so often.
  */
 #include "bus/topic.h"
 
@@ -30,7 +30,7 @@ struct plan {
 	unsigned n_readers;
 	enum fnx_policy policies[MAX_READERS];
 	uint64_t n_frames;
-	int sleeps;      /* readers and publisher park and sleep in poll; else they yield */
+	int sleeps; /* readers and publisher park and sleep in poll; else they yield */
 	int come_and_go; /* readers leave and join again */
 };
 
@@ -39,7 +39,7 @@ struct run {
 	const struct plan *plan;
 	uint64_t seed;
 	_Atomic unsigned n_joined;
-	_Atomic unsigned failed;  /* line of the first failure */
+	_Atomic unsigned failed; /* line of the first failure */
 	_Atomic uint64_t n_wakes, n_taken, n_gaps, n_missed;
 	_Atomic uint64_t n_dropped, n_lapped;
 };
@@ -61,7 +61,8 @@ static int note_failure(struct run *run, unsigned line)
 
 #define FAIL(run) note_failure(run, __LINE__)
 
-/* Readers ------------------------------------------------------------------------------------------- */
+/* Readers
+ * ------------------------------------------------------------------------------------------- */
 
 static void stall(struct check_random *random)
 {
@@ -227,7 +228,8 @@ static void *be_reader(void *argument)
 	return NULL;
 }
 
-/* Publisher ----------------------------------------------------------------------------------------- */
+/* Publisher
+ * ----------------------------------------------------------------------------------------- */
 
 static int publish_all(struct party *p, struct fnx_publisher *pub)
 {
@@ -274,12 +276,13 @@ static void be_publisher(struct run *run, struct fnx_publisher *pub)
 	fnx_bell_close(p.bell);
 }
 
-/* Runs ---------------------------------------------------------------------------------------------- */
+/* Runs
+ * ---------------------------------------------------------------------------------------------- */
 
 static struct run *start_run(const struct plan *plan, uint64_t seed)
 {
-	struct run *run = mmap(NULL, sizeof(*run), PROT_READ | PROT_WRITE,
-		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct run *run =
+		mmap(NULL, sizeof(*run), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	assert_true(run != MAP_FAILED);
 	run->bus = fixture_bus();
@@ -415,9 +418,11 @@ TEST(lossless_readers_of_a_wait_publisher_take_every_frame_beside_lossy_ones)
 	run_both(&plan);
 }
 
-/* Both at once ------------------------------------------------------------------------------------- */
+/* Both at once
+ * ------------------------------------------------------------------------------------- */
 
-/* Two threads that do one thing each at the same moment, over and over; and then it is seen what came of it. */
+/* Two threads that do one thing each at the same moment, over and over; and then it is seen what
+ * came of it. */
 struct duel {
 	void (*left)(struct duel *duel, unsigned i);
 	void (*right)(struct duel *duel, unsigned i);
@@ -440,7 +445,8 @@ static void await(_Atomic unsigned *counter, unsigned value)
 /* So that each is sometimes the first. */
 static void tarry(struct check_random *random)
 {
-	for (uint64_t n = check_random_below(random, 1u << check_random_below(random, 11)); n > 0; n--)
+	for (uint64_t n = check_random_below(random, 1u << check_random_below(random, 11)); n > 0;
+		n--)
 		atomic_signal_fence(memory_order_seq_cst);
 }
 
@@ -476,11 +482,13 @@ static void fight(struct duel *duel, void (*after)(struct duel *duel, struct fnx
 	pthread_join(thread, NULL);
 }
 
+/* The slot was loaned before: what counts is how close the frame's birth comes to the other's look.
+ */
 static void duel_publish(struct duel *duel, unsigned i)
 {
-	(void)i;
-	if (publish_next(duel->pub, 0))
-		abort();
+	struct fnx_stamp stamp = {.sample_time = i};
+
+	fnx_publisher_publish(duel->pub, 0, &stamp);
 }
 
 static void duel_advance(struct duel *duel, unsigned i)
@@ -497,12 +505,15 @@ static void after_park(struct duel *duel, struct fnx_bell *bell)
 {
 	struct fnx_frame frame;
 	struct fnx_gap gap;
+	void *payload;
 
 	/* Either it saw, or it was rung; or both. */
 	assert_true(fnx_bell_drain(bell) > 0 || duel->answer == 1);
 	fnx_subscriber_unpark(duel->sub);
 	while (fnx_subscriber_peek(duel->sub, &frame, &gap) == FNX_FRAME)
 		fnx_subscriber_release(duel->sub);
+	if (duel->left == duel_publish && fnx_publisher_loan(duel->pub, 0, &payload))
+		abort();
 }
 
 static void duel_park_writer(struct duel *duel, unsigned i)
@@ -541,6 +552,7 @@ static void meet_all_ways(void)
 	struct fnx_bus bus = fixture_bus();
 	static struct duel duel; /* outlives a failure, as the other thread does */
 	struct fnx_bell *readers_bell, *writers_bell;
+	void *payload;
 
 	assert_int_equal(fnx_bell_open(&bus, "reader", FNX_BELL_FORM_PIPE, &readers_bell), 0);
 	assert_int_equal(fnx_bell_open(&bus, "writer", FNX_BELL_FORM_PIPE, &writers_bell), 0);
@@ -549,7 +561,10 @@ static void meet_all_ways(void)
 	duel.started = duel.done = 0;
 	duel.left = duel_publish;
 	duel.right = duel_park;
+	if (fnx_publisher_loan(duel.pub, 0, &payload))
+		abort();
 	fight(&duel, after_park, readers_bell);
+	fnx_publisher_abort(duel.pub);
 
 	duel.started = duel.done = 0;
 	duel.left = duel_advance;
@@ -654,7 +669,8 @@ TEST(readers_that_come_and_go_read_what_was_published)
 	run_both(&drop);
 }
 
-/* Two that wait for each other ----------------------------------------------------------------------- */
+/* Two that wait for each other
+ * ----------------------------------------------------------------------- */
 
 enum {
 	N_VOLLEYS = 4000
@@ -734,8 +750,8 @@ TEST(two_nodes_that_sleep_for_each_others_frames_never_sleep_both)
 		assert_int_equal(pthread_create(&thread, NULL, play, &left), 0);
 		play(&right);
 		pthread_join(thread, NULL);
-		print_message("%u volleys, %llu sleeps\n", N_VOLLEYS,
-			(unsigned long long)run->n_wakes);
+		print_message(
+			"%u volleys, %llu sleeps\n", N_VOLLEYS, (unsigned long long)run->n_wakes);
 		assert_int_equal(run->failed, 0);
 		fnx_subscriber_close(left.sub);
 		fnx_subscriber_close(right.sub);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What the tests of topics share: payloads that tell their sequence number in every byte, and steps that say in
- * one line what is expected. Segments lie in /dev/shm, as they do at the rig.
+ * What the tests of topics share: payloads that tell their sequence number in every byte, and steps
+ * that say in one line what is expected. Segments lie in /dev/shm, as they do at the rig.
  */
 #pragma once
 
@@ -19,7 +19,8 @@ __attribute__((constructor)) static void topic_fixture_in_shared_memory(void)
 	setenv("TMPDIR", "/dev/shm", 0);
 }
 
-/* Payloads ------------------------------------------------------------------------------------------ */
+/* Payloads
+ * ------------------------------------------------------------------------------------------ */
 
 __attribute__((unused)) static uint64_t payload_word(uint64_t seq, uint64_t i)
 {
@@ -71,10 +72,10 @@ __attribute__((unused)) static int frame_right(const struct fnx_frame *frame, si
 	uint64_t seq = frame->seq;
 
 	return frame->length == payload_length(seq, slot_size) &&
-	       frame->stamp.sample_time == (int64_t)seq * 10 &&
-	       frame->stamp.ingress_ns == (int64_t)seq * 100 &&
-	       frame->stamp.publish_ns == (int64_t)seq * 1000 && frame->stamp.origin == seq + 5 &&
-	       payload_right(frame->payload, seq, frame->length);
+		frame->stamp.sample_time == (int64_t)seq * 10 &&
+		frame->stamp.ingress_ns == (int64_t)seq * 100 &&
+		frame->stamp.publish_ns == (int64_t)seq * 1000 && frame->stamp.origin == seq + 5 &&
+		payload_right(frame->payload, seq, frame->length);
 }
 
 __attribute__((unused)) static void publish_as(
@@ -108,7 +109,8 @@ __attribute__((unused)) static void publish_n(struct fnx_publisher *pub, unsigne
 		assert_int_equal(publish_next(pub, 0), 0);
 }
 
-/* Opening ------------------------------------------------------------------------------------------- */
+/* Opening
+ * ------------------------------------------------------------------------------------------- */
 
 __attribute__((unused)) static struct fnx_topic_config topic_config(
 	enum fnx_full_policy full, uint32_t n_slots)
@@ -169,7 +171,8 @@ __attribute__((unused)) static struct fnx_subscriber *open_subscriber_oldest(
 
 __attribute__((unused)) static void *fixture_dead[8192];
 
-/* What a death within this process leaves: the memory stays mapped and nothing is told to anybody. */
+/* What a death within this process leaves: the memory stays mapped and nothing is told to anybody.
+ */
 __attribute__((unused)) static void die(void *publisher_or_subscriber)
 {
 	static unsigned n_dead;
@@ -186,7 +189,8 @@ __attribute__((unused)) static struct fnx_mapping open_mapping(const struct fnx_
 	return map;
 }
 
-/* Expectations -------------------------------------------------------------------------------------- */
+/* Expectations
+ * -------------------------------------------------------------------------------------- */
 
 __attribute__((unused)) static struct fnx_frame expect_peek(
 	struct fnx_subscriber *sub, uint64_t seq, size_t slot_size)

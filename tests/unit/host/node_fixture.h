@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A bus of its own for each test, topics published and read by hand, and a node made for tests: what it declares and does
- * stands in a script. Its messages are positions, of which `x` is a value, so that who reads one can tell whose it is.
+ * A bus of its own for each test, topics published and read by hand, and a node made for tests:
+ * what it declares and does stands in a script. Its messages are positions, of which `x` is a
+ * value, so that who reads one can tell whose it is.
  */
 #pragma once
 
@@ -21,14 +22,15 @@
 
 enum {
 	LAB_SLOTS = 16,
-	LAB_BIN = 100,          /* samples */
+	LAB_BIN = 100, /* samples */
 	LAB_GRACE_MS = 600000,
 	LAB_DEADLINE_MS = 20000,
 	SCRIPT_TOPICS = 4,
 	SCRIPT_LOG = 8192,
 };
 
-/* The bus ----------------------------------------------------------------------------------------- */
+/* The bus -----------------------------------------------------------------------------------------
+ */
 
 struct lab {
 	struct fnx_rig rig;
@@ -52,8 +54,7 @@ __attribute__((unused)) static void lab_open(struct lab *lab)
 		.grace_ms = LAB_GRACE_MS,
 		.spin_us = 20};
 	lab->rig.clock = (struct fnx_rig_clock){.rate_hz = 30000, .time_bin_samples = LAB_BIN};
-	assert_int_equal(
-		fnx_bus_init(&lab->bus, lab->name, lab->segment_dir, lab->run_dir), 0);
+	assert_int_equal(fnx_bus_init(&lab->bus, lab->name, lab->segment_dir, lab->run_dir), 0);
 	assert_int_equal(fnx_bus_create(&lab->bus, NULL), 0);
 	assert_int_equal(fnx_presence_claim(&lab->bus, "tester", &lab->presence, NULL), 0);
 }
@@ -163,7 +164,8 @@ __attribute__((unused)) static int lab_rung(struct fnx_node *node)
 	return fnx_bell_drain(node->bell) > 0;
 }
 
-/* The node for tests ------------------------------------------------------------------------------- */
+/* The node for tests
+ * ------------------------------------------------------------------------------- */
 
 struct script_frame {
 	unsigned input;
@@ -177,12 +179,13 @@ struct script {
 	const char *inputs[SCRIPT_TOPICS];
 	unsigned input_flags[SCRIPT_TOPICS];
 	const char *outputs[SCRIPT_TOPICS];
-	uint32_t bursts[SCRIPT_TOPICS];   /* 0: one */
-	unsigned n_copies[SCRIPT_TOPICS]; /* of each input frame, published on the output; at most the burst */
-	int varies;                       /* copies: the value modulo n_copies + 1 */
-	int64_t tick;                     /* > 0: advance publishes on output 0 at each multiple */
-	int ticks_when_done;              /* the last of them together with FNX_DONE */
-	unsigned dawdle;                  /* rounds of doing nothing after each frame published */
+	uint32_t bursts[SCRIPT_TOPICS]; /* 0: one */
+	unsigned n_copies[SCRIPT_TOPICS]; /* of each input frame, published on the output; at most
+					     the burst */
+	int varies; /* copies: the value modulo n_copies + 1 */
+	int64_t tick; /* > 0: advance publishes on output 0 at each multiple */
+	int ticks_when_done; /* the last of them together with FNX_DONE */
+	unsigned dawdle; /* rounds of doing nothing after each frame published */
 	double param;
 	int (*open)(struct script *script);
 	int (*start)(struct script *script);

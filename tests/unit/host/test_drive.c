@@ -2,7 +2,9 @@
 /* A node, one turn after the other, in one thread and without a clock. */
 #include "tests/unit/host/node_fixture.h"
 
-enum { PLENTY = 1000 };
+enum {
+	PLENTY = 1000
+};
 
 static struct lab lab;
 static struct fnx_node node;
@@ -13,9 +15,13 @@ static enum fnx_drive drive(void)
 	return fnx_node_drive(&node, 1, PLENTY);
 }
 
-/* Order ---------------------------------------------------------------------------------------------- */
+/* Order
+ * ---------------------------------------------------------------------------------------------- */
 
-enum { ORDER_INPUTS = 3, ORDER_FRAMES = 200 };
+enum {
+	ORDER_INPUTS = 3,
+	ORDER_FRAMES = 200
+};
 
 struct stream {
 	struct fnx_publisher *pub;
@@ -30,7 +36,8 @@ static void plan(struct stream *stream, struct check_random *random)
 	stream->n_frames = (unsigned)check_random_below(random, ORDER_FRAMES);
 	for (unsigned i = 0; i < stream->n_frames; i++) {
 		/* Ties within an input and between inputs, and now and then a long silence. */
-		time += (int64_t)check_random_below(random, check_random_below(random, 9) ? 3 : 400);
+		time += (int64_t)check_random_below(
+			random, check_random_below(random, 9) ? 3 : 400);
 		stream->times[i] = time;
 	}
 }
@@ -108,7 +115,8 @@ TEST(frames_come_in_the_order_of_sample_times_with_ties_by_rank)
 	}
 }
 
-/* Watermarks ------------------------------------------------------------------------------------------ */
+/* Watermarks
+ * ------------------------------------------------------------------------------------------ */
 
 TEST(the_outputs_watermark_rises_at_each_time_bin_and_when_there_is_nothing_to_do)
 {
@@ -125,7 +133,8 @@ TEST(the_outputs_watermark_rises_at_each_time_bin_and_when_there_is_nothing_to_d
 
 		lab_publish(in, time, 0, 0);
 		assert_int_equal(fnx_node_drive(&node, 1, 1), FNX_DRIVE_MORE);
-		/* One frame a turn: it is never idle, and promises nothing but at a bin's beginning. */
+		/* One frame a turn: it is never idle, and promises nothing but at a bin's
+		 * beginning. */
 		if (time == 10 || time % LAB_BIN == 0)
 			assert_int_equal(fnx_node_promised(&node, 0), time);
 		else
@@ -237,7 +246,9 @@ TEST(the_end_is_the_same_whether_or_not_anybody_looked_before)
 	}
 }
 
-/* Room ------------------------------------------------------------------------------------------------ */
+/* Room
+ * ------------------------------------------------------------------------------------------------
+ */
 
 TEST(advance_is_called_until_it_is_done_and_only_with_room)
 {
@@ -359,7 +370,8 @@ TEST(a_full_output_does_not_keep_back_what_the_other_can_promise)
 	lab_open(&lab);
 	in = lab_publisher(&lab, "in");
 	/* The reader needs to know of `quiet` before it may take from `loud`. */
-	script = (struct script){.inputs = {"in"}, .outputs = {"quiet", "loud"}, .n_copies = {0, 1}};
+	script =
+		(struct script){.inputs = {"in"}, .outputs = {"quiet", "loud"}, .n_copies = {0, 1}};
 	both = (struct script){.inputs = {"quiet", "loud"}};
 	script_begin(&lab, &script, "node", &node);
 	script_begin(&lab, &both, "reader", &reader);
@@ -415,7 +427,8 @@ TEST(what_lies_aside_comes_at_once_but_not_without_room)
 	lab_close(&lab);
 }
 
-/* Sources --------------------------------------------------------------------------------------------- */
+/* Sources
+ * --------------------------------------------------------------------------------------------- */
 
 static int produce_ten(struct script *self, int64_t now_ns, int64_t *ret_due_ns)
 {
@@ -471,7 +484,8 @@ TEST(a_source_is_asked_when_it_is_due_and_not_after_its_end)
 	lab_close(&lab);
 }
 
-/* Flags, gaps and damage ------------------------------------------------------------------------------- */
+/* Flags, gaps and damage
+ * ------------------------------------------------------------------------------- */
 
 TEST(flags_ingress_time_and_origin_are_inherited)
 {
@@ -569,8 +583,8 @@ TEST(a_gap_is_told_to_the_node_and_counted)
 	lab_open(&lab);
 	in = lab_publisher_of(&lab, "in", &fnx_position_schema, NULL, FNX_FULL_DROP);
 	monitored = lab_publisher_of(&lab, "monitored", &fnx_position_schema, NULL, FNX_FULL_DROP);
-	script = (struct script){
-		.inputs = {"in", "monitored"}, .input_flags = {0, FNX_INPUT_LOSSY}};
+	script =
+		(struct script){.inputs = {"in", "monitored"}, .input_flags = {0, FNX_INPUT_LOSSY}};
 	script_begin(&lab, &script, "node", &node);
 	for (int i = 0; i < 3 * LAB_SLOTS; i++) {
 		lab_publish(in, i, i, 0);

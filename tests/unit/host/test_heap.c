@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Counting allocations. Under a sanitizer, which brings an allocator of its own, nothing may be counted. */
+/* Counting allocations. Under a sanitizer, which brings an allocator of its own, nothing may be
+ * counted. */
 #include "nodes/host/host.h"
 #include "tests/support/check.h"
 

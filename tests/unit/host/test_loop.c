@@ -7,7 +7,10 @@
 #include "bus/control.h"
 #include "schemas/control.h"
 
-enum { RALLIES = 20000, REQUEST_MS = 20000 };
+enum {
+	RALLIES = 20000,
+	REQUEST_MS = 20000
+};
 
 static struct lab lab;
 
@@ -33,8 +36,7 @@ static void *run(void *argument)
 
 static void open_runner(struct runner *runner, const char *name)
 {
-	const struct fnx_node_ops *ops =
-		runner->script.produce ? &script_source_ops : &script_ops;
+	const struct fnx_node_ops *ops = runner->script.produce ? &script_source_ops : &script_ops;
 
 	runner->stop = runner->over = 0;
 	if (script_try_open(&lab, &runner->script, ops, name, &runner->node))
@@ -86,7 +88,8 @@ static void expect_answer(const char *name, const char *op)
 
 static const enum fnx_wait waits[] = {FNX_WAIT_SLEEP, FNX_WAIT_ADAPTIVE, FNX_WAIT_SPIN};
 
-/* Stopping -------------------------------------------------------------------------------------------- */
+/* Stopping
+ * -------------------------------------------------------------------------------------------- */
 
 TEST(a_node_stops_on_its_flag_however_it_waits)
 {
@@ -170,9 +173,8 @@ TEST(a_node_whose_output_is_full_and_whose_work_is_waiting_can_still_be_asked_to
 		lab.rig.bus.wait = waits[i];
 		one = (struct runner){
 			.script = {.outputs = {"middle"}, .produce = produce_without_end}};
-		two = (struct runner){.script = {.inputs = {"middle"},
-					      .outputs = {"out"},
-					      .n_copies = {1}}};
+		two = (struct runner){
+			.script = {.inputs = {"middle"}, .outputs = {"out"}, .n_copies = {1}}};
 		open_runner(&one, "source");
 		open_runner(&two, "relay");
 		out = lab_subscriber(&lab, "out");
@@ -218,7 +220,8 @@ TEST(a_node_that_never_runs_out_of_work_is_heard)
 	}
 }
 
-/* Failing and ending ---------------------------------------------------------------------------------- */
+/* Failing and ending
+ * ---------------------------------------------------------------------------------- */
 
 static int refuse_to_start(struct script *self)
 {
@@ -255,8 +258,7 @@ TEST(a_source_that_breaks_ends_the_session_for_its_readers_and_its_own_run)
 	struct fnx_subscriber *out;
 
 	lab_open(&lab);
-	one = (struct runner){
-		.script = {.outputs = {"out"}, .produce = produce_three_and_break}};
+	one = (struct runner){.script = {.outputs = {"out"}, .produce = produce_three_and_break}};
 	open_runner(&one, "node");
 	out = lab_subscriber(&lab, "out");
 	start(&one);
@@ -293,7 +295,8 @@ TEST(a_node_that_has_ended_says_so_and_answers_until_it_is_stopped)
 	}
 }
 
-/* Waking ---------------------------------------------------------------------------------------------- */
+/* Waking
+ * ---------------------------------------------------------------------------------------------- */
 
 static int serve_the_ball(struct script *self)
 {
@@ -317,8 +320,7 @@ static void play(enum fnx_wait first, enum fnx_wait second, enum fnx_bell_kind b
 				      .outputs = {"ping"},
 				      .n_copies = {1},
 				      .start = serve_the_ball}};
-	two = (struct runner){
-		.script = {.inputs = {"ping"}, .outputs = {"pong"}, .n_copies = {1}}};
+	two = (struct runner){.script = {.inputs = {"ping"}, .outputs = {"pong"}, .n_copies = {1}}};
 	open_runner(&one, "ping");
 	open_runner(&two, "pong");
 	start(&one);
@@ -374,8 +376,7 @@ TEST(the_heap_is_left_alone_once_frames_have_come)
 
 	lab_open(&lab);
 	in = lab_publisher(&lab, "in");
-	one = (struct runner){
-		.script = {.inputs = {"in"}, .outputs = {"out"}, .n_copies = {1}}};
+	one = (struct runner){.script = {.inputs = {"in"}, .outputs = {"out"}, .n_copies = {1}}};
 	open_runner(&one, "node");
 	start(&one);
 	await_state(&one, FNX_NODE_READY);

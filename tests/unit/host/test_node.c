@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Opening a node, what it refuses, how it takes up topics that were replaced, and what its successor finds after a crash. */
+/* Opening a node, what it refuses, how it takes up topics that were replaced, and what its
+ * successor finds after a crash. */
 #include "tests/unit/host/node_fixture.h"
 
 #include <poll.h>
@@ -12,7 +13,9 @@
 
 #include "schemas/posterior.h"
 
-enum { PLENTY = 1000 };
+enum {
+	PLENTY = 1000
+};
 
 static struct lab lab;
 static struct fnx_node node;
@@ -24,7 +27,8 @@ static void expect_error(const struct fnx_node *of, const char *sentence)
 		fail_msg("\"%s\" does not say \"%s\"", of->error, sentence);
 }
 
-/* Refusals -------------------------------------------------------------------------------------------- */
+/* Refusals
+ * -------------------------------------------------------------------------------------------- */
 
 TEST(a_second_node_of_the_same_name_is_refused_and_the_first_goes_on)
 {
@@ -180,7 +184,8 @@ TEST(a_source_waits_for_those_whom_the_rig_names_until_they_are_ready)
 	lab_close(&lab);
 }
 
-/* Topics that are replaced ---------------------------------------------------------------------------- */
+/* Topics that are replaced
+ * ---------------------------------------------------------------------------- */
 
 TEST(a_node_takes_up_the_successor_of_a_topic_when_it_is_there)
 {
@@ -245,7 +250,8 @@ TEST(a_successor_with_other_extents_is_refused_told_of_once_and_not_held_up)
 	lab_close(&lab);
 }
 
-/* Crashes --------------------------------------------------------------------------------------------- */
+/* Crashes
+ * --------------------------------------------------------------------------------------------- */
 
 enum {
 	LIVES = 200,
@@ -258,7 +264,7 @@ enum {
 /* Between the generations and us. */
 struct shared {
 	_Atomic unsigned opened, turns;
-	_Atomic unsigned watched;  /* whoever reads what it says is there */
+	_Atomic unsigned watched; /* whoever reads what it says is there */
 };
 
 struct crash_stream {
@@ -292,7 +298,8 @@ static int resume_ticks(struct script *self)
 	return 0;
 }
 
-/* A life: driven by turns of all lengths, asleep or awake when there is nothing to do, until killed or at the end. */
+/* A life: driven by turns of all lengths, asleep or awake when there is nothing to do, until killed
+ * or at the end. */
 static void live(struct shared *shared, struct check_random random)
 {
 	const char *missing;
@@ -400,11 +407,10 @@ static void check_out(const struct reader *out)
 
 	while (at[0] < streams[0].n || at[1] < streams[1].n) {
 		unsigned k = at[0] < streams[0].n &&
-					     (at[1] == streams[1].n ||
-						     streams[0].times[at[0]] <=
-							     streams[1].times[at[1]])
-				     ? 0
-				     : 1;
+				(at[1] == streams[1].n ||
+					streams[0].times[at[0]] <= streams[1].times[at[1]])
+			? 0
+			: 1;
 		unsigned copies = (unsigned)streams[k].values[at[k]] % (CRASH_COPIES + 1);
 
 		for (unsigned i = 0; i < copies; i++, n++) {

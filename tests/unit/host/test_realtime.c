@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What the real-time set-up says of itself. It is done in a child, which gives up the right to it where it is to be refused:
- * neither limits nor locks outlive the test. */
+/* What the real-time set-up says of itself. It is done in a child, which gives up the right to it
+ * where it is to be refused: neither limits nor locks outlive the test. */
 #include "tests/unit/host/node_fixture.h"
 
 #include <sched.h>
@@ -8,7 +8,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { NOBODY = 65534, IMPOSSIBLE_CPU = 1000 };
+enum {
+	NOBODY = 65534,
+	IMPOSSIBLE_CPU = 1000
+};
 
 static struct lab lab;
 static struct fnx_node node;
@@ -82,7 +85,7 @@ static int has_moved(void)
 	cpu_set_t cpus;
 
 	return sched_getaffinity(0, sizeof(cpus), &cpus) || CPU_COUNT(&cpus) != 1 ||
-	       !CPU_ISSET((size_t)allowed_cpu, &cpus);
+		!CPU_ISSET((size_t)allowed_cpu, &cpus);
 }
 
 TEST(what_is_granted_is_in_force_and_told)

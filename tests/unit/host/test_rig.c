@@ -2,14 +2,10 @@
 #include "tests/support/check.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "nodes/host/rig.h"
-#include "nodes/host/track.h"
 
 enum {
 	OVERRIDES_MAX = 4

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Control requests to a node, well-formed and otherwise: a thread asks, the test's own thread is the node. */
+/* Control requests to a node, well-formed and otherwise: a thread asks, the test's own thread is
+ * the node. */
 #include "tests/unit/host/node_fixture.h"
 
 #include <math.h>
@@ -9,7 +10,10 @@
 #include "schemas/control.h"
 #include "schemas/param.h"
 
-enum { BODY_MAX = 2048, FUZZ_ROUNDS = 1500 };
+enum {
+	BODY_MAX = 2048,
+	FUZZ_ROUNDS = 1500
+};
 
 static struct lab lab;
 static struct fnx_node node;
@@ -121,11 +125,13 @@ static int next_param(struct fnx_param *ret_param)
 	return 1;
 }
 
-/* Getting and setting ---------------------------------------------------------------------------------- */
+/* Getting and setting
+ * ---------------------------------------------------------------------------------- */
 
 TEST(get_tells_one_parameter_in_full_or_all_of_them)
 {
-	const struct fnx_pair one[] = {fnx_pair_text("op", "get"), fnx_pair_text("key", "threshold")};
+	const struct fnx_pair one[] = {
+		fnx_pair_text("op", "get"), fnx_pair_text("key", "threshold")};
 	static struct errand errand;
 	struct fnx_map reply;
 	char text[64];
@@ -147,8 +153,9 @@ TEST(get_tells_one_parameter_in_full_or_all_of_them)
 
 TEST(set_takes_effect_is_answered_and_told_on_the_params_topic)
 {
-	const struct fnx_pair request[] = {fnx_pair_text("op", "set"), fnx_pair_text("key", "threshold"),
-		fnx_pair_number("value", 4.25), fnx_pair_text("who", "anna")};
+	const struct fnx_pair request[] = {fnx_pair_text("op", "set"),
+		fnx_pair_text("key", "threshold"), fnx_pair_number("value", 4.25),
+		fnx_pair_text("who", "anna")};
 	const struct fnx_pair integer[] = {
 		fnx_pair_text("op", "set"), fnx_pair_text("key", "flag"), fnx_pair_int("value", 1)};
 	static struct errand errand;
@@ -209,8 +216,8 @@ TEST(what_a_parameter_does_not_take_is_refused_with_its_range_and_changes_nothin
 
 TEST(what_is_not_understood_is_refused_with_what_was_expected)
 {
-	const struct fnx_pair unknown[] = {fnx_pair_text("op", "set"), fnx_pair_text("key", "treshold"),
-		fnx_pair_number("value", 4)};
+	const struct fnx_pair unknown[] = {fnx_pair_text("op", "set"),
+		fnx_pair_text("key", "treshold"), fnx_pair_number("value", 4)};
 	const struct fnx_pair no_op[] = {fnx_pair_text("verb", "set")};
 	const struct fnx_pair other_op[] = {fnx_pair_text("op", "halt")};
 	const struct fnx_pair number_key[] = {fnx_pair_text("op", "get"), fnx_pair_int("key", 1)};
@@ -252,9 +259,11 @@ TEST(stats_name_every_topic_and_stop_is_answered_and_passed_on)
 	end();
 }
 
-/* Hostile bodies --------------------------------------------------------------------------------------- */
+/* Hostile bodies
+ * --------------------------------------------------------------------------------------- */
 
-/* What a body says, by the codec alone: 1 and the value if it is a well-formed set of a parameter within its range. */
+/* What a body says, by the codec alone: 1 and the value if it is a well-formed set of a parameter
+ * within its range. */
 static int is_proper_set(const struct errand *errand, double **ret_param, double *ret_value)
 {
 	char op[16], key[64];
@@ -282,8 +291,8 @@ static void make_hostile(struct errand *errand, struct check_random *random)
 		fnx_pair_text("who", "mallory")};
 	uint64_t kind = check_random_below(random, 4), n;
 
-	assert_int_equal(fnx_map_encode(pairs, 4, errand->body, sizeof(errand->body), &errand->size),
-		0);
+	assert_int_equal(
+		fnx_map_encode(pairs, 4, errand->body, sizeof(errand->body), &errand->size), 0);
 	if (kind == 0) {
 		errand->size = check_random_below(random, sizeof(errand->body));
 		for (size_t i = 0; i < errand->size; i++)

@@ -87,7 +87,7 @@ TEST(a_script_with_zmq_and_msgpack_reads_what_was_published)
 	ssize_t n;
 	pid_t pid;
 
-	snprintf(endpoint, sizeof(endpoint), "ipc://%s/tap", lab->bus.run_dir);
+	snprintf(endpoint, sizeof(endpoint), "ipc://%s/tap.pub", lab->bus.run_dir);
 	pid = start_script(endpoint, "200", "position", "spikes", &output);
 	/* The session goes on until the script has enough. */
 	while ((n = read(output, text + used, sizeof(text) - 1 - used)) != 0) {
