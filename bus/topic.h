@@ -65,8 +65,8 @@ enum fnx_gap_reason {
 /* What a publisher says about a frame. */
 struct fnx_stamp {
 	int64_t sample_time; /* samples of the acquisition clock */
-	int64_t ingress_ns; /* CLOCK_MONOTONIC: when the sample that caused it entered this machine
-			     */
+	/* CLOCK_MONOTONIC: when the sample that caused it entered this machine */
+	int64_t ingress_ns;
 	int64_t publish_ns; /* CLOCK_MONOTONIC */
 	uint64_t origin; /* sequence number of the input frame that caused it, or 0 */
 	uint32_t flags;
@@ -75,8 +75,8 @@ struct fnx_stamp {
 struct fnx_frame {
 	uint64_t seq; /* from 0, without holes */
 	struct fnx_stamp stamp;
-	const void
-		*payload; /* in the pool, read-only; valid until release, or drop of a held frame */
+	/* in the pool, read-only; valid until release, or drop of a held frame */
+	const void *payload;
 	uint32_t length; /* bytes */
 };
 
@@ -94,8 +94,8 @@ struct fnx_topic_config {
 	size_t schema_size;
 	size_t slot_size; /* bytes; rounded up to a cache line */
 	uint32_t n_slots; /* 2..65536, what subscribers may pin (1 + holds each) counted in */
-	uint32_t n_entries; /* ledger length, 0: 4 x slots; rounded up to a power of two above
-			       n_slots */
+	/* ledger length, 0: 4 x slots; rounded up to a power of two above n_slots */
+	uint32_t n_entries;
 	enum fnx_full_policy full;
 	int64_t grace_ns; /* how long a dead lossless subscriber keeps its place */
 	enum fnx_bell_form bell; /* of the publisher's node: who drains a full pool rings it */

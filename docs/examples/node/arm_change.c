@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* arm_change: publishes a decision whenever the decoded arm changes. A complete node; docs/write-a-node.md explains it. */
+/* arm_change: publishes a decision whenever the decoded arm changes. A complete node;
+ * docs/write-a-node.md explains it. */
+#include <errno.h>
 #include <stdlib.h>
 
 #include "nodes/host/node.h"
@@ -14,17 +16,20 @@ struct arm_change {
 
 static int arm_change_open(struct fnx_node *node, void **ret_self)
 {
-	struct arm_change *self = calloc(1, sizeof(*self));
+	struct arm_change *self;
+	int output;
 
-	if (!self)
-		return fnx_node_fail(node, -1, "out of memory");
-	*ret_self = self;
-	self->node = node;
-	self->arm = -1;
 	if (fnx_node_input(node, "posterior", &fnx_posterior_schema, 0) < 0)
-		return -1;
-	self->output = fnx_node_output(node, "arm_change", &fnx_decision_schema, NULL, 1);
-	return self->output < 0 ? self->output : 0;
+		return -ENOSPC;
+	output = fnx_node_output(node, "arm_change", &fnx_decision_schema, NULL, 1);
+	if (output < 0)
+		return output;
+	self = calloc(1, sizeof(*self));
+	if (!self)
+		return fnx_node_fail(node, -ENOMEM, "out of memory");
+	*self = (struct arm_change){.node = node, .output = output, .arm = -1};
+	*ret_self = self;
+	return 0;
 }
 
 static void arm_change_frame(void *data, unsigned input, const struct fnx_frame *frame)
@@ -40,7 +45,15 @@ static void arm_change_frame(void *data, unsigned input, const struct fnx_frame 
 	decision = fnx_node_loan(self->node, (unsigned)self->output);
 	if (!decision)
 		return;
-	*decision = (struct fnx_decision){.cause_seq = (int64_t)frame->seq, .arm = self->arm};
+	*decision = (struct fnx_decision){
+		.cause_seq = (int64_t)frame->seq,
+		.cause_publish_ns = frame->stamp.publish_ns,
+		.speed = posterior->speed,
+		.arm = self->arm,
+		.position_bin = posterior->position_bin,
+		.outcome = FNX_DECISION_DRY_RUN, /* nothing is done about it */
+		.rule_name = "arm change",
+	};
 	fnx_node_publish(self->node, (unsigned)self->output, frame->stamp.sample_time);
 }
 
