@@ -151,6 +151,12 @@ static int survey_inputs(struct fnx_merge *merge, struct survey *survey, unsigne
 
 		if (r == -EBADMSG)
 			fnx_subscriber_release(input->sub);
+		/* With a deadline nobody waits for a topic that has left: it is silent, like one
+		 * that hangs. */
+		if (r == FNX_MOVED && merge->deadline_ns) {
+			input->moved = 1;
+			r = FNX_NOTHING;
+		}
 		if (r < 0 || r == FNX_GAP || r == FNX_MOVED) {
 			*ret_input = i;
 			return r;
@@ -225,7 +231,7 @@ int fnx_merge_park(struct fnx_merge *merge, int64_t wake_at)
 		struct fnx_merge_input *input = &merge->inputs[i];
 		int64_t at = wake_at;
 
-		if (has_ended(input))
+		if (has_ended(input) || input->moved)
 			continue;
 		if (merge->candidate >= 0) {
 			if (!blocks(merge, i, merge->inputs[candidate].bound, candidate))

@@ -32,6 +32,8 @@ struct fnx_merge_input {
 	int64_t bound; /* nothing below this will come: frame's time, else watermark */
 	int64_t wake_at; /* the watermark that would unblock the merge */
 	uint64_t n_late;
+	int moved; /* live: its topic was replaced; it is silent until the caller has the successor
+		    */
 };
 
 struct fnx_merge {

@@ -28,7 +28,8 @@ enum {
 	SCALAR(double, raw_y2, "px", "second LED as tracked") \
 	SCALAR(double, raw_along, "", "position on the segment as tracked, 0 to 1") \
 	SCALAR(int32_t, raw_segment, "", "track segment as tracked, -1 where not given") \
-	SCALAR(int32_t, bin, "bin", "linear position bin; off the track -1, or the last if so set") \
+	SCALAR(int32_t, bin, "bin", \
+		"linear position bin; off the track -1, or the last if so set") \
 	SCALAR(int32_t, arm, "", "arm that owns the bin, -1 off the track") \
 	SCALAR(uint32_t, flags, "", "1 tracked, 2 on the track")
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The acquire node: takes events from a source in order of time, paces them, computes kinematics and the linear
- * position, and publishes.
+ * The acquire node: takes events from a source in order of time, paces them, computes kinematics
+ * and the linear position, and publishes.
  *
- * An event is published when it is due, and only then does the watermark move: a replay closes time bins when a
- * live session would have, not earlier because the file knows the future.
+ * An event is published when it is due, and only then does the watermark move: a replay closes time
+ * bins when a live session would have, not earlier because the file knows the future.
  *
- * Sources are deterministic. A restarted acquire runs through the same events, kinematics included, and skips the
- * publishing of as many frames of each kind as its predecessor had published.
+ * Sources are deterministic. A restarted acquire runs through the same events, kinematics included,
+ * and skips the publishing of as many frames of each kind as its predecessor had published.
  */
 #include "nodes/acquire/node.h"
 
@@ -25,7 +25,9 @@
 #include "schemas/spike.h"
 #include "schemas/truth.h"
 
-enum { NO_OUTPUT = -1 };
+enum {
+	NO_OUTPUT = -1
+};
 
 struct acquire {
 	struct fnx_node *node;
@@ -34,18 +36,19 @@ struct acquire {
 	struct fnx_source *source;
 	struct fnx_track *track;
 	struct fnx_kinematics kinematics;
-	struct fnx_place place;       /* the latest on the track */
+	struct fnx_place place; /* the latest on the track */
 	struct fnx_event_position held; /* off_track: hold; the latest sample on the track */
-	struct fnx_event event;       /* the next one */
+	struct fnx_event event; /* the next one */
 	int has_event;
 	int64_t pace_sample, pace_ns; /* sample time pace_sample is due at pace_ns */
 	int paced;
-	int noticed;                  /* what the source says about its end has been passed on */
+	int noticed; /* what the source says about its end has been passed on */
 	int outputs[FNX_EVENT_KINDS];
 	uint64_t to_skip[FNX_EVENT_KINDS]; /* frames that a predecessor has published */
 };
 
-/* Opening ------------------------------------------------------------------------------------------- */
+/* Opening
+ * ------------------------------------------------------------------------------------------- */
 
 static const struct fnx_source_ops *source_ops(enum fnx_source_type type)
 {
@@ -78,11 +81,12 @@ static int open_kinematics(struct acquire *acquire)
 		.parity = acquire->rig->parity};
 
 	if (config.n_taps > FNX_KINEMATICS_TAPS_MAX)
-		return fnx_node_fail(acquire->node, -EINVAL, "position.smoothing: expected at most %d taps",
-			FNX_KINEMATICS_TAPS_MAX);
+		return fnx_node_fail(acquire->node, -EINVAL,
+			"position.smoothing: expected at most %d taps", FNX_KINEMATICS_TAPS_MAX);
 	memcpy(config.taps, position->smoothing.values, config.n_taps * sizeof(double));
 	if (fnx_kinematics_init(&acquire->kinematics, &config))
-		return fnx_node_fail(acquire->node, -EINVAL, "position.smoothing: expected taps that sum to 1");
+		return fnx_node_fail(
+			acquire->node, -EINVAL, "position.smoothing: expected taps that sum to 1");
 	return 0;
 }
 
@@ -104,13 +108,15 @@ static int check_source(struct acquire *acquire)
 	struct fnx_node *node = acquire->node;
 
 	if (rig->lfp.n_channels && info->n_lfp_channels != rig->lfp.n_channels)
-		return fnx_node_fail(node, -EINVAL, "lfp.n_channels: the rig says %u, the source has %u",
-			rig->lfp.n_channels, info->n_lfp_channels);
+		return fnx_node_fail(node, -EINVAL,
+			"lfp.n_channels: the rig says %u, the source has %u", rig->lfp.n_channels,
+			info->n_lfp_channels);
 	if (rig->n_electrode_groups && !info->n_spike_channels)
 		return fnx_node_fail(node, -EINVAL, "electrode_groups: the source has no spikes");
 	if (rig->n_electrode_groups && info->n_spike_channels > most_channels(rig))
 		return fnx_node_fail(node, -EINVAL,
-			"electrode_groups: spikes of the source have up to %u channels, the rig says %u",
+			"electrode_groups: spikes of the source have up to %u channels, the rig "
+			"says %u",
 			info->n_spike_channels, most_channels(rig));
 	if (rig->n_electrode_groups && info->n_spike_points > rig->spikes.n_points)
 		return fnx_node_fail(node, -EINVAL,
@@ -126,7 +132,8 @@ static int open_outputs(struct acquire *acquire)
 	const struct fnx_source_info *info = acquire->ops->info(acquire->source);
 	const struct fnx_rig *rig = acquire->rig;
 	uint32_t spike_extents[fnx_spike_n_extents] = {
-		[fnx_spike_max_channels] = most_channels(rig), [fnx_spike_max_points] = rig->spikes.n_points};
+		[fnx_spike_max_channels] = most_channels(rig),
+		[fnx_spike_max_points] = rig->spikes.n_points};
 	const struct {
 		int wanted;
 		const char *topic;
@@ -134,8 +141,10 @@ static int open_outputs(struct acquire *acquire)
 		const uint32_t *extents;
 	} table[FNX_EVENT_KINDS] = {
 		[FNX_EVENT_POSITION] = {rig->track.enabled, "position", &fnx_position_schema, NULL},
-		[FNX_EVENT_SPIKE] = {rig->n_electrode_groups > 0, "spikes", &fnx_spike_schema, spike_extents},
-		[FNX_EVENT_LFP] = {rig->lfp.n_channels > 0, "lfp", &fnx_lfp_schema, &rig->lfp.n_channels},
+		[FNX_EVENT_SPIKE] = {rig->n_electrode_groups > 0, "spikes", &fnx_spike_schema,
+			spike_extents},
+		[FNX_EVENT_LFP] = {rig->lfp.n_channels > 0, "lfp", &fnx_lfp_schema,
+			&rig->lfp.n_channels},
 		[FNX_EVENT_TRUTH] = {info->has_truth, "truth", &fnx_truth_schema, NULL},
 	};
 
@@ -145,8 +154,8 @@ static int open_outputs(struct acquire *acquire)
 		acquire->outputs[kind] = NO_OUTPUT;
 		if (!table[kind].wanted)
 			continue;
-		r = fnx_node_output(
-			acquire->node, table[kind].topic, table[kind].schema, table[kind].extents, 1);
+		r = fnx_node_output(acquire->node, table[kind].topic, table[kind].schema,
+			table[kind].extents, 1);
 		if (r < 0)
 			return r;
 		acquire->outputs[kind] = r;
@@ -176,7 +185,8 @@ static int open_all(struct acquire *acquire)
 	if (r)
 		return r;
 	acquire->ops = source_ops(acquire->rig->source.type);
-	r = acquire->ops->open(acquire->rig, acquire->track, &acquire->source, error, sizeof(error));
+	r = acquire->ops->open(
+		acquire->rig, acquire->track, &acquire->source, error, sizeof(error));
 	if (r)
 		return fnx_node_fail(acquire->node, r, "%s", error);
 	r = check_source(acquire);
@@ -201,16 +211,19 @@ static int acquire_open(struct fnx_node *node, void **ret_self)
 	return r;
 }
 
-/* Events -------------------------------------------------------------------------------------------- */
+/* Events
+ * -------------------------------------------------------------------------------------------- */
 
-/* off_track: hold. What is seen off the track, or not seen at all, counts as not having moved: the last position on it stands
- * in, for kinematics too. Returns whether the sample was on the track itself. */
+/* off_track: hold. What is seen off the track, or not seen at all, counts as not having moved: the
+ * last position on it stands in, for kinematics too. Returns whether the sample was on the track
+ * itself. */
 static int hold(struct acquire *acquire, struct fnx_event_position *raw)
 {
 	double scale = acquire->rig->position.scale;
 	struct fnx_place place = raw->segment >= 0
 		? fnx_track_from_segment(acquire->track, raw->segment, raw->along)
-		: fnx_track_from_xy(acquire->track, (raw->x + raw->x2) / 2 * scale, (raw->y + raw->y2) / 2 * scale);
+		: fnx_track_from_xy(acquire->track, (raw->x + raw->x2) / 2 * scale,
+			  (raw->y + raw->y2) / 2 * scale);
 
 	if (place.bin >= 0) {
 		acquire->place = place;
@@ -223,8 +236,8 @@ static int hold(struct acquire *acquire, struct fnx_event_position *raw)
 }
 
 /* off_track: exclude. `place` keeps the last bin for nobody but `along`. */
-static int find(struct acquire *acquire, const struct fnx_event_position *raw, const struct fnx_kinematics_out *out,
-	double *ret_distance_cm)
+static int find(struct acquire *acquire, const struct fnx_event_position *raw,
+	const struct fnx_kinematics_out *out, double *ret_distance_cm)
 {
 	struct fnx_place place = raw->segment >= 0
 		? fnx_track_from_segment(acquire->track, raw->segment, raw->along)
@@ -265,11 +278,13 @@ static struct fnx_position locate(struct acquire *acquire, const struct fnx_even
 		.raw_segment = raw->segment,
 		.bin = on_track || holds ? acquire->place.bin : -1,
 		.arm = on_track || holds ? acquire->place.arm : -1,
-		.flags = (out.tracked ? FNX_POSITION_TRACKED : 0) | (on_track ? FNX_POSITION_ON_TRACK : 0),
+		.flags = (out.tracked ? FNX_POSITION_TRACKED : 0) |
+			(on_track ? FNX_POSITION_ON_TRACK : 0),
 	};
 }
 
-static void write_spike(const struct fnx_layout *layout, const struct fnx_event_spike *spike, void *payload)
+static void write_spike(
+	const struct fnx_layout *layout, const struct fnx_event_spike *spike, void *payload)
 {
 	uint32_t rows = layout->extents[fnx_spike_max_channels];
 	uint32_t columns = layout->extents[fnx_spike_max_points];
@@ -281,7 +296,8 @@ static void write_spike(const struct fnx_layout *layout, const struct fnx_event_
 		.n_points = spike->n_points};
 	memset(waveform, 0, sizeof(float) * rows * columns);
 	for (uint32_t c = 0; c < spike->n_channels; c++)
-		memcpy(waveform + (size_t)c * columns, spike->waveform + (size_t)c * spike->n_points,
+		memcpy(waveform + (size_t)c * columns,
+			spike->waveform + (size_t)c * spike->n_points,
 			sizeof(float) * spike->n_points);
 }
 
@@ -298,7 +314,8 @@ static void write_message(struct acquire *acquire, const struct fnx_layout *layo
 		write_spike(layout, &event->spike, payload);
 		break;
 	case FNX_EVENT_LFP:
-		*(struct fnx_lfp *)payload = (struct fnx_lfp){.uv_per_count = event->lfp.uv_per_count};
+		*(struct fnx_lfp *)payload =
+			(struct fnx_lfp){.uv_per_count = event->lfp.uv_per_count};
 		memcpy(fnx_lfp_put_samples(layout, payload), event->lfp.samples,
 			sizeof(float) * event->lfp.n_channels);
 		break;
@@ -330,7 +347,8 @@ static void publish_event(struct acquire *acquire, int64_t now_ns)
 	payload = fnx_node_loan(acquire->node, (unsigned)output);
 	if (!payload)
 		return;
-	write_message(acquire, fnx_node_output_layout(acquire->node, (unsigned)output), &position, payload);
+	write_message(acquire, fnx_node_output_layout(acquire->node, (unsigned)output), &position,
+		payload);
 	fnx_node_publish_fresh(acquire->node, (unsigned)output, acquire->event.sample_time, now_ns);
 }
 
@@ -359,7 +377,8 @@ static int64_t due_ns(struct acquire *acquire, int64_t now_ns)
 			(acquire->rig->clock.rate_hz * speed));
 }
 
-/* What the source has to say once: on opening (what was found), or at its end (that the file was cut). */
+/* What the source has to say once: on opening (what was found), or at its end (that the file was
+ * cut). */
 static void pass_on_notice(struct acquire *acquire)
 {
 	const char *notice = acquire->ops->notice ? acquire->ops->notice(acquire->source) : "";
@@ -412,7 +431,8 @@ static int acquire_produce(void *self, int64_t now_ns, int64_t *ret_due_ns)
 	time = acquire->event.sample_time;
 	fnx_node_advance(acquire->node, time, now_ns);
 	publish_event(acquire, now_ns);
-	/* The last event of its instant: whoever orders inputs need not wait for the next one to know. */
+	/* The last event of its instant: whoever orders inputs need not wait for the next one to
+	 * know. */
 	r = fetch(acquire);
 	if (r <= 0)
 		return r ? r : over(acquire);

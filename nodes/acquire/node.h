@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* acquire: brings a session onto the bus. Outputs: position, spikes, lfp and truth, as far as the rig and the source have them. */
+/* acquire: brings a session onto the bus. Outputs: position, spikes, lfp and truth, as far as the
+ * rig and the source have them. */
 #pragma once
 
 #include "nodes/host/node.h"

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The decode node: gathers likelihoods, closes time bins, publishes posteriors. The arithmetic is in state_space.c.
+ * The decode node: gathers likelihoods, closes time bins, publishes posteriors. The arithmetic is
+ * in state_space.c.
  *
- * A bin is closed when every encoder has passed its end: the host's ordered merge says so, and no fixed delay is needed.
- * By the clock, bins lie on a grid of sample times; by the LFP, as the ancestor has it, each n-th LFP sample closes one.
+ * A bin is closed when every encoder has passed its end: the host's ordered merge says so, and no
+ * fixed delay is needed. By the clock, bins lie on a grid of sample times; by the LFP, as the
+ * ancestor has it, each n-th LFP sample closes one.
  */
 #include "nodes/decode/node.h"
 
@@ -21,9 +23,9 @@
 #include "schemas/posterior.h"
 
 enum {
-	PENDING_MIN = 256,            /* spikes that may wait for their bin to close */
+	PENDING_MIN = 256, /* spikes that may wait for their bin to close */
 	PENDING_MAX = 4096,
-	PENDING_BYTES = 32 << 20,     /* of their likelihoods, between these */
+	PENDING_BYTES = 32 << 20, /* of their likelihoods, between these */
 	LIKELIHOOD_INPUTS_MAX = 64,
 };
 
@@ -33,19 +35,20 @@ struct decode {
 	struct fnx_track *track;
 	struct fnx_state_space space;
 	uint32_t n_bins, n_states;
-	uint32_t *index_of;           /* [n_ids]: group's index + 1 */
-	uint32_t *ids;                /* [n_groups] */
+	uint32_t *index_of; /* [n_ids]: group's index + 1 */
+	uint32_t *ids; /* [n_groups] */
 	uint32_t n_ids, n_groups;
 	enum fnx_step steps[FNX_STATES_MAX * FNX_STATES_MAX];
 	double *distance_cm, *smoothing; /* [n_bins][n_bins] */
-	/* Spikes that wait, in order of time: a ring, row i of `rows` is the likelihood of pending[i]. */
+	/* Spikes that wait, in order of time: a ring, row i of `rows` is the likelihood of
+	 * pending[i]. */
 	struct fnx_decode_spike *pending, *batch;
 	double *rows;
 	uint32_t capacity;
-	uint64_t first, end;          /* of the ring, counted up for ever */
+	uint64_t first, end; /* of the ring, counted up for ever */
 	int overflowed;
 	int begun;
-	int64_t next_tick;            /* by the clock: sample time at which the next bin closes */
+	int64_t next_tick; /* by the clock: sample time at which the next bin closes */
 	uint32_t lfp_count;
 	int32_t position_bin, position_arm;
 	int on_track;
@@ -53,7 +56,8 @@ struct decode {
 	int position_input, first_likelihood, lfp_input, output;
 };
 
-/* Opening ------------------------------------------------------------------------------------------- */
+/* Opening
+ * ------------------------------------------------------------------------------------------- */
 
 static int no_memory(struct decode *decode)
 {
@@ -82,7 +86,8 @@ static int open_matrices(struct decode *decode)
 		for (uint32_t b = 0; b < n; b++)
 			decode->distance_cm[a * n + b] = fnx_track_distance_cm(decode->track, a, b);
 	if (decode->smoothing)
-		fnx_smoothing_gaussian((uint32_t)n, decode->distance_cm, smoothing_cm, decode->smoothing);
+		fnx_smoothing_gaussian(
+			(uint32_t)n, decode->distance_cm, smoothing_cm, decode->smoothing);
 	if (decode->rig->parity)
 		fnx_transition_parity_distances((uint32_t)n, fnx_track_bin_arms(decode->track),
 			decode->rig->track.bin_cm, decode->distance_cm);
@@ -117,7 +122,9 @@ static int open_pending(struct decode *decode)
 {
 	size_t fit = PENDING_BYTES / (decode->n_bins * sizeof(double));
 
-	decode->capacity = fit < PENDING_MIN ? PENDING_MIN : fit > PENDING_MAX ? PENDING_MAX : (uint32_t)fit;
+	decode->capacity = fit < PENDING_MIN ? PENDING_MIN
+		: fit > PENDING_MAX          ? PENDING_MAX
+					     : (uint32_t)fit;
 	decode->pending = calloc(decode->capacity, sizeof(*decode->pending));
 	decode->batch = calloc(decode->capacity, sizeof(*decode->batch));
 	decode->rows = calloc((size_t)decode->capacity * decode->n_bins, sizeof(double));
@@ -126,7 +133,7 @@ static int open_pending(struct decode *decode)
 
 static enum fnx_step step_of(enum fnx_transition_kind kind)
 {
-	return kind == FNX_TRANSITION_UNIFORM ? FNX_STEP_UNIFORM
+	return kind == FNX_TRANSITION_UNIFORM     ? FNX_STEP_UNIFORM
 		: kind == FNX_TRANSITION_IDENTITY ? FNX_STEP_IDENTITY
 						  : FNX_STEP_RANDOM_WALK;
 }
@@ -166,7 +173,8 @@ static int open_space(struct decode *decode)
 		space.transition.n_states = config->n_states;
 		for (uint32_t j = 0; j < config->n_states; j++)
 			for (uint32_t k = 0; k < config->n_states; k++)
-				decode->steps[j * config->n_states + k] = step_of(config->continuous[j].to[k]);
+				decode->steps[j * config->n_states + k] =
+					step_of(config->continuous[j].to[k]);
 	} else {
 		space.transition.n_states = 1;
 		space.transition.discrete_diagonal = 1;
@@ -182,7 +190,8 @@ static int open_space(struct decode *decode)
 
 static int open_topics(struct decode *decode)
 {
-	const uint32_t extents[fnx_posterior_n_extents] = {[fnx_posterior_n_states] = decode->n_states,
+	const uint32_t extents[fnx_posterior_n_extents] = {
+		[fnx_posterior_n_states] = decode->n_states,
 		[fnx_posterior_n_bins] = decode->n_bins,
 		[fnx_posterior_n_recent] = FNX_RECENT_MAX};
 	struct fnx_node *node = decode->node;
@@ -203,7 +212,8 @@ static int open_topics(struct decode *decode)
 	if (r >= 0 && decode->rig->decode.tick == FNX_TICK_LFP)
 		decode->lfp_input = r = fnx_node_input(node, "lfp", &fnx_lfp_schema, 0);
 	if (r >= 0)
-		decode->output = r = fnx_node_output(node, "posterior", &fnx_posterior_schema, extents, 1);
+		decode->output = r =
+			fnx_node_output(node, "posterior", &fnx_posterior_schema, extents, 1);
 	return r < 0 ? r : 0;
 }
 
@@ -260,15 +270,18 @@ static int decode_start(void *self)
 
 	for (uint32_t i = 0; i < decode->rig->encode.n_instances; i++) {
 		unsigned input = (unsigned)decode->first_likelihood + i;
-		uint32_t n_bins = fnx_node_input_layout(decode->node, input)->extents[fnx_likelihood_n_bins];
+		uint32_t n_bins =
+			fnx_node_input_layout(decode->node, input)->extents[fnx_likelihood_n_bins];
 
 		if (n_bins != decode->n_bins)
-			return fnx_node_fail(decode->node, -EINVAL, "topic %s has %u bins, the rig's track %u",
+			return fnx_node_fail(decode->node, -EINVAL,
+				"topic %s has %u bins, the rig's track %u",
 				fnx_node_input_topic(decode->node, input), n_bins, decode->n_bins);
 	}
 	if (!fnx_node_restarted(decode->node))
 		return 0;
-	fnx_node_say(decode->node, "lost: firing rates, occupancy and the last posterior; learning anew");
+	fnx_node_say(decode->node,
+		"lost: firing rates, occupancy and the last posterior; learning anew");
 	/* The predecessor's next bin is ours. */
 	if (promised > INT64_MIN && decode->lfp_input < 0) {
 		decode->begun = 1;
@@ -277,7 +290,8 @@ static int decode_start(void *self)
 	return 0;
 }
 
-/* Time bins ----------------------------------------------------------------------------------------- */
+/* Time bins
+ * ----------------------------------------------------------------------------------------- */
 
 /* Moves the spikes of [start, end) into the batch; earlier ones, which no bin took, are gone. */
 static uint32_t gather(struct decode *decode, int64_t start, int64_t end)
@@ -285,7 +299,8 @@ static uint32_t gather(struct decode *decode, int64_t start, int64_t end)
 	uint32_t n = 0;
 
 	for (; decode->first < decode->end; decode->first++) {
-		const struct fnx_decode_spike *spike = &decode->pending[decode->first % decode->capacity];
+		const struct fnx_decode_spike *spike =
+			&decode->pending[decode->first % decode->capacity];
 
 		if (spike->sample_time >= end)
 			break;
@@ -302,7 +317,8 @@ static int32_t arm_of(const struct decode *decode, int32_t bin)
 
 static void close_bin(struct decode *decode, int64_t tick)
 {
-	const struct fnx_layout *layout = fnx_node_output_layout(decode->node, (unsigned)decode->output);
+	const struct fnx_layout *layout =
+		fnx_node_output_layout(decode->node, (unsigned)decode->output);
 	int64_t end = tick - decode->rig->decode.delay_samples;
 	int64_t start = end - decode->rig->clock.time_bin_samples;
 	uint32_t n = gather(decode, start, end);
@@ -330,10 +346,13 @@ static void close_bin(struct decode *decode, int64_t tick)
 		(size_t)decode->n_states * decode->n_bins * sizeof(double));
 	memcpy(fnx_posterior_put_likelihood(layout, payload), result.likelihood,
 		decode->n_bins * sizeof(double));
-	memset(fnx_posterior_put_recent_group(layout, payload), 0, FNX_RECENT_MAX * sizeof(uint32_t));
-	memset(fnx_posterior_put_recent_bin(layout, payload), 0xff, FNX_RECENT_MAX * sizeof(int32_t));
+	memset(fnx_posterior_put_recent_group(layout, payload), 0,
+		FNX_RECENT_MAX * sizeof(uint32_t));
+	memset(fnx_posterior_put_recent_bin(layout, payload), 0xff,
+		FNX_RECENT_MAX * sizeof(int32_t));
 	for (uint32_t i = 0; i < result.n_recent; i++)
-		fnx_posterior_put_recent_group(layout, payload)[i] = decode->ids[result.recent_groups[i]];
+		fnx_posterior_put_recent_group(layout, payload)[i] =
+			decode->ids[result.recent_groups[i]];
 	memcpy(fnx_posterior_put_recent_bin(layout, payload), result.recent_bins,
 		result.n_recent * sizeof(int32_t));
 	if (decode->overflowed || result.n_dropped)
@@ -367,7 +386,8 @@ static int decode_advance(void *self, int64_t until, int64_t *ret_watermark)
 	return FNX_AGAIN;
 }
 
-/* Frames -------------------------------------------------------------------------------------------- */
+/* Frames
+ * -------------------------------------------------------------------------------------------- */
 
 static void take_position(struct decode *decode, const struct fnx_position *position)
 {
@@ -392,7 +412,8 @@ static void take_likelihood(struct decode *decode, unsigned input, const struct 
 		decode->overflowed = 1;
 		return;
 	}
-	memcpy(row, fnx_likelihood_get_likelihood(layout, frame->payload), decode->n_bins * sizeof(double));
+	memcpy(row, fnx_likelihood_get_likelihood(layout, frame->payload),
+		decode->n_bins * sizeof(double));
 	decode->pending[slot] = (struct fnx_decode_spike){
 		.sample_time = frame->stamp.sample_time,
 		.group = decode->index_of[message->group] - 1,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* decode: one posterior over position per time bin. Inputs: position, likelihood.1 .. likelihood.n, and lfp where the rig lets it
- * tell the time. Output: posterior. */
+/* decode: one posterior over position per time bin. Inputs: position, likelihood.1 .. likelihood.n,
+ * and lfp where the rig lets it tell the time. Output: posterior. */
 #pragma once
 
 #include "nodes/host/node.h"

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The encode node: one model of marks per electrode group, one occupancy for all. The arithmetic is in mark.c, model.c and
- * nodes/host/occupancy.c.
+ * The encode node: one model of marks per electrode group, one occupancy for all. The arithmetic is
+ * in mark.c, model.c and nodes/host/occupancy.c.
  *
- * Every spike above the amplitude threshold yields a frame, also one that the model cannot judge: the decoder counts
- * it. A spike is judged before it is stored.
+ * Every spike above the amplitude threshold yields a frame, also one that the model cannot judge:
+ * the decoder counts it. A spike is judged before it is stored.
  */
 #include "nodes/encode/node.h"
 
@@ -39,18 +39,19 @@ struct encode {
 	struct fnx_scratch scratch;
 	struct group *groups;
 	uint32_t n_groups, n_bins;
-	uint32_t *index_of;        /* [highest id + 1]: group's index + 1, 0: not ours */
+	uint32_t *index_of; /* [highest id + 1]: group's index + 1, 0: not ours */
 	uint32_t n_ids;
-	double *smoothing;         /* [n_bins][n_bins], NULL: none */
-	double *work;              /* [n_bins] */
+	double *smoothing; /* [n_bins][n_bins], NULL: none */
+	double *work; /* [n_bins] */
 	int position_input, spikes_input, output;
 	int32_t position_bin;
-	int seen;                  /* a position has come */
+	int seen; /* a position has come */
 	double speed_cm_s;
 	double freeze, min_speed_cm_s, amplitude_uv; /* parameters */
 };
 
-/* Opening ------------------------------------------------------------------------------------------- */
+/* Opening
+ * ------------------------------------------------------------------------------------------- */
 
 static int no_memory(struct encode *encode)
 {
@@ -95,7 +96,9 @@ static uint32_t dead_mask(const struct fnx_rig *rig, uint32_t id)
 	for (uint32_t i = 0; i < rig->n_electrode_groups; i++) {
 		const struct fnx_rig_electrode_groups *groups = &rig->electrode_groups[i];
 
-		for (uint32_t k = 0; id >= groups->id && id <= groups->through && k < groups->dead_channels.n; k++)
+		for (uint32_t k = 0;
+			id >= groups->id && id <= groups->through && k < groups->dead_channels.n;
+			k++)
 			mask |= 1u << groups->dead_channels.values[k];
 	}
 	return mask;
@@ -126,7 +129,8 @@ static int open_group(struct encode *encode, struct group *group, uint32_t id)
 	};
 	r = fnx_model_new(&model, &group->model);
 	if (r)
-		return fnx_node_fail(encode->node, r, "encode: no model for electrode group %u: %s", id,
+		return fnx_node_fail(encode->node, r, "encode: no model for electrode group %u: %s",
+			id,
 			r == -ENOMEM ? "out of memory" : "capacity, kernel or gate out of range");
 	return 0;
 }
@@ -183,13 +187,14 @@ static int open_topics(struct encode *encode)
 	encode->freeze = encode->rig->encode.freeze;
 	encode->min_speed_cm_s = encode->rig->encode.min_speed_cm_s;
 	encode->amplitude_uv = encode->rig->encode.spike_amplitude_uv;
-	r = fnx_node_param(node, "freeze", &encode->freeze, 0, 1, "", "1: the model stays as it is");
+	r = fnx_node_param(
+		node, "freeze", &encode->freeze, 0, 1, "", "1: the model stays as it is");
 	if (!r)
 		r = fnx_node_param(node, "min_speed_cm_s", &encode->min_speed_cm_s, 0, 1e6, "cm/s",
 			"train at this speed or above");
 	if (!r)
-		r = fnx_node_param(node, "spike_amplitude_uv", &encode->amplitude_uv, -1e6, 1e6, "uV",
-			"a spike counts only above this");
+		r = fnx_node_param(node, "spike_amplitude_uv", &encode->amplitude_uv, -1e6, 1e6,
+			"uV", "a spike counts only above this");
 	if (r)
 		return r;
 	encode->position_input = fnx_node_input(node, "position", &fnx_position_schema, 0);
@@ -225,8 +230,8 @@ static int open_all(struct encode *encode)
 		if (!strcmp(config->instances[i].name, fnx_node_name(encode->node)))
 			encode->instance = &config->instances[i];
 	if (!encode->instance)
-		return fnx_node_fail(encode->node, -EINVAL, "the rig has no encode instance named %s",
-			fnx_node_name(encode->node));
+		return fnx_node_fail(encode->node, -EINVAL,
+			"the rig has no encode instance named %s", fnx_node_name(encode->node));
 	fnx_scratch_init(&encode->scratch);
 	r = open_track(encode);
 	if (!r)
@@ -262,15 +267,18 @@ static int encode_start(void *self)
 	struct encode *encode = self;
 
 	if (fnx_node_restarted(encode->node))
-		fnx_node_say(encode->node, "lost: the marks and the occupancy learnt so far; learning anew");
+		fnx_node_say(encode->node,
+			"lost: the marks and the occupancy learnt so far; learning anew");
 	return 0;
 }
 
-/* Frames -------------------------------------------------------------------------------------------- */
+/* Frames
+ * -------------------------------------------------------------------------------------------- */
 
 static int is_training(const struct encode *encode)
 {
-	return encode->position_bin >= 0 && encode->seen && encode->freeze == 0 && fabs(encode->speed_cm_s) >= encode->min_speed_cm_s;
+	return encode->position_bin >= 0 && encode->seen && encode->freeze == 0 &&
+		fabs(encode->speed_cm_s) >= encode->min_speed_cm_s;
 }
 
 static void take_position(struct encode *encode, const struct fnx_position *position)
@@ -282,24 +290,26 @@ static void take_position(struct encode *encode, const struct fnx_position *posi
 		fnx_occupancy_add(&encode->occupancy, encode->position_bin);
 }
 
-static void judge(struct encode *encode, const struct group *group, const double *mark, double *likelihood,
-	struct fnx_likelihood *message)
+static void judge(struct encode *encode, const struct group *group, const double *mark,
+	double *likelihood, struct fnx_likelihood *message)
 {
 	void *scratch = fnx_scratch_loan(&encode->scratch, fnx_model_scratch_size(group->model));
 
 	message->status = (uint32_t)fnx_model_likelihood(
 		group->model, mark, encode->occupancy.share, scratch, likelihood);
 	if (message->status == FNX_LIKELIHOOD_VALID)
-		message->credible_bins = fnx_credible_bins(
-			likelihood, encode->n_bins, encode->rig->decode.credible_mass, encode->work);
+		message->credible_bins = fnx_credible_bins(likelihood, encode->n_bins,
+			encode->rig->decode.credible_mass, encode->work);
 	else
 		memset(likelihood, 0, encode->n_bins * sizeof(double));
 }
 
 static void take_spike(struct encode *encode, const struct fnx_frame *frame)
 {
-	const struct fnx_layout *in = fnx_node_input_layout(encode->node, (unsigned)encode->spikes_input);
-	const struct fnx_layout *out = fnx_node_output_layout(encode->node, (unsigned)encode->output);
+	const struct fnx_layout *in =
+		fnx_node_input_layout(encode->node, (unsigned)encode->spikes_input);
+	const struct fnx_layout *out =
+		fnx_node_output_layout(encode->node, (unsigned)encode->output);
 	const struct fnx_spike *spike = frame->payload;
 	double mark[FNX_MARK_DIMS_MAX];
 	struct fnx_likelihood message;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A node that was killed, or crashed, is started again: its successor resumes at once, since cursors and sequence numbers
- * are in shared memory. A node that exits by itself has said why (bad configuration, a damaged file), and would
- * say it again: that ends the run.
+ * A node that was killed, or crashed, is started again: its successor resumes at once, since
+ * cursors and sequence numbers are in shared memory. A node that exits by itself has said why (bad
+ * configuration, a damaged file), and would say it again: that ends the run.
  */
 #include "nodes/fornix/crew.h"
 
@@ -13,19 +13,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "nodes/fornix/command.h"
 #include "nodes/fornix/score.h"
 
 enum {
-	QUICK_DEATH_MS = 500,  /* after its start; so many in a row are not worth another try: */
+	QUICK_DEATH_MS = 500, /* after its start; so many in a row are not worth another try: */
 	QUICK_DEATHS_MAX = 10,
 	STOP_PATIENCE_MS = 5000,
+	DRAIN_PATIENCE_MS = 2000,
 };
 
-static int add(struct fnx_crew *crew, const struct fnx_node_ops *ops, const char *name, int in_process)
+static int add(
+	struct fnx_crew *crew, const struct fnx_node_ops *ops, const char *name, int in_process)
 {
 	struct fnx_crew_member *member = &crew->members[crew->n_members];
 
@@ -56,7 +60,8 @@ int fnx_crew_muster(struct fnx_crew *crew)
 	return r ? r : add(crew, &fnx_score_ops, "score", 1);
 }
 
-/* Threads ------------------------------------------------------------------------------------------- */
+/* Threads
+ * ------------------------------------------------------------------------------------------- */
 
 static void *run_thread(void *argument)
 {
@@ -76,15 +81,16 @@ static int start_thread(struct fnx_crew_member *member)
 		return -ENOMEM;
 	r = fnx_node_open(member->node, member->ops, crew->rig, member->name);
 	if (r) {
-		snprintf(crew->failure, sizeof(crew->failure), "%s: %.200s", member->name, member->node->error);
+		snprintf(crew->failure, sizeof(crew->failure), "%s: %.200s", member->name,
+			member->node->error);
 		free(member->node);
 		member->node = NULL;
 		return r;
 	}
 	r = -pthread_create(&member->thread, NULL, run_thread, member);
 	if (r) {
-		snprintf(crew->failure, sizeof(crew->failure), "%s: cannot start a thread: %s", member->name,
-			strerror(-r));
+		snprintf(crew->failure, sizeof(crew->failure), "%s: cannot start a thread: %s",
+			member->name, strerror(-r));
 		return r;
 	}
 	member->thread_started = 1;
@@ -92,9 +98,10 @@ static int start_thread(struct fnx_crew_member *member)
 	return 0;
 }
 
-/* Processes ----------------------------------------------------------------------------------------- */
+/* Processes
+ * ----------------------------------------------------------------------------------------- */
 
-static void exec_node(const struct fnx_crew_member *member, const char *path)
+static void exec_node(const struct fnx_crew_member *member, const char *path, pid_t parent)
 {
 	const struct fnx_crew *crew = member->crew;
 	char *argv[8 + 2 * FNX_CREW_OVERRIDES_MAX];
@@ -105,12 +112,15 @@ static void exec_node(const struct fnx_crew_member *member, const char *path)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	/* Ctrl-C goes to the terminal's whole group; the crew is stopped by us, in good order. */
 	setpgid(0, 0);
+	/* A child must not outlive this run, however it dies; the setting survives exec. */
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	if (getppid() != parent)
+		_exit(1);
 	argv[n++] = strdup(path);
 	argv[n++] = strdup("--rig");
 	argv[n++] = strdup(crew->rig_path);
 	argv[n++] = strdup("--name");
 	argv[n++] = strdup(member->name);
-	argv[n++] = strdup("--with-parent");
 	for (size_t i = 0; i < crew->n_overrides; i++) {
 		argv[n++] = strdup("--set");
 		argv[n++] = strdup(crew->overrides[i]);
@@ -125,24 +135,28 @@ static int start_process(struct fnx_crew_member *member)
 {
 	struct fnx_crew *crew = member->crew;
 	char path[4200];
+	pid_t parent;
 	int r = fnx_executable_path(member->ops->type, path, sizeof(path));
 
 	if (!r && access(path, X_OK) < 0)
 		r = -errno;
 	if (r) {
-		snprintf(crew->failure, sizeof(crew->failure), "cannot start fornix-%s from this program's folder: %s",
-			member->ops->type, strerror(-r));
+		snprintf(crew->failure, sizeof(crew->failure),
+			"cannot start fornix-%s from this program's folder: %s", member->ops->type,
+			strerror(-r));
 		return r;
 	}
+	parent = getpid();
 	member->pid = fork();
 	if (member->pid < 0) {
 		r = -errno;
-		snprintf(crew->failure, sizeof(crew->failure), "cannot start %s: %s", member->name, strerror(-r));
+		snprintf(crew->failure, sizeof(crew->failure), "cannot start %s: %s", member->name,
+			strerror(-r));
 		member->pid = 0;
 		return r;
 	}
 	if (member->pid == 0)
-		exec_node(member, path);
+		exec_node(member, path, parent);
 	member->starts++;
 	member->started_ns = fnx_node_now();
 	return 0;
@@ -165,7 +179,8 @@ int fnx_crew_start(struct fnx_crew *crew)
 	return r;
 }
 
-/* Looking after -------------------------------------------------------------------------------------- */
+/* Looking after
+ * -------------------------------------------------------------------------------------- */
 
 static int has_failed(struct fnx_crew_member *member, int status)
 {
@@ -173,11 +188,12 @@ static int has_failed(struct fnx_crew_member *member, int status)
 	int64_t age_ns = fnx_node_now() - member->started_ns;
 
 	if (WIFEXITED(status)) {
-		snprintf(crew->failure, sizeof(crew->failure), "%s has given up (exit status %d)", member->name,
-			WEXITSTATUS(status));
+		snprintf(crew->failure, sizeof(crew->failure), "%s has given up (exit status %d)",
+			member->name, WEXITSTATUS(status));
 		return 1;
 	}
-	member->quick_deaths = age_ns < QUICK_DEATH_MS * INT64_C(1000000) ? member->quick_deaths + 1 : 0;
+	member->quick_deaths =
+		age_ns < QUICK_DEATH_MS * INT64_C(1000000) ? member->quick_deaths + 1 : 0;
 	if (member->quick_deaths < QUICK_DEATHS_MAX)
 		return 0;
 	snprintf(crew->failure, sizeof(crew->failure), "%s dies again and again (%s)", member->name,
@@ -194,7 +210,8 @@ static int revive(struct fnx_crew_member *member)
 	member->pid = 0;
 	if (has_failed(member, status))
 		return -ECHILD;
-	fprintf(stderr, "fornix: %s died (%s); starting it again\n", member->name, strsignal(WTERMSIG(status)));
+	fprintf(stderr, "fornix: %s died (%s); starting it again\n", member->name,
+		strsignal(WTERMSIG(status)));
 	member->crew->restarts++;
 	return start_member(member);
 }
@@ -205,7 +222,8 @@ static int has_given_up(struct fnx_crew_member *member)
 
 	if (!member->thread_started || !member->result)
 		return 0;
-	snprintf(crew->failure, sizeof(crew->failure), "%s: %.200s", member->name, member->node->error);
+	snprintf(crew->failure, sizeof(crew->failure), "%s: %.200s", member->name,
+		member->node->error);
 	return 1;
 }
 
@@ -234,17 +252,34 @@ int fnx_crew_has_ended(const struct fnx_crew *crew)
 	return 1;
 }
 
-/* Stopping ------------------------------------------------------------------------------------------- */
+/* Stopping
+ * ------------------------------------------------------------------------------------------- */
+
+/* Who was asked to stop leaves with exit status 0. */
+static void note_departure(struct fnx_crew_member *member, int status)
+{
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		return;
+	member->crew->unclean++;
+	if (WIFEXITED(status))
+		fprintf(stderr, "fornix: %s stopped with exit status %d\n", member->name,
+			WEXITSTATUS(status));
+	else
+		fprintf(stderr, "fornix: %s died while stopping (%s)\n", member->name,
+			strsignal(WTERMSIG(status)));
+}
 
 static int running_processes(struct fnx_crew *crew)
 {
-	int n = 0;
+	int status, n = 0;
 
 	for (unsigned i = 0; i < crew->n_members; i++) {
 		pid_t *pid = &crew->members[i].pid;
 
-		if (*pid && waitpid(*pid, NULL, WNOHANG) == *pid)
+		if (*pid && waitpid(*pid, &status, WNOHANG) == *pid) {
 			*pid = 0;
+			note_departure(&crew->members[i], status);
+		}
 		n += *pid != 0;
 	}
 	return n;
@@ -257,11 +292,50 @@ static void signal_all(struct fnx_crew *crew, int number)
 			kill(crew->members[i].pid, number);
 }
 
+static int readers_have_ended(const struct fnx_crew *crew)
+{
+	for (unsigned i = 0; i < crew->n_members; i++) {
+		const struct fnx_crew_member *member = &crew->members[i];
+
+		if (!member->ops->produce &&
+			(!member->status || atomic_load(&member->status->state) < FNX_NODE_ENDED))
+			return 0;
+	}
+	return 1;
+}
+
+void fnx_crew_drain(struct fnx_crew *crew)
+{
+	int64_t until_ns = fnx_node_now() + DRAIN_PATIENCE_MS * INT64_C(1000000);
+
+	atomic_store(&crew->stop, FNX_STOP_SOURCES);
+	for (unsigned i = 0; i < crew->n_members; i++)
+		if (crew->members[i].pid && crew->members[i].ops->produce)
+			kill(crew->members[i].pid, SIGINT);
+	while (!readers_have_ended(crew) && fnx_node_now() < until_ns)
+		poll(NULL, 0, 2);
+}
+
+static void join(struct fnx_crew_member *member)
+{
+	struct timespec until;
+
+	if (!member->thread_started)
+		return;
+	member->thread_started = 0;
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += STOP_PATIENCE_MS / 1000;
+	if (!pthread_timedjoin_np(member->thread, NULL, &until))
+		return;
+	fprintf(stderr, "fornix: %s does not stop; leaving without it\n", member->name);
+	_exit(1);
+}
+
 void fnx_crew_stop(struct fnx_crew *crew)
 {
 	int64_t until_ns = fnx_node_now() + STOP_PATIENCE_MS * INT64_C(1000000);
 
-	atomic_store(&crew->stop, 1);
+	atomic_store(&crew->stop, FNX_STOP_ALL);
 	signal_all(crew, SIGTERM);
 	while (running_processes(crew) && fnx_node_now() < until_ns)
 		poll(NULL, 0, 5);
@@ -274,9 +348,7 @@ void fnx_crew_stop(struct fnx_crew *crew)
 	for (unsigned i = 0; i < crew->n_members; i++) {
 		struct fnx_crew_member *member = &crew->members[i];
 
-		if (member->thread_started)
-			pthread_join(member->thread, NULL);
-		member->thread_started = 0;
+		join(member);
 		if (member->node)
 			fnx_node_close(member->node);
 		free(member->node);

@@ -2,8 +2,9 @@
 /*
  * fornix run: one session from beginning to end, with everybody in it.
  *
- * It holds the bus by the presence "bus", so that a second run of the same name is refused and whatever a dead one left
- * can be swept away. It takes no part in the data but through its score, a lossless reader like any other.
+ * It holds the bus by the presence "bus", so that a second run of the same name is refused and
+ * whatever a dead one left can be swept away. It takes no part in the data but through its score, a
+ * lossless reader like any other.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -20,7 +21,10 @@
 #include "nodes/fornix/score.h"
 #include "nodes/fornix/summary.h"
 
-enum { LOOK_MS = 20, PROGRESS_MS = 500 };
+enum {
+	LOOK_MS = 20,
+	PROGRESS_MS = 500
+};
 
 struct options {
 	const char *rig_path, *source, *json;
@@ -49,11 +53,14 @@ static void usage(FILE *out)
 		"\n"
 		"usage: fornix run [RIG.yaml] [options]\n"
 		"\n"
-		"  RIG.yaml              describes the experiment; without it a demonstration on the simulator\n"
+		"  RIG.yaml              describes the experiment; without it a demonstration on "
+		"the simulator\n"
 		"  --source FILE|simulator\n"
-		"                        takes the session from FILE.nwb or FILE.mcap instead of the rig's source\n"
+		"                        takes the session from FILE.nwb or FILE.mcap instead of "
+		"the rig's source\n"
 		"  --duration S          stops after S seconds of session time\n"
-		"  --speed X|max         X times real time (1: as recorded); max: as fast as the slowest node\n"
+		"  --speed X|max         X times real time (1: as recorded); max: as fast as the "
+		"slowest node\n"
 		"  --threads             nodes are threads of one process instead of processes\n"
 		"  --record FILE.mcap    records the session\n"
 		"  --json FILE           writes the summary for programs\n"
@@ -63,11 +70,13 @@ static void usage(FILE *out)
 		fprintf(out, "                          %s\n", *key);
 	fprintf(out,
 		"\n"
-		"Ctrl-C ends the session in good order. Exit status: 0 all well; 1 a node failed, or something was\n"
+		"Ctrl-C ends the session in good order. Exit status: 0 all well; 1 a node failed, "
+		"or something was\n"
 		"lost that should not have been; 2 wrong use or a rig that cannot be used.\n");
 }
 
-/* Options ------------------------------------------------------------------------------------------- */
+/* Options
+ * ------------------------------------------------------------------------------------------- */
 
 /* Adds an override; `text` alone, or `key`=`text`. */
 static int put(struct options *options, const char *key, const char *text)
@@ -75,8 +84,8 @@ static int put(struct options *options, const char *key, const char *text)
 	size_t n = options->n_overrides;
 
 	if (n == FNX_CREW_OVERRIDES_MAX ||
-		(size_t)snprintf(options->texts[n], sizeof(options->texts[n]), "%s%s%s", key, key[0] ? "=" : "",
-			text) >= sizeof(options->texts[n]))
+		(size_t)snprintf(options->texts[n], sizeof(options->texts[n]), "%s%s%s", key,
+			key[0] ? "=" : "", text) >= sizeof(options->texts[n]))
 		return -E2BIG;
 	options->overrides[n] = options->texts[n];
 	options->n_overrides++;
@@ -129,7 +138,8 @@ static int take_option(struct options *options, int option)
 	switch (option) {
 	case 's':
 		if (put_source(options, optarg))
-			return wrong("a source is `simulator` or a file that ends in .nwb or .mcap", optarg);
+			return wrong("a source is `simulator` or a file that ends in .nwb or .mcap",
+				optarg);
 		return 0;
 	case 'd':
 		return put(options, "source.duration_s", optarg) ? 2 : 0;
@@ -192,7 +202,8 @@ static int parse(int argc, char **argv, struct options *options)
 	return 0;
 }
 
-/* The bus -------------------------------------------------------------------------------------------- */
+/* The bus
+ * -------------------------------------------------------------------------------------------- */
 
 static int claim_bus(struct run *run)
 {
@@ -203,7 +214,8 @@ static int claim_bus(struct run *run)
 
 	r = fnx_bus_init(bus, rig->bus.name, rig->bus.segment_dir, rig->bus.run_dir);
 	if (r) {
-		fprintf(stderr, "fornix run: bus %s: the name or a directory's path is too long\n", rig->bus.name);
+		fprintf(stderr, "fornix run: bus %s: the name or a directory's path is too long\n",
+			rig->bus.name);
 		return r;
 	}
 	r = fnx_bus_create(bus, &path);
@@ -213,10 +225,13 @@ static int claim_bus(struct run *run)
 	}
 	r = fnx_presence_claim(bus, "bus", &run->presence, &pid);
 	if (r == -EBUSY)
-		fprintf(stderr, "fornix run: bus %s is in use by another run (process %d); use --set bus.name=OTHER\n",
+		fprintf(stderr,
+			"fornix run: bus %s is in use by another run (process %d); use --set "
+			"bus.name=OTHER\n",
 			bus->name, pid);
 	else if (r)
-		fprintf(stderr, "fornix run: cannot claim bus %s in %s: %s\n", bus->name, bus->run_dir, strerror(-r));
+		fprintf(stderr, "fornix run: cannot claim bus %s in %s: %s\n", bus->name,
+			bus->run_dir, strerror(-r));
 	if (!r)
 		fnx_bus_sweep(bus);
 	return r;
@@ -238,9 +253,11 @@ static int catch_signals(struct run *run)
 	return run->signal_fd < 0 ? -errno : 0;
 }
 
-/* The session ---------------------------------------------------------------------------------------- */
+/* The session
+ * ---------------------------------------------------------------------------------------- */
 
-/* The wall time that counts begins when the source does: before that, everybody was only getting ready. */
+/* The wall time that counts begins when the source does: before that, everybody was only getting
+ * ready. */
 static void note_start(struct run *run)
 {
 	for (unsigned i = 0; i < run->crew.n_members && !run->started_ns; i++) {
@@ -268,7 +285,8 @@ static void show_progress(struct run *run, int64_t *shown_ns)
 	char line[256];
 	int64_t now_ns = fnx_node_now();
 
-	if (run->options.quiet || !run->started_ns || now_ns - *shown_ns < PROGRESS_MS * INT64_C(1000000))
+	if (run->options.quiet || !run->started_ns ||
+		now_ns - *shown_ns < PROGRESS_MS * INT64_C(1000000))
 		return;
 	*shown_ns = now_ns;
 	fnx_summary_progress(&run->crew, &run->score, run->started_ns, line, sizeof(line));
@@ -320,10 +338,12 @@ static int report(struct run *run, int failed)
 	if (!run->options.quiet && !failed)
 		fnx_summary_print(&summary, &run->crew, &run->score);
 	if (run->options.json) {
-		int r = fnx_summary_write_json(&summary, &run->crew, &run->score, run->options.json);
+		int r = fnx_summary_write_json(
+			&summary, &run->crew, &run->score, run->options.json);
 
 		if (r) {
-			fprintf(stderr, "fornix run: cannot write %s: %s\n", run->options.json, strerror(-r));
+			fprintf(stderr, "fornix run: cannot write %s: %s\n", run->options.json,
+				strerror(-r));
 			failed = 1;
 		}
 	}
@@ -331,7 +351,7 @@ static int report(struct run *run, int failed)
 	lost = !run->rig->bus.live && (summary.gaps || summary.drops);
 	if (lost)
 		fprintf(stderr, "fornix run: frames were lost that should not have been\n");
-	return failed || lost;
+	return failed || lost || run->crew.unclean;
 }
 
 static int session(struct run *run)
@@ -352,8 +372,10 @@ static int session(struct run *run)
 		r = attend(run);
 	if (r)
 		fprintf(stderr, "fornix run: %s\n", crew->failure);
-	r = report(run, r != 0);
+	if (!r && run->interrupted && run->started_ns)
+		fnx_crew_drain(crew);
 	fnx_crew_stop(crew);
+	r = report(run, r != 0);
 	fnx_crew_close_pages(crew);
 	return r;
 }
@@ -383,8 +405,8 @@ static int load_rig(struct run *run)
 
 	fnx_rig_free(run->rig);
 	run->rig = NULL;
-	if (!fnx_rig_load(run->options.rig_path, run->options.overrides, run->options.n_overrides, &run->rig,
-		    error))
+	if (!fnx_rig_load(run->options.rig_path, run->options.overrides, run->options.n_overrides,
+		    &run->rig, error))
 		return 0;
 	fprintf(stderr, "fornix run: %s\n", error);
 	return 2;
@@ -400,7 +422,8 @@ int fnx_command_run(int argc, char **argv)
 	run->presence.fd = -1;
 	run->signal_fd = -1;
 	r = parse(argc, argv, &run->options);
-	/* Twice: who is to be awaited follows from the rig, and is told to the nodes like everything else. */
+	/* Twice: who is to be awaited follows from the rig, and is told to the nodes like
+	 * everything else. */
 	if (!r)
 		r = load_rig(run);
 	if (!r)
@@ -411,8 +434,8 @@ int fnx_command_run(int argc, char **argv)
 		r = claim_bus(run) ? 1 : 0;
 	if (!r) {
 		r = session(run);
-		fnx_presence_drop(&run->presence);
 		fnx_bus_remove(&run->crew.bus);
+		fnx_presence_drop(&run->presence);
 	}
 	if (run->signal_fd >= 0)
 		close(run->signal_fd);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Bins are kept one by one, since only at the end is it known which half is the second. Their memory is reserved address
- * space, taken by the page as a run goes on.
+ * Bins are kept one by one, since only at the end is it known which half is the second. Their
+ * memory is reserved address space, taken by the page as a run goes on.
  */
 #include "nodes/fornix/score.h"
 
@@ -20,9 +20,10 @@
 #include "schemas/truth.h"
 
 enum {
-	PAIRS_MAX = 64 << 20, /* 4.5 days of 6 ms bins */
-	ONSETS_MAX = 8 << 20,
-	REPLAY_GRACE_SAMPLES = 3000, /* a decision this soon after a replay's end still speaks of it: 0.1 s */
+	PAIRS_MAX = 8 << 20, /* 14 hours of running, in 6 ms bins */
+	ONSETS_MAX = 1 << 20,
+	REPLAY_GRACE_SAMPLES =
+		3000, /* a decision this soon after a replay's end still speaks of it: 0.1 s */
 };
 
 /* Speed above which the animal counts as moving, cm/s; as in the published scores. */
@@ -32,8 +33,8 @@ struct score_node {
 	struct fnx_node *node;
 	struct fnx_score *score;
 	int posterior, ripple, decision, truth, first_likelihood, last_likelihood;
-	int32_t replay_arm;      /* the latest replay's */
-	int64_t replay_end;      /* INT64_MAX while it lasts */
+	int32_t replay_arm; /* the latest replay's */
+	int64_t replay_end; /* INT64_MAX while it lasts */
 };
 
 static struct fnx_score *used;
@@ -109,9 +110,10 @@ static void take_posterior(struct score_node *self, const struct fnx_frame *fram
 	score->digest = mix(digest, frame->payload, frame->length);
 	score->decoded_bin = message->decoded_bin;
 	score->position_bin = message->position_bin;
-	fnx_histogram_add(&score->spike_to_posterior, frame->stamp.publish_ns - frame->stamp.ingress_ns);
-	if (message->position_bin < 0 || message->decoded_bin < 0 || message->speed <= moving_cm_s ||
-		n == score->pairs_capacity)
+	fnx_histogram_add(
+		&score->spike_to_posterior, frame->stamp.publish_ns - frame->stamp.ingress_ns);
+	if (message->position_bin < 0 || message->decoded_bin < 0 ||
+		message->speed <= moving_cm_s || n == score->pairs_capacity)
 		return;
 	score->pairs[n].decoded = (int16_t)message->decoded_bin;
 	score->pairs[n].actual = (int16_t)message->position_bin;
@@ -123,13 +125,16 @@ static void take_ripple(struct score_node *self, const struct fnx_frame *frame)
 {
 	const struct fnx_ripple *message = frame->payload;
 	struct fnx_score *score = self->score;
+	uint64_t n = score->n_onsets;
 
 	fnx_histogram_add(&score->lfp_to_ripple, frame->stamp.publish_ns - frame->stamp.ingress_ns);
 	if (message->channel != FNX_RIPPLE_CONSENSUS || message->type != FNX_RIPPLE_STANDARD)
 		return;
 	count(&score->ripples);
-	if (score->n_onsets < score->onsets_capacity)
-		score->onsets[score->n_onsets++] = frame->stamp.sample_time;
+	if (n < score->onsets_capacity) {
+		score->onsets[n] = frame->stamp.sample_time;
+		atomic_store_explicit(&score->n_onsets, n + 1, memory_order_release);
+	}
 }
 
 static void take_decision(struct score_node *self, const struct fnx_frame *frame)
@@ -226,7 +231,8 @@ static void score_close(void *self)
 	free(self);
 }
 
-/* The second half ----------------------------------------------------------------------------------- */
+/* The second half
+ * ----------------------------------------------------------------------------------- */
 
 static size_t second_half(const struct fnx_score *score)
 {
@@ -271,7 +277,8 @@ static double median_error(const struct fnx_track *track, const struct fnx_score
 	const int16_t *actual, size_t n, double *errors)
 {
 	for (size_t i = 0; i < n; i++)
-		errors[i] = fnx_track_distance_cm(track, (uint32_t)pairs[i].decoded, (uint32_t)actual[i]);
+		errors[i] = fnx_track_distance_cm(
+			track, (uint32_t)pairs[i].decoded, (uint32_t)actual[i]);
 	return median(errors, n);
 }
 

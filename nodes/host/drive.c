@@ -2,8 +2,9 @@
 /*
  * One turn of a node: frames in, frames out, no wall clock but as an argument, no loop, no kernel.
  *
- * The outputs' watermark is what lets the nodes behind close their time bins. It is raised when the node runs out of
- * work, and otherwise once per time bin: raising it for every frame would wake everybody for nothing.
+ * The outputs' watermark is what lets the nodes behind close their time bins. It is raised when the
+ * node runs out of work, and otherwise once per time bin: raising it for every frame would wake
+ * everybody for nothing.
  */
 #include <errno.h>
 #include <string.h>
@@ -25,11 +26,14 @@ static void raise_outputs(struct fnx_node *node)
 	int64_t grid = node->grid_samples;
 
 	for (unsigned i = 0; i < node->n_outputs; i++)
-		fnx_publisher_advance(node->outputs[i].pub, node->watermark, node->watermark_ingress_ns);
-	node->next_grid = node->watermark < FNX_END - grid ? (node->watermark / grid + 1) * grid : FNX_END;
+		fnx_publisher_advance(
+			node->outputs[i].pub, node->watermark, node->watermark_ingress_ns);
+	node->next_grid =
+		node->watermark < FNX_END - grid ? (node->watermark / grid + 1) * grid : FNX_END;
 }
 
-/* With a deadline, time passes some inputs over: what follows from its passing lacks what they would have said. */
+/* With a deadline, time passes some inputs over: what follows from its passing lacks what they
+ * would have said. */
 static uint32_t flags_of_passing(const struct fnx_node *node, int64_t until)
 {
 	const struct fnx_merge *merge = &node->merge;
@@ -40,10 +44,12 @@ static uint32_t flags_of_passing(const struct fnx_node *node, int64_t until)
 	return 0;
 }
 
-/* Brings the node up to `until`. 0: it has more to publish than there is room for, or has left no room for a frame. */
+/* Brings the node up to `until`. 0: it has more to publish than there is room for, or has left no
+ * room for a frame. */
 static int advance(struct fnx_node *node, int64_t until)
 {
 	int64_t watermark = until;
+	uint32_t flags;
 	int r = FNX_DONE;
 
 	if (until <= node->advanced_to)
@@ -51,11 +57,12 @@ static int advance(struct fnx_node *node, int64_t until)
 	if (node->ops->advance) {
 		node->cause_ingress_ns = node->merge.ingress_ns;
 		node->cause_origin = 0;
-		node->cause_flags = flags_of_passing(node, until);
+		flags = flags_of_passing(node, until);
 		do {
 			if (!has_room(node))
 				return 0;
 			watermark = until;
+			node->cause_flags = flags;
 			r = node->ops->advance(node->self, until, &watermark);
 		} while (r == FNX_AGAIN);
 	}
@@ -76,7 +83,8 @@ static void take(struct fnx_node *node, unsigned input, const struct fnx_frame *
 	node->cause_flags = frame->stamp.flags;
 	node->ops->frame(node->self, input, frame);
 	atomic_store_explicit(&status->frames,
-		atomic_load_explicit(&status->frames, memory_order_relaxed) + 1, memory_order_relaxed);
+		atomic_load_explicit(&status->frames, memory_order_relaxed) + 1,
+		memory_order_relaxed);
 	if (frame->stamp.flags & FNX_FRAME_LATE)
 		atomic_fetch_add_explicit(&status->late, 1, memory_order_relaxed);
 	atomic_store_explicit(
@@ -95,8 +103,8 @@ static void lose(struct fnx_node *node, unsigned input, const struct fnx_gap *ga
 		node->ops->gap(node->self, input, gap);
 }
 
-/* More than the payload is not there: a frame that its topic's description does not fit is not for a node that relies
- * on it. */
+/* More than the payload is not there: a frame that its topic's description does not fit is not for
+ * a node that relies on it. */
 static int is_short(const struct fnx_node_input_state *input, const struct fnx_frame *frame)
 {
 	return input->schema && frame->length < input->layout.size;
@@ -109,8 +117,8 @@ static void lose_damaged(struct fnx_node *node, unsigned input)
 	lose(node, input, &gap);
 }
 
-/* The first frame: from here on the frame path's rules hold, and allocations count. Those who joined meanwhile are taken
- * note of before. */
+/* The first frame: from here on the frame path's rules hold, and allocations count. Those who
+ * joined meanwhile are taken note of before. */
 static void begin(struct fnx_node *node)
 {
 	for (unsigned i = 0; i < node->n_outputs; i++)
@@ -135,6 +143,12 @@ static enum fnx_drive end(struct fnx_node *node)
 	return FNX_DRIVE_ENDED;
 }
 
+void fnx_node_finish(struct fnx_node *node)
+{
+	if (node->ops->produce && !node->ended)
+		end(node);
+}
+
 /* A publisher aside that left may never come back: its successor is looked for now and then. */
 static void look_for_successor(struct fnx_node *node, unsigned input)
 {
@@ -154,7 +168,8 @@ static void take_aside(struct fnx_node *node)
 		int r = FNX_NOTHING;
 
 		while (has_room(node) &&
-			((r = fnx_subscriber_peek(node->inputs[i].sub, &frame, &gap)) == FNX_FRAME ||
+			((r = fnx_subscriber_peek(node->inputs[i].sub, &frame, &gap)) ==
+					FNX_FRAME ||
 				r == FNX_GAP)) {
 			if (r == FNX_GAP) {
 				lose(node, i, &gap);
@@ -174,7 +189,8 @@ static void take_aside(struct fnx_node *node)
 	}
 }
 
-/* An output is full: what may be promised is, since those who should drain it may be waiting for it. */
+/* An output is full: what may be promised is, since those who should drain it may be waiting for
+ * it. */
 static enum fnx_drive full(struct fnx_node *node)
 {
 	raise_outputs(node);
@@ -272,8 +288,8 @@ int fnx_node_park(struct fnx_node *node, enum fnx_drive why, int64_t now_ns)
 	if (why == FNX_DRIVE_FULL) {
 		int room = 1;
 
-		/* Every output is asked, so that each wakes its readers: whoever holds this one up may wait for
-		 * something on another. */
+		/* Every output is asked, so that each wakes its readers: whoever holds this one up
+		 * may wait for something on another. */
 		for (unsigned i = 0; i < node->n_outputs; i++)
 			room &= fnx_publisher_park(
 				node->outputs[i].pub, node->outputs[i].burst, now_ns);

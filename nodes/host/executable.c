@@ -6,11 +6,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 
 #include "nodes/host/host.h"
 
-enum { OVERRIDES_MAX = 32 };
+enum {
+	OVERRIDES_MAX = 32
+};
 
 static void usage(const struct fnx_node_ops *ops, FILE *out)
 {
@@ -19,8 +20,10 @@ static void usage(const struct fnx_node_ops *ops, FILE *out)
 		"\n"
 		"usage: fornix-%s --rig FILE [--name NAME] [--set KEY=VALUE]...\n"
 		"\n"
-		"  --rig FILE       the rig file that describes the experiment; " FNX_RIG_DEMO ": the built-in one\n"
-		"  --name NAME      this node's name on the bus (default: %s, or its first instance)\n"
+		"  --rig FILE       the rig file that describes the experiment; " FNX_RIG_DEMO
+		": the built-in one\n"
+		"  --name NAME      this node's name on the bus (default: %s, or its first "
+		"instance)\n"
 		"  --set KEY=VALUE  as if the rig file said so; KEY is one of:\n",
 		ops->type, ops->summary, ops->type, ops->type);
 	for (const char *const *key = fnx_rig_override_keys; *key; key++)
@@ -29,7 +32,8 @@ static void usage(const struct fnx_node_ops *ops, FILE *out)
 		"  --version        print the version\n"
 		"  --help           print this\n"
 		"\n"
-		"Stops in good order on Ctrl-C, SIGTERM or the control request `stop`. Exit status: 0 stopped\n"
+		"Stops in good order on Ctrl-C, SIGTERM or the control request `stop`. Exit "
+		"status: 0 stopped\n"
 		"as asked, 1 failed, 2 wrong use or a rig file that cannot be used.\n");
 }
 
@@ -38,7 +42,6 @@ struct arguments {
 	const char *name;
 	const char *overrides[OVERRIDES_MAX];
 	size_t n_overrides;
-	int with_parent;
 };
 
 /* 0: go on; 1: done, exit 0; 2: wrong use. */
@@ -48,7 +51,6 @@ static int parse(int argc, char **argv, const struct fnx_node_ops *ops, struct a
 		{"rig", required_argument, NULL, 'r'},
 		{"name", required_argument, NULL, 'n'},
 		{"set", required_argument, NULL, 's'},
-		{"with-parent", no_argument, NULL, 'p'},
 		{"version", no_argument, NULL, 'v'},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
@@ -67,9 +69,6 @@ static int parse(int argc, char **argv, const struct fnx_node_ops *ops, struct a
 			if (arguments->n_overrides == OVERRIDES_MAX)
 				return 2;
 			arguments->overrides[arguments->n_overrides++] = optarg;
-			break;
-		case 'p':
-			arguments->with_parent = 1;
 			break;
 		case 'v':
 			printf("fornix-%s %s\n", ops->type, FNX_VERSION);
@@ -125,9 +124,6 @@ int fnx_host_main(int argc, char **argv, const struct fnx_node_ops *ops)
 	if (r)
 		return r == 1 ? 0 : 2;
 	signal(SIGPIPE, SIG_IGN);
-	/* A child of `fornix run` must not outlive it, however it dies. */
-	if (arguments.with_parent)
-		prctl(PR_SET_PDEATHSIG, SIGTERM);
 	r = fnx_rig_load(arguments.rig, arguments.overrides, arguments.n_overrides, &rig, error);
 	if (r) {
 		fprintf(stderr, "fornix-%s: %s\n", ops->type, error);

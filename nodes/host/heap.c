@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Counts heap allocations of a node's thread. The C library's allocator is kept; only its entrances are wrapped, in
- * every fornix executable, so that each run can state the figure and not only a test.
+ * Counts heap allocations of a node's thread. The C library's allocator is kept; only its entrances
+ * are wrapped, in every fornix executable, so that each run can state the figure and not only a
+ * test.
  *
  * Sanitizers bring wrappers of their own, and there can be one: under them nothing is counted.
  */

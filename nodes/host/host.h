@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Host: what runs a node, below its main(): the pieces that `fornix run --threads`, fnx_host_main and the
- * step-by-step tests share.
+ * Host: what runs a node, below its main(): the pieces that `fornix run --threads`, fnx_host_main
+ * and the step-by-step tests share.
  */
 #pragma once
 
@@ -10,16 +10,18 @@
 #include "bus/status.h"
 #include "nodes/host/node.h"
 
-enum { FNX_NODE_PARAMS_MAX = 64 };
+enum {
+	FNX_NODE_PARAMS_MAX = 64
+};
 
 /* Why a drive stopped. */
 enum fnx_drive {
-	FNX_DRIVE_MORE = 1,    /* the turn's budget is used up; go on */
-	FNX_DRIVE_IDLE,        /* nothing to do until a bell rings (or `due_ns`, for a source) */
-	FNX_DRIVE_MOVED,       /* the topic of `moved_input` was replaced: subscribe again */
-	FNX_DRIVE_FULL,        /* an output has no room until readers drain it */
-	FNX_DRIVE_FAILED,      /* the source cannot go on: node->error says why */
-	FNX_DRIVE_ENDED,       /* every input, or the source, has ended and all is published */
+	FNX_DRIVE_MORE = 1, /* the turn's budget is used up; go on */
+	FNX_DRIVE_IDLE, /* nothing to do until a bell rings (or `due_ns`, for a source) */
+	FNX_DRIVE_MOVED, /* the topic of `moved_input` was replaced: subscribe again */
+	FNX_DRIVE_FULL, /* an output has no room until readers drain it */
+	FNX_DRIVE_FAILED, /* the source cannot go on: node->error says why */
+	FNX_DRIVE_ENDED, /* every input, or the source, has ended and all is published */
 };
 
 struct fnx_node_input_state {
@@ -35,7 +37,7 @@ struct fnx_node_output_state {
 	char topic[FNX_NAME_MAX];
 	struct fnx_layout layout;
 	struct fnx_publisher *pub;
-	void *payload;               /* loaned */
+	void *payload; /* loaned */
 	uint32_t burst;
 	struct fnx_publisher_tail tail; /* what a predecessor published last: not to be repeated */
 };
@@ -67,34 +69,37 @@ struct fnx_node {
 	int64_t cause_ingress_ns;
 	uint64_t cause_origin;
 	uint32_t cause_flags;
-	int64_t now_ns;              /* when the turn began */
-	int64_t advanced_to;         /* `until` of the last finished advance */
-	int64_t watermark;           /* that the outputs may promise */
+	int64_t now_ns; /* when the turn began */
+	int64_t advanced_to; /* `until` of the last finished advance */
+	int64_t watermark; /* that the outputs may promise */
 	int64_t watermark_ingress_ns;
 	int moved_input;
-	uint64_t refused_epoch;      /* of the successor that could not be taken up and was told of last */
-	int64_t aside_tried_ns;      /* when a successor of a topic aside was last looked for */
-	int64_t next_grid;           /* sample time at which the outputs' watermark must be raised at the latest */
-	int64_t due_ns;              /* sources: when to call produce next */
-	int64_t grid_samples;        /* time bin */
+	uint64_t refused_epoch; /* of the successor that could not be taken up and was told of last
+				 */
+	int64_t aside_tried_ns; /* when a successor of a topic aside was last looked for */
+	int64_t next_grid; /* sample time at which the outputs' watermark must be raised at the
+			      latest */
+	int64_t due_ns; /* sources: when to call produce next */
+	int64_t grid_samples; /* time bin */
 	int restarted;
-	int opened;                  /* ops->open has succeeded */
-	int ended;                   /* all is published; nothing but what lies aside will come */
+	int opened; /* ops->open has succeeded */
+	int ended; /* all is published; nothing but what lies aside will come */
 	int live;
 	char error[FNX_STATUS_TEXT_MAX];
 };
 
 /* node.c, for its neighbours */
 int fnx_node_open_params(struct fnx_node *node);
-void fnx_node_tell_param(struct fnx_node *node, const struct fnx_node_param_state *param, double before,
-	const char *who);
+void fnx_node_tell_param(struct fnx_node *node, const struct fnx_node_param_state *param,
+	double before, const char *who);
 uint64_t fnx_node_origin(unsigned input, uint64_t seq);
 
-/* Takes the node's name, bell, control socket and status page, and calls open. 0, or negative errno with
- * node->error set. */
+/* Takes the node's name, bell, control socket and status page, and calls open. 0, or negative errno
+ * with node->error set. */
 FNX_MUST_CHECK int fnx_node_open(struct fnx_node *node, const struct fnx_node_ops *ops,
 	const struct fnx_rig *rig, const char *name);
-/* Subscribes to inputs whose topics are there by now. 1: all are; 0: *ret_missing is not, try again; negative: failed. */
+/* Subscribes to inputs whose topics are there by now. 1: all are; 0: *ret_missing is not, try
+ * again; negative: failed. */
 FNX_MUST_CHECK int fnx_node_subscribe(struct fnx_node *node, const char **ret_missing);
 /* After FNX_DRIVE_MOVED: takes up the successor of that topic. 0: it is not there yet. */
 int fnx_node_resubscribe(struct fnx_node *node);
@@ -109,16 +114,27 @@ void fnx_node_unpark(struct fnx_node *node);
 int fnx_node_serve(struct fnx_node *node);
 void fnx_node_close(struct fnx_node *node);
 
-/* Runs an opened node until it is stopped: *stop becomes non-zero, a control request says so, or a signal if
+/* What *stop of fnx_node_run says. */
+enum fnx_stop {
+	FNX_GO_ON = 0,
+	FNX_STOP_SOURCES = 1,
+	FNX_STOP_ALL = 2
+};
+
+/* A source's session ends here, as if its events were over. */
+void fnx_node_finish(struct fnx_node *node);
+
+/* Runs an opened node until it is stopped: *stop says so, a control request says so, or a signal if
  * `signals`. Returns 0, or negative errno with node->error set. */
 FNX_MUST_CHECK int fnx_node_run(struct fnx_node *node, const _Atomic int *stop, int signals);
 
 /* How the rig wants this node to wait. */
 enum fnx_wait fnx_node_wait(const struct fnx_node *node);
 
-/* realtime.c: memory lock, affinity, SCHED_FIFO for the calling thread as the rig says; status->realtime tells what
- * is in force and what was refused. */
+/* realtime.c: memory lock, affinity, SCHED_FIFO for the calling thread as the rig says;
+ * status->realtime tells what is in force and what was refused. */
 void fnx_realtime_apply(struct fnx_node *node);
 
-/* heap.c: counts allocations of the calling thread into `counter` from now on; NULL: stop counting. */
+/* heap.c: counts allocations of the calling thread into `counter` from now on; NULL: stop counting.
+ */
 void fnx_heap_watch(_Atomic uint64_t *counter);

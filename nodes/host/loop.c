@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The loop of a node: drive it while there is work, then sleep until a bell rings, a frame is due, somebody asks
- * something, or a signal comes.
+ * The loop of a node: drive it while there is work, then sleep until a bell rings, a frame is due,
+ * somebody asks something, or a signal comes.
  *
- * A node that spins must not enter the kernel, and yet must notice the rare event that libuv is for. So while it
- * spins, a second thread, the sentinel, sits in poll() on libuv's descriptor and raises a flag: without events the
- * spinning thread makes no system call at all.
+ * A node that spins must not enter the kernel, and yet must notice the rare event that libuv is
+ * for. So while it spins, a second thread, the sentinel, sits in poll() on libuv's descriptor and
+ * raises a flag: without events the spinning thread makes no system call at all.
  *
- * A bell that fails to ring would be a bug. A slow timer looks for work that lies unseen from one tick to the next,
- * counts it (status->missed_wakes, which tests hold to 0) and goes on.
+ * A bell that fails to ring would be a bug. A slow timer looks for work that lies unseen from one
+ * tick to the next, counts it (status->missed_wakes, which tests hold to 0) and goes on.
  */
 #include <errno.h>
 #include <poll.h>
@@ -29,10 +29,10 @@
 #define LOOK_NS INT64_C(1000000)
 
 enum {
-	TURN_BUDGET = 256,      /* frames between two looks at the loop */
+	TURN_BUDGET = 256, /* frames between two looks at the loop */
 	SLOW_TICK_MS = 100,
-	START_TICK_MS = 2,      /* while waiting for topics and peers */
-	PATIENCE_MS = 2000,     /* after which such a wait is worth a word */
+	START_TICK_MS = 2, /* while waiting for topics and peers */
+	PATIENCE_MS = 2000, /* after which such a wait is worth a word */
 };
 
 struct loop {
@@ -47,17 +47,17 @@ struct loop {
 	int due_fd;
 	enum fnx_wait wait;
 	const _Atomic int *stop;
-	int64_t looked_ns;          /* when libuv was last asked, awake */
+	int64_t looked_ns; /* when libuv was last asked, awake */
 	int stopping;
 	int parked;
 	int mentioned;
-	int woken;                  /* in this sleep something has happened that the node must look at */
-	int suspicious;             /* in this sleep a slow tick has found work that no bell had told of */
+	int woken; /* in this sleep something has happened that the node must look at */
+	int suspicious; /* in this sleep a slow tick has found work that no bell had told of */
 	/* sentinel */
 	pthread_t sentinel;
 	pthread_mutex_t mutex;
 	pthread_cond_t served;
-	_Atomic int event;          /* libuv has something to do */
+	_Atomic int event; /* libuv has something to do */
 	int sentinel_quit;
 	int quit_fd;
 };
@@ -100,20 +100,30 @@ static void on_signal(uv_signal_t *handle, int number)
 {
 	struct loop *loop = handle->data;
 
-	(void)number;
+	/* Ctrl-C ends a source's session, so that its readers know; SIGTERM just takes the node
+	 * away. */
+	if (number == SIGINT)
+		fnx_node_finish(loop->node);
 	loop->stopping = 1;
 }
 
 static void stop_if_told(struct loop *loop)
 {
-	if (loop->stop && atomic_load_explicit(loop->stop, memory_order_relaxed))
+	int told = loop->stop ? atomic_load_explicit(loop->stop, memory_order_relaxed) : FNX_GO_ON;
+
+	if (told == FNX_STOP_SOURCES && loop->node->ops->produce) {
+		fnx_node_finish(loop->node);
+		loop->stopping = 1;
+	}
+	if (told == FNX_STOP_ALL)
 		loop->stopping = 1;
 }
 
 static int work_pending(const struct fnx_node *node)
 {
 	for (unsigned i = 0; i < node->merge.n_inputs; i++)
-		if (!node->merge.inputs[i].has_frame && fnx_subscriber_lag(node->merge.inputs[i].sub))
+		if (!node->merge.inputs[i].has_frame &&
+			fnx_subscriber_lag(node->merge.inputs[i].sub))
 			return 1;
 	return 0;
 }
@@ -126,20 +136,37 @@ static int has_overslept(const struct fnx_node *node)
 	return 0;
 }
 
-/* Ends the sleep, for what is done now and then. Where there is work although no bell has rung, a publisher may be just
- * about to ring: that is given one more tick, asleep, and if the bell is silent even then it has failed. */
+/* Live: inputs whose publishers have left come back when there is one again. */
+static void look_for_successors(struct fnx_node *node)
+{
+	for (unsigned i = 0; i < node->merge.n_inputs; i++) {
+		if (!node->merge.inputs[i].moved)
+			continue;
+		fnx_heap_watch(NULL);
+		node->moved_input = (int)i;
+		if (fnx_node_resubscribe(node))
+			node->merge.inputs[i].moved = 0;
+		fnx_heap_watch(&node->status->heap_allocations);
+	}
+}
+
+/* Ends the sleep, for what is done now and then. Where there is work although no bell has rung, a
+ * publisher may be just about to ring: that is given one more tick, asleep, and if the bell is
+ * silent even then it has failed. */
 static void on_slow_tick(uv_timer_t *handle)
 {
 	struct loop *loop = handle->data;
 
 	stop_if_told(loop);
+	look_for_successors(loop->node);
 	if (loop->parked == FNX_DRIVE_IDLE && !loop->woken && has_overslept(loop->node) &&
 		fnx_bell_drain(loop->node->bell) <= 0) {
 		if (!loop->suspicious) {
 			loop->suspicious = 1;
 			return;
 		}
-		atomic_fetch_add_explicit(&loop->node->status->missed_wakes, 1, memory_order_relaxed);
+		atomic_fetch_add_explicit(
+			&loop->node->status->missed_wakes, 1, memory_order_relaxed);
 	}
 	loop->woken = 1;
 }
@@ -150,7 +177,8 @@ static void on_watchdog(uv_timer_t *handle)
 	sd_notify(0, "WATCHDOG=1");
 }
 
-/* Sentinel ------------------------------------------------------------------------------------------- */
+/* Sentinel
+ * ------------------------------------------------------------------------------------------- */
 
 static void *watch(void *argument)
 {
@@ -168,7 +196,8 @@ static void *watch(void *argument)
 		if (loop->sentinel_quit)
 			break;
 		atomic_store_explicit(&loop->event, 1, memory_order_release);
-		while (atomic_load_explicit(&loop->event, memory_order_relaxed) && !loop->sentinel_quit)
+		while (atomic_load_explicit(&loop->event, memory_order_relaxed) &&
+			!loop->sentinel_quit)
 			pthread_cond_wait(&loop->served, &loop->mutex);
 	}
 	pthread_mutex_unlock(&loop->mutex);
@@ -207,7 +236,8 @@ static void stop_sentinel(struct loop *loop)
 	close(loop->quit_fd);
 }
 
-/* Sleeping ------------------------------------------------------------------------------------------- */
+/* Sleeping
+ * ------------------------------------------------------------------------------------------- */
 
 /* Sources wake by the clock: libuv's timers know milliseconds only. */
 static void arm_due(struct loop *loop, int64_t due_ns)
@@ -229,7 +259,8 @@ static void sleep_once(struct loop *loop, enum fnx_drive why)
 	else if (why != FNX_DRIVE_ENDED && fnx_node_park(loop->node, why, fnx_node_now()))
 		return;
 	/* Live: a silent input holds the others up until its deadline, and no longer. */
-	if (why == FNX_DRIVE_IDLE && loop->node->merge.deadline_ns && loop->node->merge.blocked_since_ns)
+	if (why == FNX_DRIVE_IDLE && loop->node->merge.deadline_ns &&
+		loop->node->merge.blocked_since_ns)
 		arm_due(loop, loop->node->merge.blocked_since_ns + loop->node->merge.deadline_ns);
 	loop->parked = (int)why;
 	loop->woken = loop->suspicious = 0;
@@ -293,8 +324,11 @@ static int turns(struct loop *loop)
 			return -EIO;
 		if (why == FNX_DRIVE_ENDED)
 			ended(loop);
-		/* A publisher has left in good order: wait for its successor, at the pace of the slow tick. */
+		/* A publisher has left in good order: wait for its successor, at the pace of the
+		 * slow tick. */
 		if (why == FNX_DRIVE_MOVED && !fnx_node_resubscribe(node)) {
+			if (node->ops->idle)
+				node->ops->idle(node->self);
 			if (spin)
 				poll(NULL, 0, START_TICK_MS);
 			else
@@ -303,10 +337,12 @@ static int turns(struct loop *loop)
 		if (spin) {
 			if (why == FNX_DRIVE_IDLE && node->ops->idle)
 				node->ops->idle(node->self);
-			/* Nothing more will come: a node that has ended sleeps, whatever its habit. */
+			/* Nothing more will come: a node that has ended sleeps, whatever its habit.
+			 */
 			if (why == FNX_DRIVE_ENDED)
-				poll(&(struct pollfd){.fd = uv_backend_fd(&loop->uv), .events = POLLIN}, 1,
-					SLOW_TICK_MS);
+				poll(&(struct pollfd){.fd = uv_backend_fd(&loop->uv),
+					     .events = POLLIN},
+					1, SLOW_TICK_MS);
 			if (atomic_load_explicit(&loop->event, memory_order_acquire))
 				serve_event(loop);
 			stop_if_told(loop);
@@ -315,14 +351,16 @@ static int turns(struct loop *loop)
 		look_up(loop, now_ns);
 		if (why == FNX_DRIVE_MORE || why == FNX_DRIVE_MOVED)
 			continue;
-		/* Work that is there already is no reason to stay awake when there is no room for its result. */
+		/* Work that is there already is no reason to stay awake when there is no room for
+		 * its result. */
 		if (loop->wait != FNX_WAIT_ADAPTIVE || why != FNX_DRIVE_IDLE || !spin_a_while(loop))
 			sleep_once(loop, why);
 	}
 	return 0;
 }
 
-/* Starting ------------------------------------------------------------------------------------------- */
+/* Starting
+ * ------------------------------------------------------------------------------------------- */
 
 static void on_start_tick(uv_timer_t *timer)
 {
@@ -338,8 +376,8 @@ static void mention(struct loop *loop, const char *what, int64_t begun_ns)
 	fnx_node_say(loop->node, "waiting for %s", what);
 }
 
-/* Inputs appear when their publishers do. A source that can wait does so until everybody listens: a recording must
- * not begin without its readers. */
+/* Inputs appear when their publishers do. A source that can wait does so until everybody listens: a
+ * recording must not begin without its readers. */
 static int get_ready(struct loop *loop)
 {
 	struct fnx_node *node = loop->node;

@@ -2,9 +2,9 @@
 /*
  * What nodes ask of their host: declaring inputs, outputs and parameters, and publishing.
  *
- * After a crash a node runs again over the frames whose release had not been committed. Its predecessor may have
- * published some of what follows from them; (sample time, origin) of a topic's last entries tell which, and those
- * are not published twice.
+ * After a crash a node runs again over the frames whose release had not been committed. Its
+ * predecessor may have published some of what follows from them; (sample time, origin) of a topic's
+ * last entries tell which, and those are not published twice.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -14,8 +14,8 @@
 #include <time.h>
 
 #include "nodes/host/host.h"
-#include "nodes/host/track.h"
 #include "nodes/host/topics.h"
+#include "nodes/host/track.h"
 #include "schemas/codec.h"
 #include "schemas/param.h"
 
@@ -91,7 +91,8 @@ struct fnx_track *fnx_node_track(struct fnx_node *node)
 	return r ? NULL : track;
 }
 
-/* Declarations ---------------------------------------------------------------------------------------- */
+/* Declarations
+ * ---------------------------------------------------------------------------------------- */
 
 int fnx_node_input(
 	struct fnx_node *node, const char *topic, const struct fnx_schema *schema, unsigned flags)
@@ -133,8 +134,9 @@ static int open_output(struct fnx_node *node, struct fnx_node_output_state *outp
 		r = fnx_publisher_open(&node->bus, &config, &output->pub);
 	free(description);
 	if (r)
-		return fnx_node_fail(node, r, "cannot create topic %s in %s (%u slots of %u bytes): %s",
-			output->topic, node->bus.segment_dir, slots, output->layout.size, strerror(-r));
+		return fnx_node_fail(node, r,
+			"cannot create topic %s in %s (%u slots of %u bytes): %s", output->topic,
+			node->bus.segment_dir, slots, output->layout.size, strerror(-r));
 	if (fnx_publisher_adopted(output->pub)) {
 		node->restarted = 1;
 		fnx_publisher_tail(output->pub, &output->tail);
@@ -165,7 +167,8 @@ int fnx_node_output(struct fnx_node *node, const char *topic, const struct fnx_s
 	if (r)
 		return r;
 	snprintf(node->status->outputs[node->n_outputs].name, FNX_NAME_MAX, "%s", topic);
-	atomic_store(&node->status->outputs[node->n_outputs].frames, fnx_publisher_head(output->pub));
+	atomic_store(
+		&node->status->outputs[node->n_outputs].frames, fnx_publisher_head(output->pub));
 	return (int)node->n_outputs++;
 }
 
@@ -174,12 +177,17 @@ int fnx_node_param(struct fnx_node *node, const char *name, double *value, doubl
 {
 	if (node->n_params == FNX_NODE_PARAMS_MAX)
 		return fnx_node_fail(node, -ENOSPC, "more than %d parameters", FNX_NODE_PARAMS_MAX);
-	node->params[node->n_params++] = (struct fnx_node_param_state){
-		.name = name, .value = value, .min = min, .max = max, .unit = unit, .meaning = meaning};
+	node->params[node->n_params++] = (struct fnx_node_param_state){.name = name,
+		.value = value,
+		.min = min,
+		.max = max,
+		.unit = unit,
+		.meaning = meaning};
 	return 0;
 }
 
-/* The topic on which changed parameters are told. It never holds its node up: whoever does not read loses. */
+/* The topic on which changed parameters are told. It never holds its node up: whoever does not read
+ * loses. */
 int fnx_node_open_params(struct fnx_node *node)
 {
 	struct fnx_node_output_state *output = &node->params_topic;
@@ -196,8 +204,8 @@ int fnx_node_open_params(struct fnx_node *node)
 	return open_output(node, output, PARAMS_SLOTS, FNX_FULL_DROP);
 }
 
-void fnx_node_tell_param(
-	struct fnx_node *node, const struct fnx_node_param_state *param, double before, const char *who)
+void fnx_node_tell_param(struct fnx_node *node, const struct fnx_node_param_state *param,
+	double before, const char *who)
 {
 	struct fnx_stamp stamp = {.sample_time = node->merge.passed, .publish_ns = fnx_node_now()};
 	struct fnx_param *message;
@@ -208,13 +216,15 @@ void fnx_node_tell_param(
 		return;
 	message = payload;
 	*message = (struct fnx_param){.value = *param->value, .before = before};
-	snprintf(message->node, sizeof(message->node), "%.*s", (int)sizeof(message->node) - 1, node->name);
+	snprintf(message->node, sizeof(message->node), "%.*s", (int)sizeof(message->node) - 1,
+		node->name);
 	snprintf(message->name, sizeof(message->name), "%s", param->name);
 	snprintf(message->who, sizeof(message->who), "%s", who);
 	fnx_publisher_publish(node->params_topic.pub, sizeof(*message), &stamp);
 }
 
-/* Asking ---------------------------------------------------------------------------------------------- */
+/* Asking
+ * ---------------------------------------------------------------------------------------------- */
 
 unsigned fnx_node_inputs(const struct fnx_node *node)
 {
@@ -266,15 +276,17 @@ int64_t fnx_node_promised(const struct fnx_node *node, unsigned output)
 	return fnx_publisher_watermark(node->outputs[output].pub);
 }
 
-/* Publishing ------------------------------------------------------------------------------------------ */
+/* Publishing
+ * ------------------------------------------------------------------------------------------ */
 
-/* Was this frame published by a predecessor? Frames of one topic rise in (sample time, origin); of those equal to the
- * last one published, as many as the predecessor managed are skipped. */
+/* Was this frame published by a predecessor? Frames of one topic rise in (sample time, origin); of
+ * those equal to the last one published, as many as the predecessor managed are skipped. */
 static int is_repeat(struct fnx_publisher_tail *tail, int64_t sample_time, uint64_t origin)
 {
 	if (!tail->count)
 		return 0;
-	if (sample_time != tail->sample_time ? sample_time < tail->sample_time : origin < tail->origin)
+	if (sample_time != tail->sample_time ? sample_time < tail->sample_time
+					     : origin < tail->origin)
 		return 1;
 	if (sample_time == tail->sample_time && origin == tail->origin) {
 		tail->count--;
@@ -315,7 +327,8 @@ static void publish(struct fnx_node *node, unsigned index, struct fnx_stamp *sta
 	}
 	stamp->publish_ns = fnx_node_now();
 	fnx_publisher_publish(output->pub, output->layout.size, stamp);
-	atomic_store_explicit(&status->frames, fnx_publisher_head(output->pub), memory_order_relaxed);
+	atomic_store_explicit(
+		&status->frames, fnx_publisher_head(output->pub), memory_order_relaxed);
 	fnx_histogram_add(&node->status->latency, stamp->publish_ns - stamp->ingress_ns);
 }
 
@@ -351,6 +364,14 @@ void fnx_node_advance(struct fnx_node *node, int64_t watermark, int64_t ingress_
 	if (atomic_load_explicit(&status->first_sample_time, memory_order_relaxed) == INT64_MIN)
 		atomic_store_explicit(&status->first_sample_time, watermark, memory_order_relaxed);
 	atomic_store_explicit(&status->sample_time, watermark, memory_order_relaxed);
+}
+
+void fnx_node_lose(struct fnx_node *node, unsigned input)
+{
+	struct fnx_status_topic *status = &node->status->inputs[input];
+
+	atomic_fetch_add_explicit(&status->gaps, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&status->missed, 1, memory_order_relaxed);
 }
 
 void fnx_node_commit(struct fnx_node *node, unsigned input)

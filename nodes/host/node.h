@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A node: a step function plus a table of operations. The host is the shell around it: it reads the rig file,
- * opens topics, sets up real-time scheduling, runs the loop, orders the inputs, answers control requests and
- * keeps the counts. The same node runs as a process (fnx_host_main), as a thread of `fornix run --threads`, and
- * step by step in a test.
+ * A node: a step function plus a table of operations. The host is the shell around it: it reads the
+ *rig file, opens topics, sets up real-time scheduling, runs the loop, orders the inputs, answers
+ *control requests and keeps the counts. The same node runs as a process (fnx_host_main), as a
+ *thread of `fornix run --threads`, and step by step in a test.
  *
  *	open      once: read the configuration, take memory, declare inputs, outputs and parameters
  *	start     once: inputs are there, their extents known
@@ -12,9 +12,10 @@
  *	produce   for sources, which have no inputs: make the next frame when it is due
  *	close     once
  *
- * frame, advance and produce are the frame path: no allocation, no lock, no blocking call, no log line. They are
- * only called when every output has room for the node's burst, so a loan never has to wait. A node never
- * exits on bad data: it counts, flags and goes on. It refuses bad configuration in open, with a sentence.
+ * frame, advance and produce are the frame path: no allocation, no lock, no blocking call, no log
+ *line. They are only called when every output has room for the node's burst, so a loan never has to
+ *wait. A node never exits on bad data: it counts, flags and goes on. It refuses bad configuration
+ *in open, with a sentence.
  */
 #pragma once
 
@@ -26,35 +27,44 @@
 struct fnx_node;
 struct fnx_track;
 
-enum { FNX_DONE = 0, FNX_AGAIN = 1, FNX_OVER = 2 };
+enum {
+	FNX_DONE = 0,
+	FNX_AGAIN = 1,
+	FNX_OVER = 2
+};
 
 struct fnx_node_ops {
-	const char *type;    /* "ripple": the executable is fornix-ripple */
+	const char *type; /* "ripple": the executable is fornix-ripple */
 	const char *summary; /* one line for --help */
 	/* Whether the rig asks for this node at all; NULL: always. */
 	int (*wanted)(const struct fnx_rig *rig);
-	/* Several instances: their names, k from 0; NULL when there is no k-th. Without it, one named `type`. */
+	/* Several instances: their names, k from 0; NULL when there is no k-th. Without it, one
+	 * named `type`. */
 	const char *(*instance)(const struct fnx_rig *rig, unsigned k);
 	/* 0, or negative errno after fnx_node_fail has said why. */
 	int (*open)(struct fnx_node *node, void **ret_self);
 	int (*start)(void *self);
 	void (*frame)(void *self, unsigned input, const struct fnx_frame *frame);
-	/* A gap on an input, reported before the frame behind it. Optional; it is counted anyway. */
+	/* A gap on an input, reported before the frame behind it. Optional; it is counted anyway.
+	 */
 	void (*gap)(void *self, unsigned input, const struct fnx_gap *gap);
-	/* FNX_DONE: nothing more to publish below `until`; *ret_watermark, preset to `until`, is what the outputs may
-	 * promise. FNX_AGAIN: there is more, call again (each call publishes one burst at the most). Optional. */
+	/* FNX_DONE: nothing more to publish below `until`; *ret_watermark, preset to `until`, is
+	 * what the outputs may promise. FNX_AGAIN: there is more, call again (each call publishes
+	 * one burst at the most). Optional. */
 	int (*advance)(void *self, int64_t until, int64_t *ret_watermark);
-	/* FNX_AGAIN: made something, call again at once. FNX_DONE: nothing is due before *ret_due_ns (CLOCK_MONOTONIC). FNX_OVER:
-	 * the source has ended. */
+	/* FNX_AGAIN: made something, call again at once. FNX_DONE: nothing is due before
+	 * *ret_due_ns (CLOCK_MONOTONIC). FNX_OVER: the source has ended. */
 	int (*produce)(void *self, int64_t now_ns, int64_t *ret_due_ns);
 	/* A parameter of the node was changed; called between two frames. Optional. */
 	void (*changed)(void *self);
-	/* The node is about to sleep: the place for batched system calls (record, tap). Optional. Not the frame path. */
+	/* The node is about to sleep: the place for batched system calls (record, tap). Optional.
+	 * Not the frame path. */
 	void (*idle)(void *self);
 	void (*close)(void *self);
 };
 
-/* open only ----------------------------------------------------------------------------------------- */
+/* open only
+ * ----------------------------------------------------------------------------------------- */
 
 const struct fnx_rig *fnx_node_rig(const struct fnx_node *node);
 const struct fnx_bus *fnx_node_bus(const struct fnx_node *node);
@@ -65,24 +75,29 @@ const char *fnx_node_name(const struct fnx_node *node);
 struct fnx_track *fnx_node_track(struct fnx_node *node);
 
 enum {
-	FNX_INPUT_LAZY = 1u << 0,  /* frames are given back by fnx_node_commit */
-	FNX_INPUT_LOSSY = 1u << 1, /* the publisher never waits for this node; what is lost counts as missed */
-	/* Lossy, too, and handed out as it comes, not ordered with the others: for topics that promise no watermark.
-	 * Declared behind all ordered inputs; does not keep a node from ending. */
+	FNX_INPUT_LAZY = 1u << 0, /* frames are given back by fnx_node_commit */
+	FNX_INPUT_LOSSY = 1u
+		<< 1, /* the publisher never waits for this node; what is lost counts as missed */
+	/* Lossy, too, and handed out as it comes, not ordered with the others: for topics that
+	 * promise no watermark. Declared behind all ordered inputs; does not keep a node from
+	 * ending. */
 	FNX_INPUT_ASIDE = 1u << 2,
 };
 
-/* Declares an input; the host subscribes losslessly once the topic is there, and orders it after those declared
- * before at equal sample times. `schema` NULL: any, see fnx_node_input_layout. Returns its index, or negative errno. */
+/* Declares an input; the host subscribes losslessly once the topic is there, and orders it after
+ * those declared before at equal sample times. `schema` NULL: any, see fnx_node_input_layout.
+ * Returns its index, or negative errno. */
 int fnx_node_input(
 	struct fnx_node *node, const char *topic, const struct fnx_schema *schema, unsigned flags);
 
-/* Declares an output and creates its topic. `extents` in the schema's order. `burst`: frames that one call of frame,
- * advance or produce may publish on it at the most. Returns its index, or negative errno. */
+/* Declares an output and creates its topic. `extents` in the schema's order. `burst`: frames that
+ * one call of frame, advance or produce may publish on it at the most. Returns its index, or
+ * negative errno. */
 int fnx_node_output(struct fnx_node *node, const char *topic, const struct fnx_schema *schema,
 	const uint32_t *extents, uint32_t burst);
 
-/* Declares a parameter that `fornix set` may change between two frames. Flags and counts are numbers too. */
+/* Declares a parameter that `fornix set` may change between two frames. Flags and counts are
+ * numbers too. */
 int fnx_node_param(struct fnx_node *node, const char *name, double *value, double min, double max,
 	const char *unit, const char *meaning);
 
@@ -91,9 +106,11 @@ int fnx_node_fail(struct fnx_node *node, int error, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
 /* One line for people, to standard error and the journal. Never on the frame path. */
-void fnx_node_say(struct fnx_node *node, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void fnx_node_say(struct fnx_node *node, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
 
-/* start, frame, advance, produce ------------------------------------------------------------------------ */
+/* start, frame, advance, produce
+ * ------------------------------------------------------------------------ */
 
 /* How many inputs were declared. */
 unsigned fnx_node_inputs(const struct fnx_node *node);
@@ -109,10 +126,11 @@ uint64_t fnx_node_input_epoch(const struct fnx_node *node, unsigned input);
 /* Frames of it that were published and have not been handed to this node. */
 uint64_t fnx_node_input_lag(const struct fnx_node *node, unsigned input);
 
-/* A slot to write to, wholly: it holds whatever was there before. NULL: every slot is being read (live use), the
- * frame is lost and counted. */
+/* A slot to write to, wholly: it holds whatever was there before. NULL: every slot is being read
+ * (live use), the frame is lost and counted. */
 void *fnx_node_loan(struct fnx_node *node, unsigned output);
-/* Publishes it. Ingress time and flags are inherited from the frame, or the passing of time, being handled. */
+/* Publishes it. Ingress time and flags are inherited from the frame, or the passing of time, being
+ * handled. */
 void fnx_node_publish(struct fnx_node *node, unsigned output, int64_t sample_time);
 /* The same, for sources: the sample has just entered the machine at `ingress_ns`. */
 void fnx_node_publish_fresh(
@@ -124,19 +142,23 @@ void fnx_node_flag(struct fnx_node *node, uint32_t flags);
 void fnx_node_advance(struct fnx_node *node, int64_t watermark, int64_t ingress_ns);
 /* Frames published on this output by this node and its predecessors of this run. */
 uint64_t fnx_node_published(const struct fnx_node *node, unsigned output);
-/* Nothing below this sample time will be published on the output: promised by this node or its predecessor. INT64_MIN: no
- * promise yet. */
+/* Nothing below this sample time will be published on the output: promised by this node or its
+ * predecessor. INT64_MIN: no promise yet. */
 int64_t fnx_node_promised(const struct fnx_node *node, unsigned output);
 /* Lazy inputs: gives back every frame released so far. */
 void fnx_node_commit(struct fnx_node *node, unsigned input);
 /* 1: every ordered input has ended, and all of it has been handed out. */
 int fnx_node_ended(const struct fnx_node *node);
+/* Counts a frame of this input that the node could not keep as lost, in the status page. */
+void fnx_node_lose(struct fnx_node *node, unsigned input);
 /* CLOCK_MONOTONIC. No system call (vDSO). */
 int64_t fnx_node_now(void);
 /* 1 if this node took over from one that died. */
 int fnx_node_restarted(const struct fnx_node *node);
 
-/* Running ------------------------------------------------------------------------------------------------ */
+/* Running
+ * ------------------------------------------------------------------------------------------------
+ */
 
 /* The whole of a node's main(): options, rig file, loop, exit status. */
 int fnx_host_main(int argc, char **argv, const struct fnx_node_ops *ops);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Opening and closing a node: its name, its bell, its sockets, its topics. Everything that can fail does so here. */
+/* Opening and closing a node: its name, its bell, its sockets, its topics. Everything that can fail
+ * does so here. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -14,7 +15,8 @@
 
 static enum fnx_bell_form bell_form(const struct fnx_rig *rig)
 {
-	/* auto: a pipe has no thread in between, and reaches every process that can share memory. */
+	/* auto: a pipe has no thread in between, and reaches every process that can share memory.
+	 */
 	return rig->bus.bell == FNX_BELL_ZMQ ? FNX_BELL_FORM_ZMQ : FNX_BELL_FORM_PIPE;
 }
 
@@ -26,12 +28,12 @@ static int open_bus(struct fnx_node *node)
 
 	r = fnx_bus_init(&node->bus, rig->bus.name, rig->bus.segment_dir, rig->bus.run_dir);
 	if (r)
-		return fnx_node_fail(node, r, "bus %s: the name or a directory's path is not usable",
-			rig->bus.name);
+		return fnx_node_fail(node, r,
+			"bus %s: the name or a directory's path is not usable", rig->bus.name);
 	r = fnx_bus_create(&node->bus, &path);
 	if (r)
-		return fnx_node_fail(node, r, "bus %s: cannot create %s: %s", rig->bus.name, path,
-			strerror(-r));
+		return fnx_node_fail(
+			node, r, "bus %s: cannot create %s: %s", rig->bus.name, path, strerror(-r));
 	return 0;
 }
 
@@ -63,7 +65,8 @@ static int open_sockets(struct fnx_node *node)
 	return 0;
 }
 
-/* Each reader and each socket is a descriptor, and ZeroMQ ends the process where it cannot have one. */
+/* Each reader and each socket is a descriptor, and ZeroMQ ends the process where it cannot have
+ * one. */
 static void allow_descriptors(void)
 {
 	struct rlimit limit;
@@ -112,9 +115,9 @@ int fnx_node_open(struct fnx_node *node, const struct fnx_node_ops *ops, const s
 	return 0;
 }
 
-/* The extents of an input are what its topic says; everything else is what this build says, unless the node takes
- * any schema. A node that runs has made its memory for the extents it was started with: another topic of that name must
- * have the same. */
+/* The extents of an input are what its topic says; everything else is what this build says, unless
+ * the node takes any schema. A node that runs has made its memory for the extents it was started
+ * with: another topic of that name must have the same. */
 static int learn_layout(struct fnx_node *node, struct fnx_node_input_state *input)
 {
 	struct fnx_layout layout;
@@ -126,8 +129,8 @@ static int learn_layout(struct fnx_node *node, struct fnx_node_input_state *inpu
 	bytes = fnx_subscriber_schema(input->sub, &size);
 	r = fnx_description_decode(bytes, size, &description);
 	if (r)
-		return fnx_node_fail(node, r, "topic %s describes itself in a way that cannot be read",
-			input->topic);
+		return fnx_node_fail(node, r,
+			"topic %s describes itself in a way that cannot be read", input->topic);
 	if (!input->schema) {
 		fnx_description_free(input->description);
 		input->description = description;
@@ -139,9 +142,11 @@ static int learn_layout(struct fnx_node *node, struct fnx_node_input_state *inpu
 	if (r)
 		return fnx_node_fail(node, r, "topic %s has impossible extents", input->topic);
 	if (input->layout.schema &&
-		memcmp(input->layout.extents, layout.extents, input->schema->n_extents * sizeof(uint32_t)))
+		memcmp(input->layout.extents, layout.extents,
+			input->schema->n_extents * sizeof(uint32_t)))
 		return fnx_node_fail(node, -EPROTO,
-			"topic %s has come back with other extents; start this node anew", input->topic);
+			"topic %s has come back with other extents; start this node anew",
+			input->topic);
 	input->layout = layout;
 	return 0;
 }
@@ -152,7 +157,8 @@ static int subscribe(struct fnx_node *node, struct fnx_node_input_state *input)
 		.topic = input->topic,
 		.node = node->name,
 		.schema_hash = input->schema ? fnx_schema_hash(input->schema) : 0,
-		.policy = input->flags & (FNX_INPUT_LOSSY | FNX_INPUT_ASIDE) ? FNX_LOSSY : FNX_LOSSLESS,
+		.policy = input->flags & (FNX_INPUT_LOSSY | FNX_INPUT_ASIDE) ? FNX_LOSSY
+									     : FNX_LOSSLESS,
 		.start = FNX_START_OLDEST,
 		.bell = node->bell_form,
 		.lazy = (input->flags & FNX_INPUT_LAZY) != 0,
@@ -164,7 +170,8 @@ static int subscribe(struct fnx_node *node, struct fnx_node_input_state *input)
 		return 0;
 	if (r == -EPROTO)
 		return fnx_node_fail(node, r,
-			"topic %s comes from another version of fornix; start all nodes from one build",
+			"topic %s comes from another version of fornix; start all nodes from one "
+			"build",
 			input->topic);
 	if (r)
 		return fnx_node_fail(
@@ -195,10 +202,8 @@ int fnx_node_subscribe(struct fnx_node *node, const char **ret_missing)
 	for (unsigned i = 0; i < node->n_inputs; i++)
 		if (!(node->inputs[i].flags & FNX_INPUT_ASIDE))
 			fnx_merge_add(&node->merge, node->inputs[i].sub);
-	if (node->restarted || atomic_load(&node->status->starts) > 1) {
-		node->restarted = 1;
+	if (node->restarted)
 		fnx_node_say(node, "restarted; resumes where its predecessor stopped");
-	}
 	return 1;
 }
 
@@ -248,7 +253,8 @@ int fnx_node_peers_ready(const struct fnx_node *node, const char **ret_missing)
 			fnx_status_close(status);
 		}
 		*ret_missing = await->values[i];
-		if (state < FNX_NODE_READY || state > FNX_NODE_ENDED)
+		if (state < FNX_NODE_READY || state > FNX_NODE_ENDED ||
+			fnx_presence_check(&node->bus, await->values[i]) == 0)
 			return 0;
 	}
 	return 1;

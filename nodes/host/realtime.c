@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Real-time set-up of the calling thread: what the rig asks for and the machine permits. What is refused is said,
- * with the remedy, and the node runs on without it: an experiment on a laptop must be possible.
+ * Real-time set-up of the calling thread: what the rig asks for and the machine permits. What is
+ * refused is said, with the remedy, and the node runs on without it: an experiment on a laptop must
+ * be possible.
  */
 #include <errno.h>
 #include <sched.h>

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Loading a rig file, in five steps: its text is held against the schema (rig_check.c), libcyaml fills the struct, keys that
- * are not there get their defaults (rig_rules.c), overrides from the command line are put on top, and what the values
- * mean together is checked here.
+ * Loading a rig file, in five steps: its text is held against the schema (rig_check.c), libcyaml
+ * fills the struct, keys that are not there get their defaults (rig_rules.c), overrides from the
+ * command line are put on top, and what the values mean together is checked here.
  *
- * A text that is a default and not in the file is duplicated, so that everything in the struct is freed alike.
+ * A text that is a default and not in the file is duplicated, so that everything in the struct is
+ * freed alike.
  */
 #include <assert.h>
 #include <errno.h>
@@ -19,9 +20,9 @@
 #include "nodes/host/rig_schema.h"
 #include "nodes/host/track.h"
 
-const char *const fnx_rig_override_keys[] = {"source.type", "source.file", "source.speed", "source.duration_s",
-	"source.start_s", "record.file", "decode.algorithm", "bus.name", "bus.wait", "bus.bell", "bus.segment_dir", "bus.run_dir",
-	"parity", "await", NULL};
+const char *const fnx_rig_override_keys[] = {"source.type", "source.file", "source.speed",
+	"source.duration_s", "source.start_s", "record.file", "decode.algorithm", "bus.name",
+	"bus.wait", "bus.bell", "bus.segment_dir", "bus.run_dir", "parity", "await", NULL};
 
 /* Everything that the steps share. */
 struct load {
@@ -45,7 +46,8 @@ static int fail(const struct load *load, const char *path, const char *format, .
 	vsnprintf(what, sizeof(what), format, args);
 	va_end(args);
 	if (line)
-		snprintf(load->error, FNX_RIG_ERROR_MAX, "%s:%u: %s: %s", load->name, line, path, what);
+		snprintf(load->error, FNX_RIG_ERROR_MAX, "%s:%u: %s: %s", load->name, line, path,
+			what);
 	else
 		snprintf(load->error, FNX_RIG_ERROR_MAX, "%s: %s: %s", load->name, path, what);
 	return -EINVAL;
@@ -71,10 +73,13 @@ static void ignore_log(cyaml_log_t level, void *context, const char *format, va_
 	(void)level, (void)context, (void)format, (void)args;
 }
 
-static const cyaml_config_t cyaml = {
-	.log_fn = ignore_log, .mem_fn = allocate, .log_level = CYAML_LOG_ERROR, .flags = CYAML_CFG_DEFAULT};
+static const cyaml_config_t cyaml = {.log_fn = ignore_log,
+	.mem_fn = allocate,
+	.log_level = CYAML_LOG_ERROR,
+	.flags = CYAML_CFG_DEFAULT};
 
-/* Scalars ------------------------------------------------------------------------------------------- */
+/* Scalars
+ * ------------------------------------------------------------------------------------------- */
 
 static void *field(struct fnx_rig *rig, const struct fnx_rig_rule_entry *rule)
 {
@@ -149,8 +154,8 @@ static int set_defaults(struct load *load)
 			continue;
 		value = get_number(load->rig, rule);
 		if (!(value >= rule->min && value <= rule->max))
-			return fail(load, rule->path, "expected a number from %g to %g, found %g", rule->min,
-				rule->max, value);
+			return fail(load, rule->path, "expected a number from %g to %g, found %g",
+				rule->min, rule->max, value);
 	}
 	return 0;
 }
@@ -254,8 +259,10 @@ static int set_default_instances(struct fnx_rig *rig)
 		if (!encode->instances[0].groups.values)
 			return -ENOMEM;
 		for (uint32_t i = 0; i < rig->n_electrode_groups; i++)
-			for (uint32_t id = rig->electrode_groups[i].id; id <= rig->electrode_groups[i].through; id++)
-				encode->instances[0].groups.values[encode->instances[0].groups.n++] = id;
+			for (uint32_t id = rig->electrode_groups[i].id;
+				id <= rig->electrode_groups[i].through; id++)
+				encode->instances[0]
+					.groups.values[encode->instances[0].groups.n++] = id;
 	}
 	for (uint32_t i = 0; i < encode->n_instances; i++) {
 		if (encode->instances[i].name)
@@ -307,30 +314,35 @@ static int set_list_defaults(struct load *load)
 	return r;
 }
 
-/* Overrides ----------------------------------------------------------------------------------------- */
+/* Overrides
+ * ----------------------------------------------------------------------------------------- */
 
 static int set_await(struct fnx_rig *rig, const char *list)
 {
 	char *copy = strdup(list), *save = NULL;
 	int r = copy ? 0 : -ENOMEM;
 
-	for (char *name = copy ? strtok_r(copy, ",", &save) : NULL; name && !r; name = strtok_r(NULL, ",", &save))
+	for (char *name = copy ? strtok_r(copy, ",", &save) : NULL; name && !r;
+		name = strtok_r(NULL, ",", &save))
 		r = add_name(&rig->await, name);
 	free(copy);
 	return r;
 }
 
-static int override_flag(struct load *load, const struct fnx_rig_rule_entry *rule, const char *value)
+static int override_flag(
+	struct load *load, const struct fnx_rig_rule_entry *rule, const char *value)
 {
 	int is_true = !strcmp(value, "true") || !strcmp(value, "1");
 
 	if (!is_true && strcmp(value, "false") && strcmp(value, "0"))
-		return fail(load, rule->path, "expected true or false on the command line, found \"%s\"", value);
+		return fail(load, rule->path,
+			"expected true or false on the command line, found \"%s\"", value);
 	set_number(load->rig, rule, is_true);
 	return 0;
 }
 
-static int override_enum(struct load *load, const struct fnx_rig_rule_entry *rule, const char *value)
+static int override_enum(
+	struct load *load, const struct fnx_rig_rule_entry *rule, const char *value)
 {
 	char names[200] = "";
 
@@ -342,9 +354,11 @@ static int override_enum(struct load *load, const struct fnx_rig_rule_entry *rul
 	for (size_t i = 0; i < rule->n_names; i++) {
 		size_t used = strlen(names);
 
-		snprintf(names + used, sizeof(names) - used, "%s %s", i ? "," : "", rule->names[i].str);
+		snprintf(names + used, sizeof(names) - used, "%s %s", i ? "," : "",
+			rule->names[i].str);
 	}
-	return fail(load, rule->path, "expected one of%s on the command line, found \"%s\"", names, value);
+	return fail(load, rule->path, "expected one of%s on the command line, found \"%s\"", names,
+		value);
 }
 
 static int override_one(struct load *load, const char *key, const char *value)
@@ -369,7 +383,8 @@ static int override_one(struct load *load, const char *key, const char *value)
 		return override_flag(load, rule, value);
 	number = strtod(value, &end);
 	if (!value[0] || *end || !(number >= rule->min && number <= rule->max))
-		return fail(load, key, "expected a number from %g to %g on the command line, found \"%s\"",
+		return fail(load, key,
+			"expected a number from %g to %g on the command line, found \"%s\"",
 			rule->min, rule->max, value);
 	set_number(load->rig, rule, number);
 	return 0;
@@ -394,7 +409,8 @@ static int set_overrides(struct load *load, const char *const *overrides, size_t
 		char key[64];
 		int known = 0, r;
 
-		snprintf(key, sizeof(key), "%.*s", equals ? (int)(equals - overrides[i]) : 0, overrides[i]);
+		snprintf(key, sizeof(key), "%.*s", equals ? (int)(equals - overrides[i]) : 0,
+			overrides[i]);
 		for (const char *const *name = fnx_rig_override_keys; *name; name++)
 			known |= !strcmp(*name, key);
 		if (!equals)
@@ -408,12 +424,14 @@ static int set_overrides(struct load *load, const char *const *overrides, size_t
 	return 0;
 }
 
-/* Meaning ------------------------------------------------------------------------------------------- */
+/* Meaning
+ * ------------------------------------------------------------------------------------------- */
 
 uint32_t fnx_rig_group_channels(const struct fnx_rig *rig, uint32_t group)
 {
 	for (uint32_t i = 0; i < rig->n_electrode_groups; i++)
-		if (group >= rig->electrode_groups[i].id && group <= rig->electrode_groups[i].through)
+		if (group >= rig->electrode_groups[i].id &&
+			group <= rig->electrode_groups[i].through)
 			return rig->electrode_groups[i].n_channels;
 	return 0;
 }
@@ -421,7 +439,9 @@ uint32_t fnx_rig_group_channels(const struct fnx_rig *rig, uint32_t group)
 static int check_groups(struct load *load)
 {
 	const struct fnx_rig *rig = load->rig;
-	enum { GROUP_ID_MAX = 1000000 };
+	enum {
+		GROUP_ID_MAX = 1000000
+	};
 	char path[80];
 
 	for (uint32_t i = 0; i < rig->n_electrode_groups; i++) {
@@ -429,16 +449,19 @@ static int check_groups(struct load *load)
 
 		snprintf(path, sizeof(path), "electrode_groups[%u]", i);
 		if (groups->n_channels < 1 || groups->n_channels > 32)
-			return fail(load, path, "n_channels: expected 1 to 32, found %u", groups->n_channels);
+			return fail(load, path, "n_channels: expected 1 to 32, found %u",
+				groups->n_channels);
 		if (groups->id > GROUP_ID_MAX)
-			return fail(load, path, "id: expected 0 to %d, found %u", GROUP_ID_MAX, groups->id);
+			return fail(load, path, "id: expected 0 to %d, found %u", GROUP_ID_MAX,
+				groups->id);
 		if (groups->through < groups->id || groups->through - groups->id > 4095)
 			return fail(load, path, "through: expected %u to %u, found %u", groups->id,
 				groups->id + 4095, groups->through);
 		for (uint32_t k = 0; k < i; k++)
 			if (groups->id <= rig->electrode_groups[k].through &&
 				groups->through >= rig->electrode_groups[k].id)
-				return fail(load, path, "group %u stands in electrode_groups[%u] already",
+				return fail(load, path,
+					"group %u stands in electrode_groups[%u] already",
 					groups->id, k);
 		for (uint32_t k = 0; k < groups->dead_channels.n; k++)
 			if (groups->dead_channels.values[k] >= groups->n_channels)
@@ -451,16 +474,20 @@ static int check_groups(struct load *load)
 /* As nodes/acquire/kinematics.h has it: a filter that is no mean would move the animal. */
 static int check_position(struct load *load)
 {
-	enum { TAPS_MAX = 64 };
+	enum {
+		TAPS_MAX = 64
+	};
 	const struct fnx_rig_numbers *taps = &load->rig->position.smoothing;
 	double sum = 0;
 
 	if (taps->n > TAPS_MAX)
-		return fail(load, "position.smoothing", "expected at most %d taps, found %u", TAPS_MAX, taps->n);
+		return fail(load, "position.smoothing", "expected at most %d taps, found %u",
+			TAPS_MAX, taps->n);
 	for (uint32_t i = 0; i < taps->n; i++)
 		sum += taps->values[i];
 	if (!load->rig->parity && !(fabs(sum - 1) <= 1e-3))
-		return fail(load, "position.smoothing", "expected taps that sum to 1, found %g", sum);
+		return fail(
+			load, "position.smoothing", "expected taps that sum to 1, found %g", sum);
 	return 0;
 }
 
@@ -492,7 +519,8 @@ static int check_encode(struct load *load)
 
 		snprintf(path, sizeof(path), "encode.instances[%u]", i);
 		if (!fnx_name_valid(instance->name))
-			return fail(load, path, "name: expected letters, digits, '_', '-', '.', found \"%s\"",
+			return fail(load, path,
+				"name: expected letters, digits, '_', '-', '.', found \"%s\"",
 				instance->name);
 		if (is_taken(instance->name))
 			return fail(load, path, "name: another node is called %s", instance->name);
@@ -527,8 +555,9 @@ static int check_decode(struct load *load)
 				decode->n_states, decode->continuous[i].n_to);
 		}
 	if (decode->algorithm == FNX_DECODE_CLASSIFIER && decode->states.n != decode->n_states)
-		return fail(load, "decode.states", "expected %u labels, one for each state, found %u",
-			decode->n_states, decode->states.n);
+		return fail(load, "decode.states",
+			"expected %u labels, one for each state, found %u", decode->n_states,
+			decode->states.n);
 	return 0;
 }
 
@@ -550,7 +579,8 @@ static int check_ripple(struct load *load)
 			rig->lfp.rate_hz / 2);
 	if (ripple->smoothing.type != FNX_FILTER_TAPS &&
 		(ripple->smoothing.band_hz.n != 2 ||
-			!(ripple->smoothing.band_hz.values[1] > ripple->smoothing.band_hz.values[0]) ||
+			!(ripple->smoothing.band_hz.values[1] >
+				ripple->smoothing.band_hz.values[0]) ||
 			!(ripple->smoothing.band_hz.values[1] < rig->lfp.rate_hz / 2)))
 		return fail(load, "ripple.smoothing.band_hz",
 			"expected [pass to, stop from], rising and below half of lfp.rate_hz (%g)",
@@ -581,23 +611,27 @@ static int check_dispatch(struct load *load)
 		if (rule->type == FNX_RULE_REPLAY && !rig->decode.enabled)
 			return fail(load, path, "a replay rule needs a decode section");
 		if (rule->type == FNX_RULE_REPLAY && rule->arm >= rig->track.n_arms)
-			return fail(load, path, "arm: expected 0 to %u, found %u", rig->track.n_arms - 1,
-				rule->arm);
-		if (rule->type == FNX_RULE_REPLAY && (rule->window_bins < 1 || rule->window_bins > 4096))
-			return fail(load, path, "window_bins: expected 1 to 4096, found %u", rule->window_bins);
+			return fail(load, path, "arm: expected 0 to %u, found %u",
+				rig->track.n_arms - 1, rule->arm);
+		if (rule->type == FNX_RULE_REPLAY &&
+			(rule->window_bins < 1 || rule->window_bins > 4096))
+			return fail(load, path, "window_bins: expected 1 to 4096, found %u",
+				rule->window_bins);
 		if (rule->type == FNX_RULE_RIPPLE && !rig->ripple.enabled)
 			return fail(load, path, "a ripple rule needs a ripple section");
 	}
 	for (uint32_t i = 0; i < rig->dispatch.n_actuators; i++)
 		if (rig->dispatch.actuators[i].type == FNX_ACTUATOR_ZMQ &&
-			(!rig->dispatch.actuators[i].endpoint || !rig->dispatch.actuators[i].endpoint[0])) {
+			(!rig->dispatch.actuators[i].endpoint ||
+				!rig->dispatch.actuators[i].endpoint[0])) {
 			snprintf(path, sizeof(path), "dispatch.actuators[%u]", i);
 			return fail(load, path, "a zmq actuator needs an endpoint");
 		}
 	return 0;
 }
 
-static int find_track_node(const struct fnx_rig_track *track, const char *name, double *ret_x, double *ret_y)
+static int find_track_node(
+	const struct fnx_rig_track *track, const char *name, double *ret_x, double *ret_y)
 {
 	for (uint32_t i = 0; i < track->n_nodes; i++)
 		if (!strcmp(track->nodes[i].name, name)) {
@@ -628,10 +662,11 @@ int fnx_rig_track(const struct fnx_rig *rig, struct fnx_track_config *ret_config
 		config->arms[i].n_target = arm->target_bins;
 		config->arms[i].n_nodes = arm->nodes.n;
 		for (uint32_t k = 0; k < arm->nodes.n; k++)
-			if (!find_track_node(track, arm->nodes.values[k], &config->arms[i].node_x[k],
-				    &config->arms[i].node_y[k])) {
-				snprintf(error, FNX_RIG_ERROR_MAX, "arm %s: there is no track node %s",
-					arm->name, arm->nodes.values[k]);
+			if (!find_track_node(track, arm->nodes.values[k],
+				    &config->arms[i].node_x[k], &config->arms[i].node_y[k])) {
+				snprintf(error, FNX_RIG_ERROR_MAX,
+					"arm %s: there is no track node %s", arm->name,
+					arm->nodes.values[k]);
 				return -EINVAL;
 			}
 	}
@@ -670,7 +705,8 @@ static int check_names(struct load *load)
 
 		snprintf(path, sizeof(path), "nodes[%u]", i);
 		if (node->priority < 0 || node->priority > 99)
-			return fail(load, path, "priority: expected 0 to 99, found %d", node->priority);
+			return fail(
+				load, path, "priority: expected 0 to 99, found %d", node->priority);
 		if (node->cpu && (*node->cpu < 0 || *node->cpu > 1023))
 			return fail(load, path, "cpu: expected 0 to 1023, found %d", *node->cpu);
 		for (uint32_t k = 0; k < i; k++)
@@ -682,7 +718,8 @@ static int check_names(struct load *load)
 
 		snprintf(path, sizeof(path), "topics[%u]", i);
 		if (topic->slots < 16 || topic->slots > 65536)
-			return fail(load, path, "slots: expected 16 to 65536, found %u", topic->slots);
+			return fail(
+				load, path, "slots: expected 16 to 65536, found %u", topic->slots);
 		for (uint32_t k = 0; k < i; k++)
 			if (!strcmp(topic->name, rig->topics[k].name))
 				return fail(load, path, "name: %s stands twice", topic->name);
@@ -696,7 +733,8 @@ static int check_meaning(struct load *load)
 	int r;
 
 	if (!fnx_name_valid(rig->bus.name))
-		return fail(load, "bus.name", "expected letters, digits, '_', '-', '.', found \"%s\"", rig->bus.name);
+		return fail(load, "bus.name",
+			"expected letters, digits, '_', '-', '.', found \"%s\"", rig->bus.name);
 	if (rig->source.type != FNX_SOURCE_SIMULATOR && !rig->source.file[0])
 		return fail(load, "source.file", "a source of type %s needs a file",
 			fnx_rig_source_names[rig->source.type].str);
@@ -718,11 +756,14 @@ static int check_meaning(struct load *load)
 	return r;
 }
 
-/* Loading ------------------------------------------------------------------------------------------- */
+/* Loading
+ * ------------------------------------------------------------------------------------------- */
 
 static int read_file(const char *path, char **ret_text, size_t *ret_size, char *error)
 {
-	enum { FILE_MAX = 4 << 20 };
+	enum {
+		FILE_MAX = 4 << 20
+	};
 	FILE *file = fopen(path, "re");
 	char *text = malloc(FILE_MAX);
 	size_t size = 0;
@@ -740,7 +781,8 @@ static int read_file(const char *path, char **ret_text, size_t *ret_size, char *
 	if (file)
 		fclose(file);
 	if (r) {
-		snprintf(error, FNX_RIG_ERROR_MAX, "%s: cannot read the rig file: %s", path, strerror(-r));
+		snprintf(error, FNX_RIG_ERROR_MAX, "%s: cannot read the rig file: %s", path,
+			strerror(-r));
 		free(text);
 		return r;
 	}
@@ -784,8 +826,8 @@ static int load_text(struct load *load, const char *text, size_t size, const cha
 	return r;
 }
 
-int fnx_rig_load(const char *path, const char *const *overrides, size_t n_overrides, struct fnx_rig **ret_rig,
-	char *error)
+int fnx_rig_load(const char *path, const char *const *overrides, size_t n_overrides,
+	struct fnx_rig **ret_rig, char *error)
 {
 	struct load load = {.name = path, .error = error};
 	char *text = NULL;

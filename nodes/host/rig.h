@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The rig file: one YAML that describes one experiment, loaded, checked and completed with defaults.
+ * The rig file: one YAML that describes one experiment, loaded, checked and completed with
+ * defaults.
  *
- * Every key that the file may hold is a field here under the same name, in the same nesting. Unknown
- * keys, wrong types, missing sections and values out of range are errors that name file, line, key and
- * what was expected; nothing is guessed. After loading, every field holds the value in force.
+ * Every key that the file may hold is a field here under the same name, in the same nesting.
+ * Unknown keys, wrong types, missing sections and values out of range are errors that name file,
+ * line, key and what was expected; nothing is guessed. After loading, every field holds the value
+ * in force.
  */
 #pragma once
 
@@ -12,16 +14,51 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum fnx_wait { FNX_WAIT_SLEEP, FNX_WAIT_ADAPTIVE, FNX_WAIT_SPIN };
-enum fnx_bell_kind { FNX_BELL_AUTO, FNX_BELL_PIPE, FNX_BELL_ZMQ };
-enum fnx_source_type { FNX_SOURCE_SIMULATOR, FNX_SOURCE_NWB, FNX_SOURCE_MCAP };
-enum fnx_off_track { FNX_OFF_TRACK_EXCLUDE, FNX_OFF_TRACK_HOLD };
-enum fnx_decode_algorithm { FNX_DECODE_ONE_STATE, FNX_DECODE_CLASSIFIER };
-enum fnx_transition_kind { FNX_TRANSITION_UNIFORM, FNX_TRANSITION_RANDOM_WALK, FNX_TRANSITION_IDENTITY };
-enum fnx_tick { FNX_TICK_CLOCK, FNX_TICK_LFP };
-enum fnx_filter_kind { FNX_FILTER_IIR, FNX_FILTER_FIR, FNX_FILTER_TAPS };
-enum fnx_rule_kind { FNX_RULE_REPLAY, FNX_RULE_RIPPLE };
-enum fnx_actuator_kind { FNX_ACTUATOR_LOG, FNX_ACTUATOR_ZMQ };
+enum fnx_wait {
+	FNX_WAIT_SLEEP,
+	FNX_WAIT_ADAPTIVE,
+	FNX_WAIT_SPIN
+};
+enum fnx_bell_kind {
+	FNX_BELL_AUTO,
+	FNX_BELL_PIPE,
+	FNX_BELL_ZMQ
+};
+enum fnx_source_type {
+	FNX_SOURCE_SIMULATOR,
+	FNX_SOURCE_NWB,
+	FNX_SOURCE_MCAP
+};
+enum fnx_off_track {
+	FNX_OFF_TRACK_EXCLUDE,
+	FNX_OFF_TRACK_HOLD
+};
+enum fnx_decode_algorithm {
+	FNX_DECODE_ONE_STATE,
+	FNX_DECODE_CLASSIFIER
+};
+enum fnx_transition_kind {
+	FNX_TRANSITION_UNIFORM,
+	FNX_TRANSITION_RANDOM_WALK,
+	FNX_TRANSITION_IDENTITY
+};
+enum fnx_tick {
+	FNX_TICK_CLOCK,
+	FNX_TICK_LFP
+};
+enum fnx_filter_kind {
+	FNX_FILTER_IIR,
+	FNX_FILTER_FIR,
+	FNX_FILTER_TAPS
+};
+enum fnx_rule_kind {
+	FNX_RULE_REPLAY,
+	FNX_RULE_RIPPLE
+};
+enum fnx_actuator_kind {
+	FNX_ACTUATOR_LOG,
+	FNX_ACTUATOR_ZMQ
+};
 
 struct fnx_rig_numbers {
 	double *values;
@@ -39,53 +76,59 @@ struct fnx_rig_names {
 };
 
 struct fnx_rig_bus {
-	char *name;            /* [A-Za-z0-9_-]+; names the segment directory and the sockets */
-	char *segment_dir;     /* default /dev/shm/fornix-<name> */
-	char *run_dir;         /* default $XDG_RUNTIME_DIR/fornix-<name>, else /tmp/fornix-<uid>-<name> */
-	uint32_t slots;        /* frames per pool unless the topic says otherwise; default 512, 16..65536 */
-	uint32_t grace_ms;     /* default 2000 */
+	char *name; /* [A-Za-z0-9_-]+; names the segment directory and the sockets */
+	char *segment_dir; /* default /dev/shm/fornix-<name> */
+	char *run_dir; /* default $XDG_RUNTIME_DIR/fornix-<name>, else /tmp/fornix-<uid>-<name> */
+	uint32_t
+		slots; /* frames per pool unless the topic says otherwise; default 512, 16..65536 */
+	uint32_t grace_ms; /* default 2000 */
 	enum fnx_bell_kind bell; /* auto | pipe | zmq */
-	enum fnx_wait wait;    /* sleep | adaptive | spin: for nodes that do not say otherwise */
-	uint32_t spin_us;      /* adaptive: how long to spin before parking; default 50 */
-	uint32_t deadline_ms;  /* live: how long the ordered merge waits for a silent input; default 50 when live, else 0 = for ever */
-	bool live;             /* true: acquisition never waits (drop); default false: replay, back-pressure (wait) */
+	enum fnx_wait wait; /* sleep | adaptive | spin: for nodes that do not say otherwise */
+	uint32_t spin_us; /* adaptive: how long to spin before parking; default 50 */
+	uint32_t deadline_ms; /* live: how long the ordered merge waits for a silent input; default
+				 50 when live, else 0 = for ever */
+	bool live; /* true: acquisition never waits (drop); default false: replay, back-pressure
+		      (wait) */
 };
 
 struct fnx_rig_clock {
-	double rate_hz;              /* acquisition clock, default 30000 */
-	uint32_t time_bin_samples;   /* decoder's time bin, default 180 (6 ms) */
+	double rate_hz; /* acquisition clock, default 30000 */
+	uint32_t time_bin_samples; /* decoder's time bin, default 180 (6 ms) */
 };
 
 struct fnx_rig_simulator {
-	uint64_t seed;               /* default 1 */
-	double running_speed_cm_s;   /* default 40 */
-	double place_field_cm;       /* standard deviation of a place field, default 8 */
-	double peak_rate_hz;         /* per cell, default 15 */
-	uint32_t cells_per_group;    /* default 4 */
-	double background_rate_hz;   /* per group, spikes with no place, default 2 */
-	double noise_uv;             /* of each waveform and LFP sample, default 8 */
-	double rest_s;               /* stop at each end of the track, default 2 */
-	double ripple_rate_hz;       /* while at rest, default 0.8 */
-	double replay_after_s;       /* ripples carry replay from this session time on, default 0 */
+	uint64_t seed; /* default 1 */
+	double running_speed_cm_s; /* default 40 */
+	double place_field_cm; /* standard deviation of a place field, default 8 */
+	double peak_rate_hz; /* per cell, default 15 */
+	uint32_t cells_per_group; /* default 4 */
+	double background_rate_hz; /* per group, spikes with no place, default 2 */
+	double noise_uv; /* of each waveform and LFP sample, default 8 */
+	double rest_s; /* stop at each end of the track, default 2 */
+	double ripple_rate_hz; /* while at rest, default 0.8 */
+	double replay_after_s; /* ripples carry replay from this session time on, default 0 */
 };
 
 struct fnx_rig_nwb {
-	char *lfp;                   /* path of an ElectricalSeries; empty: found by itself; none: no LFP */
-	char *position;              /* path of a SpatialSeries; empty: found by itself; none: no position */
-	char *units;                 /* path of a Units table; empty: found by itself; none: no units */
-	char *spike_events;          /* group that holds one SpikeEventSeries per electrode group; empty: found by itself; none */
-	double unit_mark_uv;         /* mark of unit u: unit_mark_offset_uv + unit_mark_uv * u; default 100 */
-	double unit_mark_offset_uv;  /* default 100 */
-	double position_scale;       /* camera units to cm, default 1 */
-	char *ripple_intervals;      /* table of known ripples, with which a run's are compared; empty: none */
+	char *lfp; /* path of an ElectricalSeries; empty: found by itself; none: no LFP */
+	char *position; /* path of a SpatialSeries; empty: found by itself; none: no position */
+	char *units; /* path of a Units table; empty: found by itself; none: no units */
+	char *spike_events; /* group that holds one SpikeEventSeries per electrode group; empty:
+			       found by itself; none */
+	double unit_mark_uv; /* mark of unit u: unit_mark_offset_uv + unit_mark_uv * u; default 100
+			      */
+	double unit_mark_offset_uv; /* default 100 */
+	double position_scale; /* camera units to cm, default 1 */
+	char *ripple_intervals; /* table of known ripples, with which a run's are compared; empty:
+				   none */
 };
 
 struct fnx_rig_source {
-	enum fnx_source_type type;   /* simulator | nwb | mcap */
-	char *file;                  /* for nwb and mcap */
-	double duration_s;           /* stop after this much session time; 0: all of it */
-	double start_s;              /* begin this far into the session; default 0 */
-	double speed;                /* 1: as recorded; 0: as fast as the slowest lossless reader */
+	enum fnx_source_type type; /* simulator | nwb | mcap */
+	char *file; /* for nwb and mcap */
+	double duration_s; /* stop after this much session time; 0: all of it */
+	double start_s; /* begin this far into the session; default 0 */
+	double speed; /* 1: as recorded; 0: as fast as the slowest lossless reader */
 	struct fnx_rig_simulator simulator;
 	struct fnx_rig_nwb nwb;
 };
@@ -94,42 +137,43 @@ struct fnx_rig_source {
 struct fnx_rig_electrode_groups {
 	uint32_t id;
 	uint32_t through;
-	uint32_t n_channels;         /* 1..32 */
+	uint32_t n_channels; /* 1..32 */
 	struct fnx_rig_ids dead_channels; /* zeroed before the mark is taken; default none */
 };
 
 struct fnx_rig_lfp {
-	uint32_t n_channels;         /* 0: the rig has no LFP */
-	double rate_hz;              /* default 1500 */
+	uint32_t n_channels; /* 0: the rig has no LFP */
+	double rate_hz; /* default 1500 */
 };
 
 struct fnx_rig_spikes {
-	uint32_t n_points;           /* samples per waveform, default 40 */
+	uint32_t n_points; /* samples per waveform, default 40 */
 };
 
 struct fnx_rig_position {
-	double rate_hz;              /* default 30 */
-	double scale;                /* camera units to cm, default 1 */
+	double rate_hz; /* default 30 */
+	double scale; /* camera units to cm, default 1 */
 	struct fnx_rig_numbers smoothing; /* FIR taps, newest first; default [1] */
 };
 
 struct fnx_rig_track_node {
 	char *name;
-	double x, y;                 /* cm */
+	double x, y; /* cm */
 };
 
 struct fnx_rig_track_arm {
 	char *name;
-	struct fnx_rig_names nodes;  /* from the first bin to the last; may be empty */
-	struct fnx_rig_ids bins;     /* [first, last], inclusive */
-	uint32_t target_bins;        /* the arm's last bins that form its target region; default 0 */
+	struct fnx_rig_names nodes; /* from the first bin to the last; may be empty */
+	struct fnx_rig_ids bins; /* [first, last], inclusive */
+	uint32_t target_bins; /* the arm's last bins that form its target region; default 0 */
 };
 
 struct fnx_rig_track {
-	bool enabled;                /* the section is present: there is a track to be on */
+	bool enabled; /* the section is present: there is a track to be on */
 	double bin_cm;
-	double max_distance_cm;      /* default 0: never off the track */
-	enum fnx_off_track off_track; /* exclude (default): no training, no occupancy; hold: the last bin counts on */
+	double max_distance_cm; /* default 0: never off the track */
+	enum fnx_off_track off_track; /* exclude (default): no training, no occupancy; hold: the
+					 last bin counts on */
 	struct fnx_rig_track_node *nodes;
 	uint32_t n_nodes;
 	struct fnx_rig_track_arm *arms;
@@ -138,47 +182,51 @@ struct fnx_rig_track {
 };
 
 struct fnx_rig_filter {
-	enum fnx_filter_kind type;   /* iir (Butterworth) | fir (least squares) | taps */
-	uint32_t order;              /* iir: order; default 2 */
-	uint32_t n_taps;             /* fir */
+	enum fnx_filter_kind type; /* iir (Butterworth) | fir (least squares) | taps */
+	uint32_t order; /* iir: order; default 2 */
+	uint32_t n_taps; /* fir */
 	struct fnx_rig_numbers band_hz; /* [low, high] */
-	double transition_hz;        /* fir: width of the transition bands */
+	double transition_hz; /* fir: width of the transition bands */
 	struct fnx_rig_numbers taps; /* taps */
 };
 
 struct fnx_rig_ripple {
-	bool enabled;                /* the section is present: the node runs. Not a key of its own */
+	bool enabled; /* the section is present: the node runs. Not a key of its own */
 	struct fnx_rig_ids channels; /* LFP channels to use, default all */
-	struct fnx_rig_filter filter;     /* default iir order 2, [150, 250] */
-	struct fnx_rig_filter smoothing;  /* low-pass: fir, default 15 taps, band_hz [50, 55] (pass to, stop from) */
-	double standard, conditioning, content, end; /* thresholds, deviations above the mean; 3.5 3.75 4 0 */
-	double max_speed_cm_s;       /* default 4 */
-	uint32_t max_samples;        /* LFP samples, default 450 */
-	uint32_t warm_up_samples;    /* statistics only, no detection; default 0 */
-	bool freeze;                 /* keep the seeded statistics */
-	struct fnx_rig_numbers mean, deviation; /* seeds, one per channel and last the consensus; default none */
+	struct fnx_rig_filter filter; /* default iir order 2, [150, 250] */
+	struct fnx_rig_filter smoothing; /* low-pass: fir, default 15 taps, band_hz [50, 55] (pass
+					    to, stop from) */
+	double standard, conditioning, content,
+		end; /* thresholds, deviations above the mean; 3.5 3.75 4 0 */
+	double max_speed_cm_s; /* default 4 */
+	uint32_t max_samples; /* LFP samples, default 450 */
+	uint32_t warm_up_samples; /* statistics only, no detection; default 0 */
+	bool freeze; /* keep the seeded statistics */
+	struct fnx_rig_numbers mean,
+		deviation; /* seeds, one per channel and last the consensus; default none */
 };
 
 struct fnx_rig_encode_instance {
-	char *name;                  /* default encode.<k>, k from 1 */
-	struct fnx_rig_ids groups;   /* electrode groups whose spikes it takes */
+	char *name; /* default encode.<k>, k from 1 */
+	struct fnx_rig_ids groups; /* electrode groups whose spikes it takes */
 };
 
 struct fnx_rig_encode {
-	bool enabled;                /* as ripple */
-	double spike_amplitude_uv;   /* a spike counts only above this; default 60 */
-	uint32_t peak_neighbours;    /* channels around the peak channel that keep their value; default 2 */
-	uint32_t capacity;           /* marks per electrode group, default 25000 */
-	double min_speed_cm_s;       /* train while the animal moves at least this fast; default 4 */
-	double kernel_uv;            /* standard deviation of the mark kernel, default 20 */
-	bool gate;                   /* n-cube gate, default true */
-	double gate_deviations;      /* default 1 */
-	uint32_t gate_min_marks;     /* default 10 */
+	bool enabled; /* as ripple */
+	double spike_amplitude_uv; /* a spike counts only above this; default 60 */
+	uint32_t peak_neighbours; /* channels around the peak channel that keep their value; default
+				     2 */
+	uint32_t capacity; /* marks per electrode group, default 25000 */
+	double min_speed_cm_s; /* train while the animal moves at least this fast; default 4 */
+	double kernel_uv; /* standard deviation of the mark kernel, default 20 */
+	bool gate; /* n-cube gate, default true */
+	double gate_deviations; /* default 1 */
+	uint32_t gate_min_marks; /* default 10 */
 	double position_smoothing_cm; /* Gaussian over position; default 0 = none */
-	bool single;                 /* single-precision weights, default false */
-	bool freeze;                 /* no training */
+	bool single; /* single-precision weights, default false */
+	bool freeze; /* no training */
 	struct fnx_rig_encode_instance *instances;
-	uint32_t n_instances;        /* default: one that takes every group */
+	uint32_t n_instances; /* default: one that takes every group */
 };
 
 /* Transitions from one state to each, e.g. {to: [random_walk, uniform, identity]}. */
@@ -188,81 +236,86 @@ struct fnx_rig_transition_row {
 };
 
 struct fnx_rig_decode {
-	bool enabled;                /* as ripple */
+	bool enabled; /* as ripple */
 	enum fnx_decode_algorithm algorithm; /* one_state | classifier */
-	enum fnx_tick tick;          /* clock (default): every time bin; lfp: every lfp_per_bin-th LFP sample */
-	uint32_t lfp_per_bin;        /* default 9 */
-	uint32_t delay_samples;      /* a bin closes this long after its end; default 0 */
+	enum fnx_tick
+		tick; /* clock (default): every time bin; lfp: every lfp_per_bin-th LFP sample */
+	uint32_t lfp_per_bin; /* default 9 */
+	uint32_t delay_samples; /* a bin closes this long after its end; default 0 */
 	enum fnx_transition_kind transition; /* one_state; default uniform */
-	double random_walk_cm;       /* standard deviation per time bin, default 6 */
-	double jump_probability;     /* of leaving the random walk for anywhere; default 0 */
-	double discrete_diagonal;    /* classifier, default 0.98 */
-	struct fnx_rig_transition_row *continuous; /* classifier: [from][to]; default as the published one */
-	uint32_t n_states;           /* rows of `continuous`; default 3 */
+	double random_walk_cm; /* standard deviation per time bin, default 6 */
+	double jump_probability; /* of leaving the random walk for anywhere; default 0 */
+	double discrete_diagonal; /* classifier, default 0.98 */
+	struct fnx_rig_transition_row
+		*continuous; /* classifier: [from][to]; default as the published one */
+	uint32_t n_states; /* rows of `continuous`; default 3 */
 	struct fnx_rig_names states; /* labels, default continuous fragmented stationary */
-	bool rates_hz;               /* firing rates in Hz, learnt while training; default true unless parity */
-	bool duplicates_per_group;   /* default true unless parity */
-	double likelihood_floor;     /* of a flat likelihood; no spike takes a bin below; default 0.01, 0 in parity */
-	double min_speed_cm_s;       /* occupancy counts above this; default as encode */
-	double credible_mass;        /* default 0.5 */
-	uint32_t credible_max_bins;  /* a spike is good when its own interval is at most this; default 5 */
+	bool rates_hz; /* firing rates in Hz, learnt while training; default true unless parity */
+	bool duplicates_per_group; /* default true unless parity */
+	double likelihood_floor; /* of a flat likelihood; no spike takes a bin below; default 0.01,
+				    0 in parity */
+	double min_speed_cm_s; /* occupancy counts above this; default as encode */
+	double credible_mass; /* default 0.5 */
+	uint32_t credible_max_bins; /* a spike is good when its own interval is at most this;
+				       default 5 */
 };
 
 struct fnx_rig_rule {
 	char *name;
-	enum fnx_rule_kind type;     /* replay | ripple */
-	uint32_t arm;                /* replay: arm whose content counts */
-	double threshold;            /* replay: mean mass in the arm's target region */
-	double other_arms_below;     /* replay: every other arm's mean mass */
-	uint32_t window_bins;        /* replay: sliding mean over this many time bins */
-	uint32_t min_groups;         /* replay: distinct groups with good spikes within the window */
-	double max_centre_distance_cm; /* replay: animal within this of the first bin; 0: anywhere */
-	double max_speed_cm_s;       /* both: animal slower than this; 0: any speed */
-	uint32_t min_electrodes;     /* ripple: electrodes that started one within window_ms */
-	double window_ms;            /* ripple */
-	bool consensus;              /* ripple: the consensus trace instead */
-	uint32_t task;               /* number handed to the actuators (e.g. a StateScript function) */
-	double lockout_ms;           /* of this rule */
+	enum fnx_rule_kind type; /* replay | ripple */
+	uint32_t arm; /* replay: arm whose content counts */
+	double threshold; /* replay: mean mass in the arm's target region */
+	double other_arms_below; /* replay: every other arm's mean mass */
+	uint32_t window_bins; /* replay: sliding mean over this many time bins */
+	uint32_t min_groups; /* replay: distinct groups with good spikes within the window */
+	double max_centre_distance_cm; /* replay: animal within this of the first bin; 0: anywhere
+					*/
+	double max_speed_cm_s; /* both: animal slower than this; 0: any speed */
+	uint32_t min_electrodes; /* ripple: electrodes that started one within window_ms */
+	double window_ms; /* ripple */
+	bool consensus; /* ripple: the consensus trace instead */
+	uint32_t task; /* number handed to the actuators (e.g. a StateScript function) */
+	double lockout_ms; /* of this rule */
 };
 
 struct fnx_rig_actuator {
 	enum fnx_actuator_kind type; /* log | zmq */
-	char *endpoint;              /* zmq: PUSH connects here */
-	char *file;                  /* log: appended to; empty: standard error */
+	char *endpoint; /* zmq: PUSH connects here */
+	char *file; /* log: appended to; empty: standard error */
 };
 
 struct fnx_rig_dispatch {
-	bool enabled;                /* as ripple */
+	bool enabled; /* as ripple */
 	struct fnx_rig_rule *rules;
 	uint32_t n_rules;
-	double lockout_ms;           /* between any two tasks; mandatory */
-	double max_rate_per_min;     /* mandatory */
-	bool armed;                  /* default false: decide and record, do not act */
-	bool dry_run;                /* default false; true: never act, whatever is armed */
+	double lockout_ms; /* between any two tasks; mandatory */
+	double max_rate_per_min; /* mandatory */
+	bool armed; /* default false: decide and record, do not act */
+	bool dry_run; /* default false; true: never act, whatever is armed */
 	struct fnx_rig_actuator *actuators;
 	uint32_t n_actuators;
 };
 
 struct fnx_rig_record {
-	char *file;                  /* empty: not started unless --record names one */
+	char *file; /* empty: not started unless --record names one */
 	struct fnx_rig_names topics; /* default: all */
-	bool compress;               /* zstd; default true */
-	uint32_t chunk_kb;           /* default 256 */
+	bool compress; /* zstd; default true */
+	uint32_t chunk_kb; /* default 256 */
 };
 
 struct fnx_rig_tap {
-	bool enabled;                /* as ripple */
+	bool enabled; /* as ripple */
 	struct fnx_rig_names topics; /* default: all */
 	struct fnx_rig_names endpoints; /* default: ipc://<run dir>/tap.pub */
-	char *curve_secret_file;     /* for tcp endpoints */
+	char *curve_secret_file; /* for tcp endpoints */
 };
 
 /* Real-time set-up of one node. */
 struct fnx_rig_node {
 	char *name;
-	enum fnx_wait *wait;         /* NULL: bus.wait */
-	int32_t *cpu;                /* pin to this processor; NULL: any */
-	int32_t priority;            /* SCHED_FIFO 1..99; 0: ordinary scheduling */
+	enum fnx_wait *wait; /* NULL: bus.wait */
+	int32_t *cpu; /* pin to this processor; NULL: any */
+	int32_t priority; /* SCHED_FIFO 1..99; 0: ordinary scheduling */
 };
 
 struct fnx_rig_topic {
@@ -271,8 +324,8 @@ struct fnx_rig_topic {
 };
 
 struct fnx_rig {
-	char *path;                  /* file it was read from, for messages */
-	bool parity;                 /* the ancestor's arithmetic, quirks included; default false */
+	char *path; /* file it was read from, for messages */
+	bool parity; /* the ancestor's arithmetic, quirks included; default false */
 	struct fnx_rig_bus bus;
 	struct fnx_rig_clock clock;
 	struct fnx_rig_source source;
@@ -292,22 +345,26 @@ struct fnx_rig {
 	uint32_t n_nodes;
 	struct fnx_rig_topic *topics;
 	uint32_t n_topics;
-	struct fnx_rig_names await;  /* not in the file: nodes that a source waits for before it begins */
+	struct fnx_rig_names
+		await; /* not in the file: nodes that a source waits for before it begins */
 };
 
-enum { FNX_RIG_ERROR_MAX = 512 };
+enum {
+	FNX_RIG_ERROR_MAX = 512
+};
 
 /* Path that stands for the demonstration that is built in. */
 #define FNX_RIG_DEMO "@demo"
 
-/* Loads and checks a rig file. `overrides` ("source.speed=0"; see fnx_rig_override_keys) take effect as if they stood in
- * the file. On failure `error` (FNX_RIG_ERROR_MAX bytes) holds one line: file:line: key: what was expected.
- * -ENOENT, -EACCES: the file; -EINVAL: its content; -ENOMEM. */
-int fnx_rig_load(const char *path, const char *const *overrides, size_t n_overrides, struct fnx_rig **ret_rig,
-	char *error);
+/* Loads and checks a rig file. `overrides` ("source.speed=0"; see fnx_rig_override_keys) take
+ * effect as if they stood in the file. On failure `error` (FNX_RIG_ERROR_MAX bytes) holds one line:
+ * file:line: key: what was expected. -ENOENT, -EACCES: the file; -EINVAL: its content; -ENOMEM. */
+int fnx_rig_load(const char *path, const char *const *overrides, size_t n_overrides,
+	struct fnx_rig **ret_rig, char *error);
 struct fnx_rig *fnx_rig_free(struct fnx_rig *rig);
-/* Keys that may be overridden, NULL-terminated: source.type, source.file, source.speed, source.duration_s,
- * source.start_s, record.file, bus.name, bus.wait, bus.segment_dir, bus.run_dir, await. */
+/* Keys that may be overridden, NULL-terminated: source.type, source.file, source.speed,
+ * source.duration_s, source.start_s, record.file, bus.name, bus.wait, bus.segment_dir, bus.run_dir,
+ * await. */
 extern const char *const fnx_rig_override_keys[];
 /* Number of channels of an electrode group, 0: the rig has no such group. */
 uint32_t fnx_rig_group_channels(const struct fnx_rig *rig, uint32_t group);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Holds the text of a rig file against the schema, before libcyaml loads it: libcyaml says that a value is wrong, this says
- * where, and what would be right. Also learns on which line each key stands, for later complaints about values.
+ * Holds the text of a rig file against the schema, before libcyaml loads it: libcyaml says that a
+ * value is wrong, this says where, and what would be right. Also learns on which line each key
+ * stands, for later complaints about values.
  */
 #include <errno.h>
 #include <math.h>
@@ -43,7 +44,8 @@ static int learn(struct fnx_rig_lines *lines, const char *path, unsigned line)
 	return 0;
 }
 
-static int complain(const struct check *check, const yaml_node_t *node, const char *path, const char *what)
+static int complain(
+	const struct check *check, const yaml_node_t *node, const char *path, const char *what)
 {
 	snprintf(check->error, FNX_RIG_ERROR_MAX, "%s:%zu: %s%s%s", check->name,
 		node->start_mark.line + 1, path, path[0] ? ": " : "", what);
@@ -58,7 +60,8 @@ static int is_count(const char *text, uint32_t size)
 
 	errno = 0;
 	value = strtoull(text, &end, 0);
-	return text[0] >= '0' && text[0] <= '9' && !*end && !errno && (size > 4 || value <= UINT32_MAX);
+	return text[0] >= '0' && text[0] <= '9' && !*end && !errno &&
+		(size > 4 || value <= UINT32_MAX);
 }
 
 static int is_integer(const char *text)
@@ -83,8 +86,8 @@ static int is_number(const char *text)
 
 static int is_flag(const char *text)
 {
-	return !strcasecmp(text, "true") || !strcasecmp(text, "false") || !strcasecmp(text, "yes") ||
-		!strcasecmp(text, "no");
+	return !strcasecmp(text, "true") || !strcasecmp(text, "false") ||
+		!strcasecmp(text, "yes") || !strcasecmp(text, "no");
 }
 
 static int is_one_of(const char *text, const cyaml_schema_value_t *schema)
@@ -95,8 +98,8 @@ static int is_one_of(const char *text, const cyaml_schema_value_t *schema)
 	return 0;
 }
 
-static int check_scalar(struct check *check, const yaml_node_t *node, const cyaml_schema_value_t *schema,
-	const char *path)
+static int check_scalar(struct check *check, const yaml_node_t *node,
+	const cyaml_schema_value_t *schema, const char *path)
 {
 	const char *text = (const char *)node->data.scalar.value, *expected = NULL;
 	char what[380], text_of[48];
@@ -128,7 +131,9 @@ static int check_scalar(struct check *check, const yaml_node_t *node, const cyam
 	if (!expected)
 		return 0;
 	used = (size_t)snprintf(what, sizeof(what), "expected %s", expected);
-	for (uint32_t i = 0; schema->type == CYAML_ENUM && i < schema->enumeration.count && used < sizeof(what); i++)
+	for (uint32_t i = 0;
+		schema->type == CYAML_ENUM && i < schema->enumeration.count && used < sizeof(what);
+		i++)
 		used += (size_t)snprintf(what + used, sizeof(what) - used, "%s %s", i ? "," : "",
 			schema->enumeration.strings[i].str);
 	if (used < sizeof(what))
@@ -136,7 +141,8 @@ static int check_scalar(struct check *check, const yaml_node_t *node, const cyam
 	return complain(check, node, path, what);
 }
 
-static int check_value(struct check *check, yaml_node_t *node, const cyaml_schema_value_t *schema, const char *path);
+static int check_value(struct check *check, yaml_node_t *node, const cyaml_schema_value_t *schema,
+	const char *path);
 
 static const cyaml_schema_field_t *find_field(const cyaml_schema_field_t *fields, const char *key)
 {
@@ -157,12 +163,14 @@ static int complain_key(const struct check *check, const yaml_node_t *node, cons
 	return complain(check, node, path, what);
 }
 
-static int check_mapping(struct check *check, yaml_node_t *node, const cyaml_schema_field_t *fields, const char *path)
+static int check_mapping(struct check *check, yaml_node_t *node, const cyaml_schema_field_t *fields,
+	const char *path)
 {
 	char inner[120], what[160];
 	int r;
 
-	for (yaml_node_pair_t *pair = node->data.mapping.pairs.start; pair < node->data.mapping.pairs.top; pair++) {
+	for (yaml_node_pair_t *pair = node->data.mapping.pairs.start;
+		pair < node->data.mapping.pairs.top; pair++) {
 		yaml_node_t *key = yaml_document_get_node(&check->document, pair->key);
 		const cyaml_schema_field_t *field;
 
@@ -177,14 +185,16 @@ static int check_mapping(struct check *check, yaml_node_t *node, const cyaml_sch
 			return complain(check, key, inner, "the key stands here a second time");
 		r = learn(check->lines, inner, (unsigned)key->start_mark.line + 1);
 		if (!r)
-			r = check_value(check, yaml_document_get_node(&check->document, pair->value),
+			r = check_value(check,
+				yaml_document_get_node(&check->document, pair->value),
 				&field->value, inner);
 		if (r)
 			return r;
 	}
 	for (; fields->key; fields++) {
 		snprintf(inner, sizeof(inner), "%s%s%s", path, path[0] ? "." : "", fields->key);
-		if (!(fields->value.flags & CYAML_FLAG_OPTIONAL) && !fnx_rig_lines_find(check->lines, inner)) {
+		if (!(fields->value.flags & CYAML_FLAG_OPTIONAL) &&
+			!fnx_rig_lines_find(check->lines, inner)) {
 			snprintf(what, sizeof(what), "missing; a rig needs %s", inner);
 			return complain(check, node, inner, what);
 		}
@@ -192,20 +202,21 @@ static int check_mapping(struct check *check, yaml_node_t *node, const cyaml_sch
 	return 0;
 }
 
-static int check_sequence(struct check *check, yaml_node_t *node, const cyaml_schema_value_t *schema, const char *path)
+static int check_sequence(struct check *check, yaml_node_t *node,
+	const cyaml_schema_value_t *schema, const char *path)
 {
 	long n = node->data.sequence.items.top - node->data.sequence.items.start;
 	char inner[120], what[120];
 	int r = 0;
 
 	if (n < (long)schema->sequence.min || n > (long)schema->sequence.max) {
-		snprintf(what, sizeof(what), "expected %u to %u entries, found %ld", schema->sequence.min,
-			schema->sequence.max, n);
+		snprintf(what, sizeof(what), "expected %u to %u entries, found %ld",
+			schema->sequence.min, schema->sequence.max, n);
 		return complain(check, node, path, what);
 	}
 	for (long i = 0; i < n && !r; i++) {
-		yaml_node_t *item =
-			yaml_document_get_node(&check->document, node->data.sequence.items.start[i]);
+		yaml_node_t *item = yaml_document_get_node(
+			&check->document, node->data.sequence.items.start[i]);
 
 		snprintf(inner, sizeof(inner), "%s[%ld]", path, i);
 		r = learn(check->lines, inner, (unsigned)item->start_mark.line + 1);
@@ -215,17 +226,20 @@ static int check_sequence(struct check *check, yaml_node_t *node, const cyaml_sc
 	return r;
 }
 
-static int check_value(struct check *check, yaml_node_t *node, const cyaml_schema_value_t *schema, const char *path)
+static int check_value(struct check *check, yaml_node_t *node, const cyaml_schema_value_t *schema,
+	const char *path)
 {
 	switch (schema->type) {
 	case CYAML_MAPPING:
 		if (node->type == YAML_MAPPING_NODE)
 			return check_mapping(check, node, schema->mapping.fields, path);
-		return complain(check, node, path, "expected a section: keys with values, indented below it");
+		return complain(check, node, path,
+			"expected a section: keys with values, indented below it");
 	case CYAML_SEQUENCE:
 		if (node->type == YAML_SEQUENCE_NODE)
 			return check_sequence(check, node, schema, path);
-		return complain(check, node, path, "expected a list: [a, b] or lines that begin with -");
+		return complain(
+			check, node, path, "expected a list: [a, b] or lines that begin with -");
 	default:
 		if (node->type == YAML_SCALAR_NODE)
 			return check_scalar(check, node, schema, path);
@@ -245,15 +259,18 @@ static size_t problem_line(const yaml_parser_t *parser, const char *text, size_t
 	return line;
 }
 
-static int complain_parser(const char *name, const yaml_parser_t *parser, const char *text, size_t size, char *error)
+static int complain_parser(
+	const char *name, const yaml_parser_t *parser, const char *text, size_t size, char *error)
 {
-	snprintf(error, FNX_RIG_ERROR_MAX, "%s:%zu: not YAML: %s", name, problem_line(parser, text, size),
+	snprintf(error, FNX_RIG_ERROR_MAX, "%s:%zu: not YAML: %s", name,
+		problem_line(parser, text, size),
 		parser->problem ? parser->problem : "cannot be read");
 	return -EINVAL;
 }
 
 /* A second document, or anything that cannot be read, behind the one that was meant. */
-static int check_rest(const char *name, yaml_parser_t *parser, const char *text, size_t size, char *error)
+static int check_rest(
+	const char *name, yaml_parser_t *parser, const char *text, size_t size, char *error)
 {
 	yaml_document_t rest;
 	const yaml_node_t *root;
@@ -271,7 +288,8 @@ static int check_rest(const char *name, yaml_parser_t *parser, const char *text,
 	return r;
 }
 
-int fnx_rig_check(const char *name, const char *text, size_t size, struct fnx_rig_lines *lines, char *error)
+int fnx_rig_check(
+	const char *name, const char *text, size_t size, struct fnx_rig_lines *lines, char *error)
 {
 	struct check check = {.name = name, .lines = lines, .error = error};
 	yaml_parser_t parser;
@@ -292,7 +310,8 @@ int fnx_rig_check(const char *name, const char *text, size_t size, struct fnx_ri
 		if (!r)
 			r = check_rest(name, &parser, text, size, error);
 	} else {
-		snprintf(error, FNX_RIG_ERROR_MAX, "%s:1: the file is empty; a rig needs bus and source", name);
+		snprintf(error, FNX_RIG_ERROR_MAX,
+			"%s:1: the file is empty; a rig needs bus and source", name);
 		r = -EINVAL;
 	}
 	yaml_document_delete(&check.document);

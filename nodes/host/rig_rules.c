@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Defaults and ranges of the rig file's scalar keys. A key that may be given on the command line must stand here too. */
+/* Defaults and ranges of the rig file's scalar keys. A key that may be given on the command line
+ * must stand here too. */
 #include <float.h>
 #include <stddef.h>
 

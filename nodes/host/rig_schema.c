@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The keys of a rig file, as libcyaml wants to have them told. The structs themselves, and what each key means, are in
- * rig.h. */
+/* The keys of a rig file, as libcyaml wants to have them told. The structs themselves, and what
+ * each key means, are in rig.h. */
 #include "nodes/host/rig_schema.h"
 
 const cyaml_strval_t fnx_rig_wait_names[3] = {
@@ -18,8 +18,10 @@ const cyaml_strval_t fnx_rig_transition_names[3] = {{"uniform", FNX_TRANSITION_U
 const cyaml_strval_t fnx_rig_tick_names[2] = {{"clock", FNX_TICK_CLOCK}, {"lfp", FNX_TICK_LFP}};
 const cyaml_strval_t fnx_rig_filter_names[3] = {
 	{"iir", FNX_FILTER_IIR}, {"fir", FNX_FILTER_FIR}, {"taps", FNX_FILTER_TAPS}};
-const cyaml_strval_t fnx_rig_rule_names[2] = {{"replay", FNX_RULE_REPLAY}, {"ripple", FNX_RULE_RIPPLE}};
-const cyaml_strval_t fnx_rig_actuator_names[2] = {{"log", FNX_ACTUATOR_LOG}, {"zmq", FNX_ACTUATOR_ZMQ}};
+const cyaml_strval_t fnx_rig_rule_names[2] = {
+	{"replay", FNX_RULE_REPLAY}, {"ripple", FNX_RULE_RIPPLE}};
+const cyaml_strval_t fnx_rig_actuator_names[2] = {
+	{"log", FNX_ACTUATOR_LOG}, {"zmq", FNX_ACTUATOR_ZMQ}};
 
 /* clang-format off */
 #define O CYAML_FLAG_OPTIONAL

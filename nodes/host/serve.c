@@ -19,7 +19,9 @@
 #include "nodes/host/host.h"
 #include "schemas/control.h"
 
-enum { KEY_MAX = FNX_NAME_MAX + 32 };
+enum {
+	KEY_MAX = FNX_NAME_MAX + 32
+};
 
 struct reply {
 	struct fnx_pair pairs[FNX_MAP_PAIRS_MAX];
@@ -98,7 +100,8 @@ static void get(struct fnx_node *node, const char *key, struct reply *reply)
 	add_text(reply, "meaning", param->meaning);
 }
 
-static void set(struct fnx_node *node, const struct fnx_map *request, const char *key, struct reply *reply)
+static void set(
+	struct fnx_node *node, const struct fnx_map *request, const char *key, struct reply *reply)
 {
 	struct fnx_node_param_state *param = find_param(node, key);
 	char who[64] = "unknown";
@@ -143,8 +146,10 @@ static void stats(const struct fnx_node *node, struct reply *reply)
 	add_count(reply, "starts", atomic_load(&status->starts));
 	add_count(reply, "wakes", atomic_load(&status->wakes));
 	add_count(reply, "heap_allocations", atomic_load(&status->heap_allocations));
-	add_number(reply, "latency_p50_us", (double)fnx_histogram_quantile(&status->latency, 0.5) / 1e3);
-	add_number(reply, "latency_p99_us", (double)fnx_histogram_quantile(&status->latency, 0.99) / 1e3);
+	add_number(reply, "latency_p50_us",
+		(double)fnx_histogram_quantile(&status->latency, 0.5) / 1e3);
+	add_number(reply, "latency_p99_us",
+		(double)fnx_histogram_quantile(&status->latency, 0.99) / 1e3);
 	for (unsigned i = 0; i < node->n_inputs; i++) {
 		add_topic(reply, &status->inputs[i], "in", &status->inputs[i].frames);
 		add_topic(reply, &status->inputs[i], "missed", &status->inputs[i].missed);

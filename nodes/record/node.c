@@ -244,6 +244,13 @@ static int is_in_file(struct channel *channel, uint64_t seq)
 	return 0;
 }
 
+/* A frame that will not be in the file: told like any other loss. */
+static void lose(struct record *record, unsigned input)
+{
+	record->n_lost++;
+	fnx_node_lose(record->node, input);
+}
+
 static int encode(struct record *record, unsigned input, const struct fnx_frame *frame)
 {
 	const struct fnx_codec_stamp stamp = {.seq = frame->seq,
@@ -265,7 +272,7 @@ static int encode(struct record *record, unsigned input, const struct fnx_frame 
 		    layout, &stamp, frame->payload, frame->length, data, channel->bound, &size)) {
 		/* A damaged frame says nothing about the disk. */
 		fnx_mcap_writer_abort(record->writer);
-		record->n_lost++;
+		lose(record, input);
 		return 0;
 	}
 	return fnx_mcap_writer_commit(
@@ -279,7 +286,7 @@ static void store(struct record *record, unsigned input, const struct fnx_frame 
 	int r = 0;
 
 	if (must_wait(record)) {
-		record->n_lost++;
+		lose(record, input);
 		return;
 	}
 	if (!channel->id || channel->epoch != fnx_node_input_epoch(record->node, input))
@@ -288,7 +295,8 @@ static void store(struct record *record, unsigned input, const struct fnx_frame 
 		return;
 	if (!r)
 		r = encode(record, input, frame);
-	record->n_lost += r != 0;
+	if (r)
+		lose(record, input);
 	note(record, r);
 	fnx_mcap_writer_stats(record->writer, &stats);
 	if (!stats.n_unflushed) {

@@ -19,8 +19,8 @@ static int design_band_pass(const struct fnx_rig *rig, struct fnx_ripple_design 
 	}
 	if (filter->type == FNX_FILTER_FIR) {
 		design->n_taps = filter->n_taps;
-		return fnx_firls_band_pass(filter->n_taps, band_hz[0], band_hz[1], filter->transition_hz,
-			rig->lfp.rate_hz, design->taps);
+		return fnx_firls_band_pass(filter->n_taps, band_hz[0], band_hz[1],
+			filter->transition_hz, rig->lfp.rate_hz, design->taps);
 	}
 	design->n_taps = filter->taps.n;
 	memcpy(design->taps, filter->taps.values, filter->taps.n * sizeof(double));
@@ -43,12 +43,15 @@ static int design_smoothing(const struct fnx_rig *rig, struct fnx_ripple_design 
 	return 0;
 }
 
-int fnx_ripple_design(const struct fnx_rig *rig, struct fnx_ripple_design *ret_design, const char **ret_reason)
+int fnx_ripple_design(
+	const struct fnx_rig *rig, struct fnx_ripple_design *ret_design, const char **ret_reason)
 {
 	memset(ret_design, 0, sizeof(*ret_design));
-	*ret_reason = "ripple.filter: no band-pass has this type, order, band and number of taps (odd)";
+	*ret_reason =
+		"ripple.filter: no band-pass has this type, order, band and number of taps (odd)";
 	if (design_band_pass(rig, ret_design))
 		return -EINVAL;
-	*ret_reason = "ripple.smoothing: expected fir with an odd number of taps and [pass to, stop from], or taps";
+	*ret_reason = "ripple.smoothing: expected fir with an odd number of taps and [pass to, "
+		      "stop from], or taps";
 	return design_smoothing(rig, ret_design) ? -EINVAL : 0;
 }

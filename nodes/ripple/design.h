@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* From the filters that the rig describes to coefficients: what the ripple node runs and `fornix check` prints. */
+/* From the filters that the rig describes to coefficients: what the ripple node runs and `fornix
+ * check` prints. */
 #pragma once
 
 #include "nodes/host/rig.h"
@@ -14,4 +15,5 @@ struct fnx_ripple_design {
 };
 
 /* 0, or -EINVAL with *ret_reason saying which filter cannot be had. */
-int fnx_ripple_design(const struct fnx_rig *rig, struct fnx_ripple_design *ret_design, const char **ret_reason);
+int fnx_ripple_design(
+	const struct fnx_rig *rig, struct fnx_ripple_design *ret_design, const char **ret_reason);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The ripple node: from LFP samples and speed to threshold crossings. The arithmetic is in envelope.c and detector.c.
+ * The ripple node: from LFP samples and speed to threshold crossings. The arithmetic is in
+ * envelope.c and detector.c.
  *
- * What is learnt (running mean and deviation) lives in the node's memory: one that was restarted says so and learns
- * anew, unless the rig seeds it.
+ * What is learnt (running mean and deviation) lives in the node's memory: one that was restarted
+ * says so and learns anew, unless the rig seeds it.
  */
 #include "nodes/ripple/node.h"
 
@@ -22,17 +23,26 @@ struct ripple {
 	struct fnx_envelope *envelope;
 	struct fnx_detector *detector;
 	struct fnx_detector_params params; /* in force */
-	double settings[8];                /* as `fornix set` sees them: see settings_of */
-	const uint32_t *channels;          /* NULL: all, in order */
+	double settings[8]; /* as `fornix set` sees them: see settings_of */
+	const uint32_t *channels; /* NULL: all, in order */
 	uint32_t n_channels;
 	double speed_cm_s;
 	int lfp_input, output;
-	float *counts;                     /* [n_channels] */
-	double *filtered, *traces;         /* [n_channels] */
+	float *counts; /* [n_channels] */
+	double *filtered, *traces; /* [n_channels] */
 	struct fnx_detector_event *events;
 };
 
-enum { STANDARD, CONDITIONING, CONTENT, END, MAX_SPEED, MAX_SAMPLES, WARM_UP, FREEZE };
+enum {
+	STANDARD,
+	CONDITIONING,
+	CONTENT,
+	END,
+	MAX_SPEED,
+	MAX_SAMPLES,
+	WARM_UP,
+	FREEZE
+};
 
 static struct fnx_detector_params params_of(const double *settings)
 {
@@ -77,7 +87,8 @@ static int declare_params(struct ripple *ripple)
 		const char *unit, *meaning;
 	} table[] = {
 		[STANDARD] = {"standard", -100, 1000, "", "onset, deviations above the mean"},
-		[CONDITIONING] = {"conditioning", -100, 1000, "", "conditioning, deviations above the mean"},
+		[CONDITIONING] = {"conditioning", -100, 1000, "",
+			"conditioning, deviations above the mean"},
 		[CONTENT] = {"content", -100, 1000, "", "content, deviations above the mean"},
 		[END] = {"end", -100, 1000, "", "end, deviations above the mean"},
 		[MAX_SPEED] = {"max_speed_cm_s", 0, 1e6, "cm/s", "no onset at this speed or above"},
@@ -125,13 +136,16 @@ static int open_arithmetic(struct ripple *ripple)
 		r = fnx_detector_new(&detector, &ripple->detector);
 	}
 	if (!r && rig->ripple.mean.n) {
-		reason = "ripple.mean and ripple.deviation: expected one number for each channel and one for the consensus";
-		r = rig->ripple.mean.n == ripple->n_channels + 1 && rig->ripple.deviation.n == rig->ripple.mean.n
+		reason = "ripple.mean and ripple.deviation: expected one number for each channel "
+			 "and one for the consensus";
+		r = rig->ripple.mean.n == ripple->n_channels + 1 &&
+				rig->ripple.deviation.n == rig->ripple.mean.n
 			? fnx_detector_seed(ripple->detector, rig->ripple.mean.values,
 				  rig->ripple.deviation.values, 1000000)
 			: -EINVAL;
 	}
-	return r ? fnx_node_fail(ripple->node, r, "%s", r == -ENOMEM ? "out of memory" : reason) : 0;
+	return r ? fnx_node_fail(ripple->node, r, "%s", r == -ENOMEM ? "out of memory" : reason)
+		 : 0;
 }
 
 static int open_memory(struct ripple *ripple)
@@ -202,14 +216,17 @@ static int ripple_open(struct fnx_node *node, void **ret_self)
 static int ripple_start(void *self)
 {
 	struct ripple *ripple = self;
-	const struct fnx_layout *layout = fnx_node_input_layout(ripple->node, (unsigned)ripple->lfp_input);
+	const struct fnx_layout *layout =
+		fnx_node_input_layout(ripple->node, (unsigned)ripple->lfp_input);
 	const struct fnx_rig *rig = fnx_node_rig(ripple->node);
 
 	if (layout->extents[fnx_lfp_n_channels] != rig->lfp.n_channels)
-		return fnx_node_fail(ripple->node, -EINVAL, "topic lfp has %u channels, the rig says %u",
+		return fnx_node_fail(ripple->node, -EINVAL,
+			"topic lfp has %u channels, the rig says %u",
 			layout->extents[fnx_lfp_n_channels], rig->lfp.n_channels);
 	if (fnx_node_restarted(ripple->node) && !rig->ripple.mean.n)
-		fnx_node_say(ripple->node, "lost: running mean and deviation of the envelopes; learning anew");
+		fnx_node_say(ripple->node,
+			"lost: running mean and deviation of the envelopes; learning anew");
 	return 0;
 }
 
@@ -225,7 +242,8 @@ static void take_lfp(struct ripple *ripple, const struct fnx_frame *frame)
 			ripple->counts[i] = samples[ripple->channels[i]];
 		samples = ripple->counts;
 	}
-	fnx_envelope_step(ripple->envelope, samples, lfp->uv_per_count, ripple->filtered, ripple->traces);
+	fnx_envelope_step(
+		ripple->envelope, samples, lfp->uv_per_count, ripple->filtered, ripple->traces);
 	n = fnx_detector_step(ripple->detector, ripple->traces, ripple->speed_cm_s, ripple->events);
 	for (size_t i = 0; i < n; i++) {
 		const struct fnx_detector_event *event = &ripple->events[i];
@@ -238,9 +256,9 @@ static void take_lfp(struct ripple *ripple, const struct fnx_frame *frame)
 			.z = event->z,
 			.envelope = event->envelope,
 			.speed = ripple->speed_cm_s,
-			.channel = consensus ? FNX_RIPPLE_CONSENSUS
-				: ripple->channels	     ? (int32_t)ripple->channels[event->channel]
-						     : event->channel,
+			.channel = consensus       ? FNX_RIPPLE_CONSENSUS
+				: ripple->channels ? (int32_t)ripple->channels[event->channel]
+						   : event->channel,
 			.type = (uint32_t)event->type,
 		};
 		fnx_node_publish(ripple->node, (unsigned)ripple->output, frame->stamp.sample_time);

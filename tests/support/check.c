@@ -96,5 +96,6 @@ int main(int argc, char **argv)
 		snprintf(pattern, sizeof(pattern), "*%s*", argv[1]);
 		cmocka_set_test_filter(pattern);
 	}
-	return _cmocka_run_group_tests(program_invocation_short_name, tests, n_tests, NULL, NULL) != 0;
+	return _cmocka_run_group_tests(program_invocation_short_name, tests, n_tests, NULL, NULL) !=
+		0;
 }

@@ -7,8 +7,8 @@
  *		assert_int_equal(...);
  *	}
  *
- * Tests register themselves before main, so there is no list to keep. `test_x NAME` runs those whose
- * name contains NAME. main() is in check.c.
+ * Tests register themselves before main, so there is no list to keep. `test_x NAME` runs those
+ *whose name contains NAME. main() is in check.c.
  */
 #pragma once
 
@@ -23,12 +23,12 @@ typedef void (*check_fn)(void **state);
 
 void check_register(const char *name, check_fn fn);
 
-#define TEST(sentence)                                                                             \
-	static void sentence(void **state);                                                        \
-	__attribute__((constructor)) static void register_##sentence(void)                         \
-	{                                                                                          \
-		check_register(#sentence, sentence);                                               \
-	}                                                                                          \
+#define TEST(sentence) \
+	static void sentence(void **state); \
+	__attribute__((constructor)) static void register_##sentence(void) \
+	{ \
+		check_register(#sentence, sentence); \
+	} \
 	static void sentence(__attribute__((unused)) void **state)
 
 /* A splitmix64 stream: random tests print the seed with which a failure can be had again. */

@@ -121,7 +121,9 @@ static void expect_blocked(struct bench *b, int64_t until)
 
 static void advance(struct bench *b, unsigned i, int64_t watermark)
 {
-	fnx_publisher_advance(b->pubs[i], watermark, watermark * 10);
+	int64_t ingress_ns = watermark < INT64_MAX / 10 ? watermark * 10 : INT64_MAX;
+
+	fnx_publisher_advance(b->pubs[i], watermark, ingress_ns);
 }
 
 /* Order

@@ -11,7 +11,11 @@
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 
-#ifdef FNX_SANITIZED
+#if defined(__SANITIZE_THREAD__)
+enum {
+	N_STOPS = 4
+};
+#elif defined(FNX_SANITIZED)
 enum {
 	N_STOPS = 25
 };
