@@ -260,6 +260,9 @@ static void note_departure(struct fnx_crew_member *member, int status)
 {
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		return;
+	/* One that had not got as far as to listen to signals had nothing to put away either. */
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM)
+		return;
 	member->crew->unclean++;
 	if (WIFEXITED(status))
 		fprintf(stderr, "fornix: %s stopped with exit status %d\n", member->name,

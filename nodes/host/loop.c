@@ -489,6 +489,11 @@ int fnx_node_run(struct fnx_node *node, const _Atomic int *stop, int signals)
 			stop_sentinel(loop);
 	}
 	sd_notify(0, "STOPPING=1");
+	/* From here on it is stopping already: a second signal must not cut short what is put away. */
+	if (signals) {
+		signal(SIGINT, SIG_IGN);
+		signal(SIGTERM, SIG_IGN);
+	}
 	close_loop(loop);
 	free(loop);
 	return r;

@@ -360,6 +360,7 @@ void fnx_node_advance(struct fnx_node *node, int64_t watermark, int64_t ingress_
 
 	for (unsigned i = 0; i < node->n_outputs; i++)
 		fnx_publisher_advance(node->outputs[i].pub, watermark, ingress_ns);
+	node->watermark_ingress_ns = ingress_ns;
 	node->watermark = watermark;
 	if (atomic_load_explicit(&status->first_sample_time, memory_order_relaxed) == INT64_MIN)
 		atomic_store_explicit(&status->first_sample_time, watermark, memory_order_relaxed);

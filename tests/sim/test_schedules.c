@@ -84,8 +84,7 @@ struct stage {
 
 static struct stage stage;
 
-/* Traces
- * ---------------------------------------------------------------------------------------------- */
+/* Traces ----------------------------------------------------------------------------- */
 
 static void mix(uint64_t *hash, const void *bytes, size_t size)
 {
@@ -143,8 +142,7 @@ static void open_trace(struct trace *trace, const char *topic)
 	assert_int_equal(fnx_subscriber_open(&stage.bus, &config, &trace->sub), 0);
 }
 
-/* The stage
- * ------------------------------------------------------------------------------------------- */
+/* The stage -------------------------------------------------------------------------- */
 
 static void load_rig(const struct schedule *schedule)
 {
@@ -209,8 +207,7 @@ static void drop_curtain(void)
 	stage.rig = fnx_rig_free(stage.rig);
 }
 
-/* Standstill
- * ------------------------------------------------------------------------------------------ */
+/* Standstill ------------------------------------------------------------------------- */
 
 static void tell_input(const struct fnx_merge *merge, const struct fnx_node *node, unsigned i)
 {
@@ -395,8 +392,7 @@ static void perform(const struct schedule *schedule)
 	play();
 }
 
-/* Comparing
- * ------------------------------------------------------------------------------------------- */
+/* Comparing -------------------------------------------------------------------------- */
 
 struct outcome {
 	uint64_t hash, n_frames;

@@ -12,7 +12,12 @@
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 
-#ifdef FNX_SANITIZED
+#if defined(__SANITIZE_THREAD__)
+enum {
+	N_LIVES = 40,
+	N_STEPPED = 6
+};
+#elif defined(FNX_SANITIZED)
 enum {
 	N_LIVES = 60,
 	N_STEPPED = 20

@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -147,7 +148,7 @@ __attribute__((unused)) static void await_said(const struct running *running, co
 		read_said(running->out, text);
 		if (strstr(text, words))
 			return;
-		nanosleep(&nap, NULL);
+		sched_yield();
 	}
 	fail_msg("expected \"%s\" in:\n%s", words, text);
 }

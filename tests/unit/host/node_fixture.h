@@ -164,8 +164,7 @@ __attribute__((unused)) static int lab_rung(struct fnx_node *node)
 	return fnx_bell_drain(node->bell) > 0;
 }
 
-/* The node for tests
- * ------------------------------------------------------------------------------- */
+/* The node for tests ----------------------------------------------------------------- */
 
 struct script_frame {
 	unsigned input;

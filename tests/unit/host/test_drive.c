@@ -15,8 +15,7 @@ static enum fnx_drive drive(void)
 	return fnx_node_drive(&node, 1, PLENTY);
 }
 
-/* Order
- * ---------------------------------------------------------------------------------------------- */
+/* Order ------------------------------------------------------------------------------ */
 
 enum {
 	ORDER_INPUTS = 3,
@@ -115,8 +114,7 @@ TEST(frames_come_in_the_order_of_sample_times_with_ties_by_rank)
 	}
 }
 
-/* Watermarks
- * ------------------------------------------------------------------------------------------ */
+/* Watermarks ------------------------------------------------------------------------- */
 
 TEST(the_outputs_watermark_rises_at_each_time_bin_and_when_there_is_nothing_to_do)
 {
@@ -427,8 +425,7 @@ TEST(what_lies_aside_comes_at_once_but_not_without_room)
 	lab_close(&lab);
 }
 
-/* Sources
- * --------------------------------------------------------------------------------------------- */
+/* Sources ---------------------------------------------------------------------------- */
 
 static int produce_ten(struct script *self, int64_t now_ns, int64_t *ret_due_ns)
 {
@@ -484,8 +481,7 @@ TEST(a_source_is_asked_when_it_is_due_and_not_after_its_end)
 	lab_close(&lab);
 }
 
-/* Flags, gaps and damage
- * ------------------------------------------------------------------------------- */
+/* Flags, gaps and damage ------------------------------------------------------------- */
 
 TEST(flags_ingress_time_and_origin_are_inherited)
 {

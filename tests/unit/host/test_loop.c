@@ -88,8 +88,7 @@ static void expect_answer(const char *name, const char *op)
 
 static const enum fnx_wait waits[] = {FNX_WAIT_SLEEP, FNX_WAIT_ADAPTIVE, FNX_WAIT_SPIN};
 
-/* Stopping
- * -------------------------------------------------------------------------------------------- */
+/* Stopping --------------------------------------------------------------------------- */
 
 TEST(a_node_stops_on_its_flag_however_it_waits)
 {
@@ -103,7 +102,7 @@ TEST(a_node_stops_on_its_flag_however_it_waits)
 		open_runner(&one, "node");
 		start(&one);
 		await_state(&one, FNX_NODE_READY);
-		atomic_store(&one.stop, 1);
+		atomic_store(&one.stop, FNX_STOP_ALL);
 		join(&one);
 		fnx_node_close(&one.node);
 		fnx_publisher_close(in);
@@ -142,7 +141,7 @@ TEST(a_node_that_waits_for_a_topic_stops_and_answers_nothing_amiss)
 	start(&one);
 	expect_answer("node", "stats");
 	assert_int_equal(atomic_load(&one.node.status->state), FNX_NODE_STARTING);
-	atomic_store(&one.stop, 1);
+	atomic_store(&one.stop, FNX_STOP_ALL);
 	join(&one);
 	fnx_node_close(&one.node);
 	lab_close(&lab);
@@ -213,15 +212,43 @@ TEST(a_node_that_never_runs_out_of_work_is_heard)
 		start(&one);
 		await_state(&one, FNX_NODE_RUNNING);
 		expect_answer("node", "stats");
-		atomic_store(&one.stop, 1);
+		atomic_store(&one.stop, FNX_STOP_ALL);
 		join(&one);
 		fnx_node_close(&one.node);
 		lab_close(&lab);
 	}
 }
 
-/* Failing and ending
- * ---------------------------------------------------------------------------------- */
+TEST(when_sources_are_told_to_stop_their_session_ends_and_its_readers_hear_it_to_the_end)
+{
+	for (unsigned i = 0; i < 3; i++) {
+		lab_open(&lab);
+		lab.rig.bus.wait = waits[i];
+		one = (struct runner){
+			.script = {.outputs = {"out"}, .produce = produce_without_end}};
+		two = (struct runner){.script = {.inputs = {"out"}}};
+		open_runner(&one, "source");
+		open_runner(&two, "reader");
+		start(&two);
+		await_state(&two, FNX_NODE_READY);
+		start(&one);
+		await_state(&two, FNX_NODE_RUNNING);
+		atomic_store(&two.stop, FNX_STOP_SOURCES);
+		atomic_store(&one.stop, FNX_STOP_SOURCES);
+		join(&one);
+		await_state(&two, FNX_NODE_ENDED);
+		assert_int_equal(atomic_load(&two.over), 0);
+		assert_int_equal(atomic_load(&two.node.status->inputs[0].frames),
+			atomic_load(&one.node.status->outputs[0].frames));
+		atomic_store(&two.stop, FNX_STOP_ALL);
+		join(&two);
+		fnx_node_close(&one.node);
+		fnx_node_close(&two.node);
+		lab_close(&lab);
+	}
+}
+
+/* Failing and ending ----------------------------------------------------------------- */
 
 static int refuse_to_start(struct script *self)
 {
@@ -295,8 +322,7 @@ TEST(a_node_that_has_ended_says_so_and_answers_until_it_is_stopped)
 	}
 }
 
-/* Waking
- * ---------------------------------------------------------------------------------------------- */
+/* Waking ----------------------------------------------------------------------------- */
 
 static int serve_the_ball(struct script *self)
 {
@@ -327,8 +353,8 @@ static void play(enum fnx_wait first, enum fnx_wait second, enum fnx_bell_kind b
 	start(&two);
 	while (atomic_load(&one.node.status->inputs[0].frames) < (uint64_t)n_rallies)
 		assert_true(fnx_node_now() < deadline);
-	atomic_store(&one.stop, 1);
-	atomic_store(&two.stop, 1);
+	atomic_store(&one.stop, FNX_STOP_ALL);
+	atomic_store(&two.stop, FNX_STOP_ALL);
 	join(&one);
 	join(&two);
 	print_message("%d rallies: %" PRIu64 " and %" PRIu64 " wakes\n", n_rallies,
@@ -391,7 +417,7 @@ TEST(the_heap_is_left_alone_once_frames_have_come)
 	fnx_publisher_advance(in, FNX_END, 0);
 	await_state(&one, FNX_NODE_ENDED);
 	assert_int_equal(atomic_load(&one.node.status->heap_allocations), 0);
-	atomic_store(&one.stop, 1);
+	atomic_store(&one.stop, FNX_STOP_ALL);
 	join(&one);
 	fnx_node_close(&one.node);
 	fnx_publisher_close(in);

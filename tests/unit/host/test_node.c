@@ -27,8 +27,7 @@ static void expect_error(const struct fnx_node *of, const char *sentence)
 		fail_msg("\"%s\" does not say \"%s\"", of->error, sentence);
 }
 
-/* Refusals
- * -------------------------------------------------------------------------------------------- */
+/* Refusals --------------------------------------------------------------------------- */
 
 TEST(a_second_node_of_the_same_name_is_refused_and_the_first_goes_on)
 {
@@ -184,8 +183,7 @@ TEST(a_source_waits_for_those_whom_the_rig_names_until_they_are_ready)
 	lab_close(&lab);
 }
 
-/* Topics that are replaced
- * ---------------------------------------------------------------------------- */
+/* Topics that are replaced ----------------------------------------------------------- */
 
 TEST(a_node_takes_up_the_successor_of_a_topic_when_it_is_there)
 {
@@ -250,8 +248,7 @@ TEST(a_successor_with_other_extents_is_refused_told_of_once_and_not_held_up)
 	lab_close(&lab);
 }
 
-/* Crashes
- * --------------------------------------------------------------------------------------------- */
+/* Crashes ---------------------------------------------------------------------------- */
 
 enum {
 	LIVES = 200,

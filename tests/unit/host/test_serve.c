@@ -125,8 +125,7 @@ static int next_param(struct fnx_param *ret_param)
 	return 1;
 }
 
-/* Getting and setting
- * ---------------------------------------------------------------------------------- */
+/* Getting and setting ---------------------------------------------------------------- */
 
 TEST(get_tells_one_parameter_in_full_or_all_of_them)
 {
@@ -259,8 +258,7 @@ TEST(stats_name_every_topic_and_stop_is_answered_and_passed_on)
 	end();
 }
 
-/* Hostile bodies
- * --------------------------------------------------------------------------------------- */
+/* Hostile bodies --------------------------------------------------------------------- */
 
 /* What a body says, by the codec alone: 1 and the value if it is a well-formed set of a parameter
  * within its range. */

@@ -4,6 +4,8 @@
 
 #include <stdio.h>
 
+#include "tests/support/check.h"
+
 static inline FILE *table_open(const char *name)
 {
 	char path[1024];
