@@ -489,7 +489,8 @@ int fnx_node_run(struct fnx_node *node, const _Atomic int *stop, int signals)
 			stop_sentinel(loop);
 	}
 	sd_notify(0, "STOPPING=1");
-	/* From here on it is stopping already: a second signal must not cut short what is put away. */
+	/* From here on it is stopping already: a second signal must not cut short what is put away.
+	 */
 	if (signals) {
 		signal(SIGINT, SIG_IGN);
 		signal(SIGTERM, SIG_IGN);

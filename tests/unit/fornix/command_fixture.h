@@ -139,7 +139,7 @@ __attribute__((unused)) static void fails(const struct said *said, int status, c
 __attribute__((unused)) static void await_said(const struct running *running, const char *words)
 {
 	static char text[SAID_MAX];
-	struct timespec now, nap = {.tv_nsec = 2000000};
+	struct timespec now;
 	time_t deadline;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);

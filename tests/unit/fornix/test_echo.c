@@ -2,6 +2,7 @@
 #include "tests/unit/fornix/command_fixture.h"
 
 #include <inttypes.h>
+#include <sched.h>
 #include <sys/resource.h>
 
 #include "schemas/truth.h"

@@ -244,9 +244,7 @@ TEST(the_end_is_the_same_whether_or_not_anybody_looked_before)
 	}
 }
 
-/* Room
- * ------------------------------------------------------------------------------------------------
- */
+/* Room ------------------------------------------------------------------------------- */
 
 TEST(advance_is_called_until_it_is_done_and_only_with_room)
 {
@@ -294,11 +292,10 @@ TEST(an_advance_that_publishes_and_is_done_leaves_the_frame_its_room)
 	in = lab_publisher(&lab, "in");
 	script = (struct script){.inputs = {"in"},
 		.outputs = {"out"},
-		.bursts = {LAB_SLOTS},
-		.n_copies = {1},
+		.bursts = {LAB_SLOTS / 2},
+		.n_copies = {LAB_SLOTS / 2},
 		.tick = 1,
 		.ticks_when_done = 1};
-	lab.rig.bus.slots = LAB_SLOTS;
 	script_begin(&lab, &script, "node", &node);
 	out = lab_subscriber(&lab, "out");
 	for (int64_t time = 1; time <= 3 * LAB_SLOTS; time++) {
@@ -311,7 +308,7 @@ TEST(an_advance_that_publishes_and_is_done_leaves_the_frame_its_room)
 	}
 	n_read += lab_drain(out);
 	assert_int_equal(script.n_refused, 0);
-	assert_int_equal(n_read, 6 * LAB_SLOTS);
+	assert_int_equal(n_read, 3 * LAB_SLOTS * (1 + LAB_SLOTS / 2));
 	fnx_subscriber_close(out);
 	fnx_node_close(&node);
 	fnx_publisher_close(in);

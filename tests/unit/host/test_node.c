@@ -310,7 +310,7 @@ static void live(struct shared *shared, struct check_random random)
 		.bursts = {1, CRASH_COPIES},
 		.n_copies = {0, CRASH_COPIES},
 		.varies = 1,
-		.dawdle = 2000,
+		.dawdle = 5000,
 		.tick = CRASH_TICK,
 		.start = resume_ticks};
 	if (script_try_open(&lab, &script, &script_ops, "worker", &node) ||
