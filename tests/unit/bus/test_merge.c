@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/* Long, since the examples, the model and the threads use one bench. */
 #include "bus/merge.h"
 
 #include "tests/unit/bus/topic_fixture.h"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Publishers and subscribers that die by SIGKILL, at random moments and after every number of
- * instructions, and what their successors and those who stay behind make of it.
+ * instructions, and what their successors and those who stay behind make of it. Long, since all of
+ * them need the same dying children.
  */
 #include "bus/topic.h"
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/* Long, since every answer of every function of a topic has its example here. */
 #include "bus/topic.h"
 
 #include "tests/unit/bus/topic_fixture.h"

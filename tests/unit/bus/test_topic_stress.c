@@ -3,6 +3,7 @@
  * One publisher and several readers at once, as threads and as processes. Each reader checks every
  * byte of every frame, stalls at random without sleeping, checks again before it gives the frame
  * back, and accounts for every sequence number. FORNIX_TEST_ROUNDS repeats each test so often.
+ * Long, since all runs are variations of one.
  */
 #include "bus/topic.h"
 
