@@ -141,7 +141,7 @@ static int read_all(
 int fnx_mcap_reader_fetch(
 	struct fnx_mcap_reader *reader, uint64_t offset, uint64_t n, const uint8_t **ret_bytes)
 {
-	size_t capacity = n > MCAP_WINDOW_SIZE ? n : MCAP_WINDOW_SIZE;
+	size_t wanted = n > MCAP_WINDOW_SIZE ? n : MCAP_WINDOW_SIZE;
 	int r;
 
 	if (offset >= reader->window_offset &&
@@ -151,7 +151,9 @@ int fnx_mcap_reader_fetch(
 		return 0;
 	}
 	reader->window_size = 0;
-	if (capacity > reader->window_capacity) {
+	if (wanted > reader->window_capacity) {
+		size_t capacity = mcap_room(wanted, reader->largest_stored, reader->file_size);
+
 		free(reader->window);
 		reader->window_capacity = 0;
 		reader->window = malloc(capacity);
@@ -160,7 +162,7 @@ int fnx_mcap_reader_fetch(
 		reader->window_capacity = capacity;
 	}
 	/* A large record is read alone, a small one with what follows it. */
-	r = read_all(reader->fd, reader->window, capacity, n, offset, &reader->window_size);
+	r = read_all(reader->fd, reader->window, wanted, n, offset, &reader->window_size);
 	if (r < 0) {
 		reader->window_size = 0;
 		return r;

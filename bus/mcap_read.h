@@ -57,6 +57,10 @@ struct fnx_mcap_reader {
 	uint64_t window_offset;
 
 	struct mcap_reader_chunk chunk;
+	/* The largest chunk that the summary knows of, as it is stored and decompressed: buffers
+	 * that have to grow take room for it at once, so that reading on allocates nothing more. */
+	uint64_t largest_stored;
+	uint64_t largest_plain;
 	uint8_t *plain; /* where chunks are decompressed */
 	size_t plain_capacity;
 	void *zstd;
@@ -104,6 +108,11 @@ FNX_MUST_CHECK int fnx_mcap_reader_message(struct fnx_mcap_reader *reader,
 /* `n` bytes of the file, valid until the next fetch. -EIO where it ends before. */
 FNX_MUST_CHECK int fnx_mcap_reader_fetch(
 	struct fnx_mcap_reader *reader, uint64_t offset, uint64_t n, const uint8_t **ret_bytes);
+/* What to allocate for `n` bytes: `largest` if that is enough and within `limit`. */
+static inline size_t mcap_room(uint64_t n, uint64_t largest, uint64_t limit)
+{
+	return (size_t)(largest > n && largest <= limit ? largest : n);
+}
 /* Adds [offset, offset + n) to a CRC, piece by piece. */
 FNX_MUST_CHECK int fnx_mcap_reader_crc(
 	struct fnx_mcap_reader *reader, uint64_t offset, uint64_t n, uint32_t *crc);

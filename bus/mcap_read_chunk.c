@@ -24,12 +24,15 @@ static int decompress(struct fnx_mcap_reader *reader, struct mcap_reader_chunk *
 	if (!reader->zstd)
 		return fnx_mcap_reader_failed(reader, -ENOMEM, chunk->offset);
 	if (plain_size > reader->plain_capacity || !reader->plain) {
+		size_t capacity =
+			mcap_room(plain_size, reader->largest_plain, reader->limits.max_chunk_size);
+
 		free(reader->plain);
 		reader->plain_capacity = 0;
-		reader->plain = malloc(plain_size ? plain_size : 1);
+		reader->plain = malloc(capacity ? capacity : 1);
 		if (!reader->plain)
 			return fnx_mcap_reader_failed(reader, -ENOMEM, chunk->offset);
-		reader->plain_capacity = plain_size;
+		reader->plain_capacity = capacity;
 	}
 	size = ZSTD_decompressDCtx(
 		reader->zstd, reader->plain, plain_size, bytes, chunk->compressed_size);

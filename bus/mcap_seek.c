@@ -77,18 +77,32 @@ static int take_statistics(struct summary *summary, const uint8_t *body, size_t 
 	return cursor.bad ? -ENODATA : 0;
 }
 
-static int take_chunk_index(struct summary *summary, const uint8_t *body, size_t size)
+static int take_chunk_index(
+	struct fnx_mcap_reader *reader, struct summary *summary, const uint8_t *body, size_t size)
 {
-	uint64_t offset;
+	struct mcap_cursor cursor = mcap_cursor(body, size);
+	uint64_t end_time_ns, offset, stored, plain;
 
-	if (size < 32)
+	(void)fnx_mcap_cursor_u64(&cursor); /* start time */
+	end_time_ns = fnx_mcap_cursor_u64(&cursor);
+	offset = fnx_mcap_cursor_u64(&cursor);
+	stored = fnx_mcap_cursor_u64(&cursor);
+	(void)fnx_mcap_cursor_block(&cursor); /* offsets of message indexes */
+	(void)fnx_mcap_cursor_u64(&cursor); /* their length */
+	(void)fnx_mcap_cursor_block(&cursor); /* compression */
+	(void)fnx_mcap_cursor_u64(&cursor); /* compressed size */
+	plain = fnx_mcap_cursor_u64(&cursor);
+	if (cursor.bad)
 		return -ENODATA;
-	offset = get_u64(body + 16);
 	summary->has_chunks = true;
-	if (get_u64(body + 8) >= summary->from_ns && offset < summary->first_chunk)
+	if (end_time_ns >= summary->from_ns && offset < summary->first_chunk)
 		summary->first_chunk = offset;
 	if (offset > summary->last_chunk)
 		summary->last_chunk = offset;
+	if (stored > reader->largest_stored)
+		reader->largest_stored = stored;
+	if (plain > reader->largest_plain)
+		reader->largest_plain = plain;
 	return 0;
 }
 
@@ -107,7 +121,7 @@ static int take_record(struct fnx_mcap_reader *reader, struct summary *summary, 
 	case MCAP_STATISTICS:
 		return take_statistics(summary, body, size);
 	case MCAP_CHUNK_INDEX:
-		return take_chunk_index(summary, body, size);
+		return take_chunk_index(reader, summary, body, size);
 	default:
 		return 0;
 	}
