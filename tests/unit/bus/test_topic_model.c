@@ -446,6 +446,7 @@ static void round_of_steps(struct model *m)
 		m->n_entries *= 2;
 	for (unsigned i = 0; i < MODEL_SUBS; i++)
 		open_bell(m, i);
+	fnx_publisher_advance(m->pub, m->watermark, 0);
 	for (unsigned step = 0; step < STEPS_PER_ROUND; step++) {
 		if (step % 200 == 0)
 			publish_share = 1 + below(m, 30);
