@@ -293,6 +293,9 @@ static int read_data_record(struct fnx_mcap_reader *reader, const struct mcap_re
 			? fnx_mcap_reader_damaged(reader, "a Message outside of the chunks", offset)
 			: 0;
 	case MCAP_MESSAGE_INDEX:
+		if (reader->indexless)
+			return fnx_mcap_reader_damaged(
+				reader, "a MessageIndex without its Chunk", offset);
 		if (size < 6 || get_u32(record->body + 2) % 16 != 0 ||
 			get_u32(record->body + 2) > size - 6)
 			return fnx_mcap_reader_damaged(reader, "malformed MessageIndex", offset);
@@ -359,7 +362,10 @@ static int read_record(struct fnx_mcap_reader *reader, struct mcap_record *recor
 		return too_long(reader, record, size);
 	record->size = MCAP_HEAD_SIZE + size;
 	reader->skip_offset = record->offset + record->size;
-	if (record->opcode > MCAP_DATA_END || record->opcode == MCAP_ATTACHMENT)
+	if (record->opcode > MCAP_DATA_END && record->opcode < MCAP_EXTENSION)
+		return fnx_mcap_reader_damaged(
+			reader, "a record of an unknown kind", record->offset);
+	if (record->opcode >= MCAP_EXTENSION || record->opcode == MCAP_ATTACHMENT)
 		return 1;
 	if (size > reader->limits.max_record_size)
 		return fnx_mcap_reader_over(
@@ -386,6 +392,7 @@ static int advance(struct fnx_mcap_reader *reader, struct mcap_record *record)
 			return fnx_mcap_reader_failed(reader, r, record->offset);
 	}
 	reader->offset = end;
+	reader->indexless = record->opcode != MCAP_CHUNK && record->opcode != MCAP_MESSAGE_INDEX;
 	if (record->opcode == MCAP_DATA_END)
 		reader->state = MCAP_READ_SUMMARY;
 	return 1;
@@ -403,8 +410,8 @@ int fnx_mcap_reader_step(struct fnx_mcap_reader *reader, struct mcap_record *ret
 	if (r != 1)
 		return r;
 	r = 0;
-	if (ret_record->opcode > MCAP_DATA_END)
-		; /* an extension: nothing we know of */
+	if (ret_record->opcode >= MCAP_EXTENSION)
+		; /* nothing we know of */
 	else if (reader->state == MCAP_READ_DATA)
 		r = read_data_record(reader, ret_record);
 	else if (ret_record->opcode == MCAP_FOOTER)
@@ -446,6 +453,7 @@ int fnx_mcap_reader_next(struct fnx_mcap_reader *reader, struct fnx_mcap_message
 
 void fnx_mcap_reader_jump(struct fnx_mcap_reader *reader, uint64_t offset)
 {
+	reader->indexless = false;
 	reader->state = MCAP_READ_DATA;
 	reader->offset = offset;
 	reader->linear = false;

@@ -31,6 +31,7 @@ enum mcap_opcode {
 	MCAP_METADATA_INDEX = 0x0d,
 	MCAP_SUMMARY_OFFSET = 0x0e,
 	MCAP_DATA_END = 0x0f,
+	MCAP_EXTENSION = 0x80, /* from here on: an application's own, passed over */
 };
 
 enum {

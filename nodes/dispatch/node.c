@@ -180,9 +180,9 @@ static int open_params(struct dispatch *dispatch)
 	unsigned n = 2;
 	int r;
 
-	r = fnx_node_param(node, "armed", &dispatch->armed, 0, 1, "", "1: tasks are carried out");
+	r = fnx_node_param(node, "armed", &dispatch->armed, 0, 1, "flag", "1: tasks are carried out");
 	if (!r)
-		r = fnx_node_param(node, "dry_run", &dispatch->dry_run, 0, 1, "",
+		r = fnx_node_param(node, "dry_run", &dispatch->dry_run, 0, 1, "flag",
 			"1: nothing is carried out, armed or not");
 	for (unsigned i = 0; i < FNX_RULE_SETTINGS; i++)
 		for (uint32_t k = 0; k < dispatch->n_rules && !r && n < FNX_NODE_PARAMS_MAX; k++) {

@@ -29,14 +29,14 @@ static const struct fnx_rule_setting settings_of_kind[2][FNX_RULE_SETTINGS] = {
 				"every other arm's mean mass below this"},
 			[MAX_SPEED] = {"max_speed_cm_s", 0, 1e6, "cm/s",
 				"animal slower than this; 0: any speed"},
-			[MIN_GROUPS] = {"min_groups", 0, 1e6, "",
+			[MIN_GROUPS] = {"min_groups", 0, 1e6, "count",
 				"distinct electrode groups within the window"},
 			[CENTRE_DISTANCE] = {"max_centre_distance_cm", 0, 1e6, "cm",
 				"animal within this of the first bin; 0: anywhere"},
 		},
 	[FNX_RULE_RIPPLE] =
 		{
-			[FIRST] = {"min_electrodes", 1, FNX_RIPPLE_RULE_CHANNELS_MAX, "",
+			[FIRST] = {"min_electrodes", 1, FNX_RIPPLE_RULE_CHANNELS_MAX, "count",
 				"channels that started a ripple together"},
 			[SECOND] = {"window_ms", 0, 1e6, "ms",
 				"that is, within this of each other"},
@@ -174,7 +174,7 @@ static struct fnx_replay_params replay_params(const struct fnx_rule *rule)
 		.threshold = rule->settings[FIRST],
 		.other_arms_below = rule->settings[SECOND],
 		.max_speed_cm_s = rule->settings[MAX_SPEED],
-		.min_groups = (uint32_t)ceil(rule->settings[MIN_GROUPS]),
+		.min_groups = (uint32_t)rule->settings[MIN_GROUPS],
 		.max_centre_distance_cm = rule->settings[CENTRE_DISTANCE],
 	};
 }
@@ -182,7 +182,7 @@ static struct fnx_replay_params replay_params(const struct fnx_rule *rule)
 static struct fnx_ripple_rule_params ripple_params(const struct fnx_rule *rule)
 {
 	return (struct fnx_ripple_rule_params){
-		.min_electrodes = (uint32_t)ceil(rule->settings[FIRST]),
+		.min_electrodes = (uint32_t)rule->settings[FIRST],
 		/* Down, but for rounding errors: together means no farther apart than stated. */
 		.window_samples = (int64_t)floor(
 			rule->settings[SECOND] / 1000 * rule->clock_hz * (1 + 1e-15)),

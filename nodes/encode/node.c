@@ -188,7 +188,7 @@ static int open_topics(struct encode *encode)
 	encode->min_speed_cm_s = encode->rig->encode.min_speed_cm_s;
 	encode->amplitude_uv = encode->rig->encode.spike_amplitude_uv;
 	r = fnx_node_param(
-		node, "freeze", &encode->freeze, 0, 1, "", "1: the model stays as it is");
+		node, "freeze", &encode->freeze, 0, 1, "flag", "1: the model stays as it is");
 	if (!r)
 		r = fnx_node_param(node, "min_speed_cm_s", &encode->min_speed_cm_s, 0, 1e6, "cm/s",
 			"train at this speed or above");

@@ -9,13 +9,9 @@
 
 #include "nodes/host/rig_schema.h"
 
-enum {
-	OVERRIDES_MAX = 32
-};
-
 struct options {
 	const char *path;
-	const char *overrides[OVERRIDES_MAX];
+	const char *overrides[FNX_RIG_OVERRIDES_MAX];
 	size_t n_overrides;
 };
 
@@ -53,7 +49,7 @@ static int parse(int argc, char **argv, struct options *options)
 		}
 		if (option != 's')
 			return 2;
-		if (options->n_overrides == OVERRIDES_MAX) {
+		if (options->n_overrides == FNX_RIG_OVERRIDES_MAX) {
 			fprintf(stderr, "fornix check: too many --set\n");
 			return 2;
 		}

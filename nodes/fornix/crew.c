@@ -104,7 +104,7 @@ static int start_thread(struct fnx_crew_member *member)
 static void exec_node(const struct fnx_crew_member *member, const char *path, pid_t parent)
 {
 	const struct fnx_crew *crew = member->crew;
-	char *argv[8 + 2 * FNX_CREW_OVERRIDES_MAX];
+	char *argv[8 + 2 * FNX_RIG_OVERRIDES_MAX];
 	sigset_t none;
 	int n = 0;
 

@@ -11,8 +11,7 @@
 #include "nodes/host/host.h"
 
 enum {
-	FNX_CREW_MAX = 128,
-	FNX_CREW_OVERRIDES_MAX = 16
+	FNX_CREW_MAX = 128
 };
 
 struct fnx_crew_member {

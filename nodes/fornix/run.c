@@ -30,8 +30,8 @@ struct options {
 	const char *rig_path, *source, *json;
 	char rig_absolute[4096];
 	int threads, quiet;
-	char texts[FNX_CREW_OVERRIDES_MAX][4200]; /* overrides */
-	const char *overrides[FNX_CREW_OVERRIDES_MAX];
+	char texts[FNX_RIG_OVERRIDES_MAX][4200]; /* overrides */
+	const char *overrides[FNX_RIG_OVERRIDES_MAX];
 	size_t n_overrides;
 };
 
@@ -83,7 +83,7 @@ static int put(struct options *options, const char *key, const char *text)
 {
 	size_t n = options->n_overrides;
 
-	if (n == FNX_CREW_OVERRIDES_MAX ||
+	if (n == FNX_RIG_OVERRIDES_MAX ||
 		(size_t)snprintf(options->texts[n], sizeof(options->texts[n]), "%s%s%s", key,
 			key[0] ? "=" : "", text) >= sizeof(options->texts[n]))
 		return -E2BIG;
@@ -133,6 +133,12 @@ static int wrong(const char *why, const char *what)
 	return 2;
 }
 
+/* An option that stands for an override. */
+static int stand_for(int put_result)
+{
+	return put_result ? wrong("too long, or one option too many", optarg) : 0;
+}
+
 static int take_option(struct options *options, int option)
 {
 	switch (option) {
@@ -142,14 +148,15 @@ static int take_option(struct options *options, int option)
 				optarg);
 		return 0;
 	case 'd':
-		return put(options, "source.duration_s", optarg) ? 2 : 0;
+		return stand_for(put(options, "source.duration_s", optarg));
 	case 'x':
-		return put(options, "source.speed", strcmp(optarg, "max") ? optarg : "0") ? 2 : 0;
+		return stand_for(
+			put(options, "source.speed", strcmp(optarg, "max") ? optarg : "0"));
 	case 't':
 		options->threads = 1;
 		return 0;
 	case 'r':
-		return put_path(options, "record.file", optarg) ? 2 : 0;
+		return stand_for(put_path(options, "record.file", optarg));
 	case 'j':
 		options->json = optarg;
 		return 0;
@@ -157,7 +164,7 @@ static int take_option(struct options *options, int option)
 		options->quiet = 1;
 		return 0;
 	case 'S':
-		return put(options, "", optarg) ? wrong("one --set too many", optarg) : 0;
+		return stand_for(put(options, "", optarg));
 	default:
 		return 2;
 	}

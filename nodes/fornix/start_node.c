@@ -11,13 +11,9 @@
 
 #include "nodes/fornix/command.h"
 
-enum {
-	OVERRIDES_MAX = 32
-};
-
 struct options {
 	char *name, *rig_path;
-	char *overrides[OVERRIDES_MAX];
+	char *overrides[FNX_RIG_OVERRIDES_MAX];
 	size_t n_overrides;
 };
 
@@ -64,7 +60,7 @@ static int parse(int argc, char **argv, struct options *options)
 			options->rig_path = optarg;
 			break;
 		case 's':
-			if (options->n_overrides == OVERRIDES_MAX)
+			if (options->n_overrides == FNX_RIG_OVERRIDES_MAX)
 				return wrong("too many --set");
 			options->overrides[options->n_overrides++] = optarg;
 			break;
@@ -137,7 +133,7 @@ static int refuse(const struct fnx_rig *rig, const struct options *options)
 static int become(const struct fnx_node_ops *ops, const struct options *options)
 {
 	static char rig[] = "--rig", name[] = "--name", set[] = "--set";
-	char *argv[8 + 2 * OVERRIDES_MAX];
+	char *argv[8 + 2 * FNX_RIG_OVERRIDES_MAX];
 	char path[4200];
 	int r, n = 0;
 

@@ -9,10 +9,6 @@
 
 #include "nodes/host/host.h"
 
-enum {
-	OVERRIDES_MAX = 32
-};
-
 static void usage(const struct fnx_node_ops *ops, FILE *out)
 {
 	fprintf(out,
@@ -40,7 +36,7 @@ static void usage(const struct fnx_node_ops *ops, FILE *out)
 struct arguments {
 	const char *rig;
 	const char *name;
-	const char *overrides[OVERRIDES_MAX];
+	const char *overrides[FNX_RIG_OVERRIDES_MAX];
 	size_t n_overrides;
 };
 
@@ -66,8 +62,10 @@ static int parse(int argc, char **argv, const struct fnx_node_ops *ops, struct a
 			arguments->name = optarg;
 			break;
 		case 's':
-			if (arguments->n_overrides == OVERRIDES_MAX)
+			if (arguments->n_overrides == FNX_RIG_OVERRIDES_MAX) {
+				fprintf(stderr, "fornix-%s: too many --set\n", ops->type);
 				return 2;
+			}
 			arguments->overrides[arguments->n_overrides++] = optarg;
 			break;
 		case 'v':

@@ -97,7 +97,7 @@ int fnx_node_output(struct fnx_node *node, const char *topic, const struct fnx_s
 	const uint32_t *extents, uint32_t burst);
 
 /* Declares a parameter that `fornix set` may change between two frames. Flags and counts are
- * numbers too. */
+ * numbers too; those whose unit is "flag", "sample" or "count" take whole numbers only. */
 int fnx_node_param(struct fnx_node *node, const char *name, double *value, double min, double max,
 	const char *unit, const char *meaning);
 

@@ -350,7 +350,8 @@ struct fnx_rig {
 };
 
 enum {
-	FNX_RIG_ERROR_MAX = 512
+	FNX_RIG_ERROR_MAX = 512,
+	FNX_RIG_OVERRIDES_MAX = 64, /* that a program passes on: far more than there are keys */
 };
 
 /* Path that stands for the demonstration that is built in. */

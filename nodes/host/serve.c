@@ -100,6 +100,12 @@ static void get(struct fnx_node *node, const char *key, struct reply *reply)
 	add_text(reply, "meaning", param->meaning);
 }
 
+static int is_whole(const struct fnx_node_param_state *param)
+{
+	return !strcmp(param->unit, "flag") || !strcmp(param->unit, "sample") ||
+		!strcmp(param->unit, "count");
+}
+
 static void set(
 	struct fnx_node *node, const struct fnx_map *request, const char *key, struct reply *reply)
 {
@@ -112,8 +118,9 @@ static void set(
 		return;
 	}
 	if (fnx_map_number(request, "value", &value) || !isfinite(value) || value < param->min ||
-		value > param->max) {
-		refuse(reply, "%s takes a number from %g to %g%s%s", key, param->min, param->max,
+		value > param->max || (is_whole(param) && value != rint(value))) {
+		refuse(reply, "%s takes a %snumber from %g to %g%s%s", key,
+			is_whole(param) ? "whole " : "", param->min, param->max,
 			param->unit[0] ? " " : "", param->unit);
 		return;
 	}

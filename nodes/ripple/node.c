@@ -94,7 +94,7 @@ static int declare_params(struct ripple *ripple)
 		[MAX_SPEED] = {"max_speed_cm_s", 0, 1e6, "cm/s", "no onset at this speed or above"},
 		[MAX_SAMPLES] = {"max_samples", 1, 1e7, "sample", "a longer ripple is ended"},
 		[WARM_UP] = {"warm_up_samples", 0, 4e9, "sample", "statistics only, no onset"},
-		[FREEZE] = {"freeze", 0, 1, "", "1: statistics stay as they are"},
+		[FREEZE] = {"freeze", 0, 1, "flag", "1: statistics stay as they are"},
 	};
 	int r = 0;
 

@@ -289,6 +289,50 @@ TEST(a_damaged_file_plays_up_to_the_damage_and_tells_where_it_is)
 	lab_free(lab);
 }
 
+/* Where the file's chunks begin. */
+static size_t find_chunks(const char *bytes, size_t size, size_t *ret_offsets, size_t max)
+{
+	size_t at = 8, n = 0;
+	uint64_t length;
+
+	for (; at + 9 < size && n < max; at += 9 + length) {
+		memcpy(&length, bytes + at + 1, sizeof(length));
+		if (bytes[at] == 6)
+			ret_offsets[n++] = at;
+		if (bytes[at] == 15)
+			break;
+	}
+	return n;
+}
+
+TEST(a_chunk_that_one_bit_makes_another_record_is_not_passed_over)
+{
+	struct check_random random = check_random_seeded();
+	struct lab *lab = record(&random, 1500);
+	size_t size, offsets[64], n_chunks;
+	char *bytes = read_all(lab->file, &size);
+
+	n_chunks = find_chunks(bytes, size, offsets, 64);
+	assert_true(n_chunks > 4);
+	for (int bit = 0; bit < 8; bit++) {
+		size_t at = offsets[1 + check_random_below(&random, n_chunks - 2)];
+		char error[FNX_RIG_ERROR_MAX] = "";
+		struct fnx_source *source;
+		int end;
+
+		bytes[at] ^= (char)(1 << bit);
+		cut(lab, bytes, size);
+		bytes[at] ^= (char)(1 << bit);
+		assert_int_equal(
+			fnx_source_mcap.open(lab->rig, NULL, &source, error, sizeof(error)), 0);
+		assert_true(play(lab, source, &end).n < 1500);
+		assert_true(end < 0);
+		fnx_source_mcap.close(source);
+	}
+	free(bytes);
+	lab_free(lab);
+}
+
 TEST(what_is_no_recording_is_refused_in_one_line)
 {
 	struct check_random random = check_random_seeded();

@@ -33,7 +33,7 @@ static int declare(struct script *self)
 {
 	int r = fnx_node_param(self->node, "threshold", &threshold, -2, 10, "uV", "onset");
 
-	return r ? r : fnx_node_param(self->node, "flag", &flag, 0, 1, "", "yes or no");
+	return r ? r : fnx_node_param(self->node, "flag", &flag, 0, 1, "flag", "yes or no");
 }
 
 static void begin(void)
@@ -189,6 +189,20 @@ static void expect_unchanged(void)
 	assert_true(threshold == 3.5 && flag == 0);
 	assert_int_equal(script.n_changes, 0);
 	assert_int_equal(next_param(&param), 0);
+}
+
+TEST(a_flag_takes_no_fraction)
+{
+	const struct fnx_pair request[] = {fnx_pair_text("op", "set"), fnx_pair_text("key", "flag"),
+		fnx_pair_number("value", 0.5)};
+	static struct errand errand;
+	struct fnx_map reply;
+
+	begin();
+	ask_pairs(&errand, request, 3, &reply);
+	expect_refusal(&reply, "flag takes a whole number from 0 to 1 flag");
+	expect_unchanged();
+	end();
 }
 
 TEST(what_a_parameter_does_not_take_is_refused_with_its_range_and_changes_nothing)
