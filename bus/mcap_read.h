@@ -44,8 +44,8 @@ struct fnx_mcap_reader {
 	bool linear; /* all from the first byte on was read, so `crc` is that of it */
 	uint32_t crc; /* of all bytes before `offset`, in the data section */
 	bool closed; /* DataEnd was seen */
-	/* The last record was none that MessageIndexes stand behind: one that comes now has lost its
-	 * chunk, to a flipped bit that made an extension of it. */
+	/* The last record was none that MessageIndexes stand behind: one that comes now has lost
+	 * its chunk, to a flipped bit that made an extension of it. */
 	bool indexless;
 	uint64_t from_ns; /* earlier messages are not delivered */
 

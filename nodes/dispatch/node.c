@@ -180,7 +180,8 @@ static int open_params(struct dispatch *dispatch)
 	unsigned n = 2;
 	int r;
 
-	r = fnx_node_param(node, "armed", &dispatch->armed, 0, 1, "flag", "1: tasks are carried out");
+	r = fnx_node_param(
+		node, "armed", &dispatch->armed, 0, 1, "flag", "1: tasks are carried out");
 	if (!r)
 		r = fnx_node_param(node, "dry_run", &dispatch->dry_run, 0, 1, "flag",
 			"1: nothing is carried out, armed or not");

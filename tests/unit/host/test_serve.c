@@ -288,7 +288,7 @@ static int is_proper_set(const struct errand *errand, double **ret_param, double
 		return 0;
 	if (!strcmp(key, "threshold") && *ret_value >= -2 && *ret_value <= 10)
 		*ret_param = &threshold;
-	else if (!strcmp(key, "flag") && *ret_value >= 0 && *ret_value <= 1)
+	else if (!strcmp(key, "flag") && (*ret_value == 0 || *ret_value == 1))
 		*ret_param = &flag;
 	else
 		return 0;
@@ -297,9 +297,10 @@ static int is_proper_set(const struct errand *errand, double **ret_param, double
 
 static void make_hostile(struct errand *errand, struct check_random *random)
 {
+	double value = (check_random_unit(random) - 0.3) * 3;
 	const struct fnx_pair pairs[] = {fnx_pair_text("op", "set"),
 		fnx_pair_text("key", check_random_below(random, 2) ? "threshold" : "flag"),
-		fnx_pair_number("value", (check_random_unit(random) - 0.3) * 3),
+		fnx_pair_number("value", check_random_below(random, 2) ? value : rint(value)),
 		fnx_pair_text("who", "mallory")};
 	uint64_t kind = check_random_below(random, 4), n;
 
