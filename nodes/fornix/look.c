@@ -262,11 +262,14 @@ static int sources_first(const void *a, const void *b)
 	return strcmp(x->name, y->name);
 }
 
+/* By topic and reader; those over which nothing has come stand last. */
 static int by_topic(const void *a, const void *b)
 {
 	const struct fnx_look_hop *x = a, *y = b;
 	int order = strcmp(x->topic, y->topic);
 
+	if (!x->frames != !y->frames)
+		return x->frames ? -1 : 1;
 	return order ? order : strcmp(x->reader, y->reader);
 }
 
