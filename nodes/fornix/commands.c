@@ -23,6 +23,8 @@ static const struct command {
 	{"set", "fornix set", fnx_command_set, "changes a parameter while the node runs"},
 	{"check", "fornix check", fnx_command_check,
 		"checks a rig file and shows what it would run"},
+	{"doctor", "fornix doctor", fnx_command_doctor,
+		"what this machine lacks for real-time work"},
 	{"recover", "fornix recover", fnx_command_recover, "makes a damaged recording whole again"},
 	{"version", "fornix version", fnx_command_version,
 		"prints the version of programs and schemas"},
@@ -54,6 +56,8 @@ static void print_help(FILE *out)
 		"about it\n"
 		"  fornix top                             in another terminal: what everybody is "
 		"doing\n"
+		"  fornix inspect posterior               one topic: pool, readers, youngest "
+		"frames\n"
 		"  fornix echo decision --count 5         the next five decisions\n"
 		"  fornix set ripple standard 4           a higher threshold, from the next sample "
 		"on\n"
