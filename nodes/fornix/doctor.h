@@ -35,6 +35,7 @@ struct fnx_probe {
 	int fifo_error; /* errno of SCHED_FIFO 1; 0: granted */
 	uint64_t rtprio_limit;
 	uint64_t memlock_limit; /* bytes; UINT64_MAX: none */
+	int memlock_error; /* of locking as much as nodes may need, without taking it */
 	int timer_slack_error; /* of setting 1 ns */
 	unsigned n_cpus; /* that this process may use */
 	uint64_t shm_size, shm_free; /* bytes */

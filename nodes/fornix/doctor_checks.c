@@ -485,15 +485,15 @@ static void check_memory_lock(struct fnx_doctor *doctor)
 {
 	char limit[FNX_CELL_MAX] = "no limit";
 	uint64_t bytes = doctor->probe.memlock_limit;
-	int lacks = bytes < (uint64_t)SHM_FREE_MIB << 20;
+	int error = doctor->probe.memlock_error;
 
 	if (bytes != UINT64_MAX)
 		fnx_cell_bytes(limit, bytes);
-	fnx_doctor_add(doctor, "memory lock", lacks ? FNX_LACKS : FNX_GOOD,
-		lacks ? "@fornix - memlock unlimited in /etc/security/limits.d/fornix.conf, then "
+	fnx_doctor_add(doctor, "memory lock", error ? FNX_LACKS : FNX_GOOD,
+		error ? "@fornix - memlock unlimited in /etc/security/limits.d/fornix.conf, then "
 			"log in anew; units: LimitMEMLOCK=infinity"
 		      : NULL,
-		"%s", limit);
+		"%s (limit %s)", error ? strerror(error) : "granted", limit);
 }
 
 static void check_shared_memory(struct fnx_doctor *doctor)

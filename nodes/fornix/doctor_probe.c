@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/statvfs.h>
@@ -12,7 +13,8 @@
 #include "nodes/fornix/doctor.h"
 
 enum {
-	CLOCK_READINGS = 10000
+	CLOCK_READINGS = 10000,
+	LOCKED_MIB = 256, /* a rig of many nodes and topics */
 };
 
 /* In a thread of its own, which takes what it was granted along when it ends. */
@@ -35,6 +37,21 @@ static uint64_t limit_of(__rlimit_resource_t resource)
 	return limit.rlim_cur == RLIM_INFINITY ? UINT64_MAX : limit.rlim_cur;
 }
 
+/* Locked on fault, and never touched: no memory is taken. */
+static int try_memory_lock(void)
+{
+	size_t size = (size_t)LOCKED_MIB << 20;
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	int error;
+
+	if (memory == MAP_FAILED)
+		return errno;
+	error = mlock2(memory, size, MLOCK_ONFAULT) < 0 ? errno : 0;
+	munmap(memory, size);
+	return error;
+}
+
 static double clock_cost_ns(void)
 {
 	int64_t begun_ns = fnx_node_now(), ended_ns = begun_ns;
@@ -55,6 +72,7 @@ void fnx_probe_take(struct fnx_probe *ret_probe)
 		pthread_join(thread, NULL);
 	probe.rtprio_limit = limit_of(RLIMIT_RTPRIO);
 	probe.memlock_limit = limit_of(RLIMIT_MEMLOCK);
+	probe.memlock_error = try_memory_lock();
 	probe.n_cpus =
 		sched_getaffinity(0, sizeof(cpus), &cpus) < 0 ? 1 : (unsigned)CPU_COUNT(&cpus);
 	if (!statvfs("/dev/shm", &shm)) {

@@ -90,8 +90,7 @@ static void note_hop(
 	if (run % LAG_EVERY)
 		fnx_peak_raise(&status->peak_depth, run < LAG_EVERY ? run : 0);
 	else
-		fnx_peak_raise(
-			&status->peak_depth, 1 + fnx_subscriber_lag(node->inputs[input].sub));
+		fnx_peak_raise(&status->peak_depth, fnx_subscriber_lag(node->inputs[input].sub));
 }
 
 static void end_runs(struct fnx_node *node)
