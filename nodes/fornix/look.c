@@ -102,6 +102,7 @@ static int look_at_inputs(
 		fnx_text_copy(hop->topic, input->name, sizeof(hop->topic));
 		memcpy(hop->reader, node->name, sizeof(hop->reader));
 		hop->started_ns = node->started_ns;
+		hop->since_ns = node->since_ns;
 		hop->ended_ns = node->ended_ns;
 		hop->frames = load(&input->frames);
 		hop->gaps = load(&input->gaps);
@@ -132,8 +133,8 @@ static int look_at_outputs(
 		fnx_text_copy(topic->name, output->name, sizeof(topic->name));
 		memcpy(topic->publisher, node->name, sizeof(topic->publisher));
 		topic->alive = node->alive;
-		topic->starts = node->starts;
 		topic->started_ns = node->started_ns;
+		topic->since_ns = node->since_ns;
 		topic->ended_ns = node->ended_ns;
 		topic->frames = load(&output->frames);
 		topic->dropped = load(&output->dropped);
@@ -160,6 +161,7 @@ static void copy_page(
 	node->sample_time = atomic_load(&status->sample_time);
 	node->started_ns = atomic_load(&status->started_ns);
 	node->ended_ns = atomic_load(&status->ended_ns);
+	node->since_ns = node->starts > 1 ? 0 : node->started_ns;
 	node->wakes = load(&status->wakes);
 	node->missed_wakes = load(&status->missed_wakes);
 	node->heap_allocations = load(&status->heap_allocations);
@@ -353,13 +355,13 @@ const struct fnx_look_topic *fnx_look_topic_before(
 }
 
 double fnx_look_rate(const struct fnx_look *now, const struct fnx_look *before, double count,
-	const double *count_before, int64_t started_ns, int64_t ended_ns)
+	const double *count_before, int64_t since_ns, int64_t ended_ns)
 {
-	int64_t until_ns = now->now_ns, since_ns = started_ns;
+	int64_t until_ns = now->now_ns;
 
 	if (count_before)
 		since_ns = before->now_ns;
-	else if (ended_ns > started_ns)
+	else if (ended_ns > since_ns)
 		until_ns = ended_ns;
 	if (until_ns <= since_ns || !since_ns || (count_before && count < *count_before))
 		return NAN;

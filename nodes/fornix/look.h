@@ -19,6 +19,7 @@ struct fnx_durations {
 struct fnx_look_hop {
 	char topic[FNX_NAME_MAX], reader[FNX_NAME_MAX];
 	int64_t started_ns; /* of its reader */
+	int64_t since_ns; /* as of a node */
 	int64_t ended_ns;
 	uint64_t frames, gaps, missed, late, peak_depth;
 	/* From the topic, where the reader is found on it. */
@@ -32,8 +33,7 @@ struct fnx_look_hop {
 struct fnx_look_topic {
 	char name[FNX_NAME_MAX], publisher[FNX_NAME_MAX];
 	int alive; /* its publisher */
-	uint32_t starts;
-	int64_t started_ns, ended_ns;
+	int64_t started_ns, since_ns, ended_ns;
 	uint64_t frames, dropped, lapped, suppressed;
 	uint64_t peak_depth; /* of its readers */
 	/* From the topic's files, where they can be read. */
@@ -51,6 +51,9 @@ struct fnx_look_node {
 	int32_t pid, tid;
 	uint32_t n_inputs, n_outputs;
 	int64_t first_sample_time, sample_time, started_ns, ended_ns;
+	/* Since when its counts count; 0: of a node that was started again nobody can tell, since
+	 * its predecessors' counts may go on in its own. */
+	int64_t since_ns;
 	uint64_t wakes, missed_wakes, heap_allocations, full_waits;
 	/* sums over inputs and outputs */
 	uint64_t in, out, gaps, missed, late, drops, depth, peak_depth;
@@ -82,7 +85,7 @@ const struct fnx_look_topic *fnx_look_topic_before(
 
 /* Per second: since the look before, else since the start. NAN: nobody can tell. */
 double fnx_look_rate(const struct fnx_look *now, const struct fnx_look *before, double count,
-	const double *count_before, int64_t started_ns, int64_t ended_ns);
+	const double *count_before, int64_t since_ns, int64_t ended_ns);
 
 /* Quantile of what came since `before` (NULL: of all), ns; 0 when nothing did. */
 uint64_t fnx_durations_quantile(

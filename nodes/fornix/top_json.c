@@ -50,10 +50,9 @@ static json_t *json_durations(const struct fnx_durations *now, const struct fnx_
 }
 
 static json_t *json_rate(const struct fnx_top *top, double count, const double *before,
-	int64_t started_ns, int64_t ended_ns)
+	int64_t since_ns, int64_t ended_ns)
 {
-	return json_number(
-		fnx_look_rate(top->now, top->before, count, before, started_ns, ended_ns));
+	return json_number(fnx_look_rate(top->now, top->before, count, before, since_ns, ended_ns));
 }
 
 static json_t *json_node_counts(const struct fnx_look_node *node)
@@ -79,13 +78,13 @@ static json_t *json_node(const struct fnx_top *top, const struct fnx_look_node *
 	json_object_update_new(object, json_node_counts(node));
 	json_object_set_new(object, "sample_time", json_integer(node->sample_time));
 	json_object_set_new(object, "in_rate_hz",
-		json_rate(top, (double)node->in, before ? &in : NULL, node->started_ns,
+		json_rate(top, (double)node->in, before ? &in : NULL, node->since_ns,
 			node->ended_ns));
 	json_object_set_new(object, "out_rate_hz",
-		json_rate(top, (double)node->out, before ? &out : NULL,
-			node->starts > 1 ? 0 : node->started_ns, node->ended_ns));
+		json_rate(top, (double)node->out, before ? &out : NULL, node->since_ns,
+			node->ended_ns));
 	json_object_set_new(object, "wake_rate_hz",
-		json_rate(top, (double)node->wakes, before ? &wakes : NULL, node->started_ns,
+		json_rate(top, (double)node->wakes, before ? &wakes : NULL, node->since_ns,
 			node->ended_ns));
 	json_object_set_new(object, "cpu_s", json_number(node->proc.cpu_s));
 	json_object_set_new(object, "queued_s", json_number(node->proc.queued_s));
@@ -110,8 +109,8 @@ static json_t *json_topic(const struct fnx_top *top, const struct fnx_look_topic
 		json_count(topic->suppressed), "peak_depth", json_count(topic->peak_depth));
 
 	json_object_set_new(object, "rate_hz",
-		json_rate(top, (double)topic->frames, before ? &frames : NULL,
-			topic->starts > 1 ? 0 : topic->started_ns, topic->ended_ns));
+		json_rate(top, (double)topic->frames, before ? &frames : NULL, topic->since_ns,
+			topic->ended_ns));
 	if (topic->is_open)
 		json_object_update_new(object,
 			json_pack("{s:o,s:o,s:o,s:o,s:o}", "slots", json_count(topic->n_slots),
@@ -141,7 +140,7 @@ static json_t *json_hop(const struct fnx_top *top, const struct fnx_look_hop *ho
 				json_count(hop->depth), "holds", json_count(hop->n_held), "parked",
 				hop->parked));
 	json_object_set_new(object, "rate_hz",
-		json_rate(top, (double)hop->frames, before ? &frames : NULL, hop->started_ns,
+		json_rate(top, (double)hop->frames, before ? &frames : NULL, hop->since_ns,
 			hop->ended_ns));
 	json_object_set_new(object, "hop", json_durations(&hop->hop, before ? &before->hop : NULL));
 	json_object_set_new(object, "age", json_durations(&hop->age, before ? &before->age : NULL));

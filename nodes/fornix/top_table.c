@@ -20,11 +20,11 @@
  * ---------------------------------------------------------------------------------------------- */
 
 static void cell_rate(const struct fnx_top *top, uint64_t count, const uint64_t *before,
-	int64_t started_ns, int64_t ended_ns, char *cell)
+	int64_t since_ns, int64_t ended_ns, char *cell)
 {
 	double first = before ? (double)*before : 0;
 	double rate = fnx_look_rate(
-		top->now, top->before, (double)count, before ? &first : NULL, started_ns, ended_ns);
+		top->now, top->before, (double)count, before ? &first : NULL, since_ns, ended_ns);
 
 	if (rate > 0 && rate < 9.95)
 		snprintf(cell, FNX_CELL_MAX, "%.1f", rate);
@@ -141,8 +141,8 @@ NODE_CELL(wakes)
 
 NODE_CELL(wake_rate)
 {
-	cell_rate(top, node->wakes, before ? &before->wakes : NULL, node->started_ns,
-		node->ended_ns, cell);
+	cell_rate(top, node->wakes, before ? &before->wakes : NULL, node->since_ns, node->ended_ns,
+		cell);
 }
 
 NODE_CELL(in)
@@ -152,8 +152,7 @@ NODE_CELL(in)
 
 NODE_CELL(in_rate)
 {
-	cell_rate(
-		top, node->in, before ? &before->in : NULL, node->started_ns, node->ended_ns, cell);
+	cell_rate(top, node->in, before ? &before->in : NULL, node->since_ns, node->ended_ns, cell);
 }
 
 NODE_CELL(out)
@@ -161,11 +160,10 @@ NODE_CELL(out)
 	cell_count(node->out, cell);
 }
 
-/* What predecessors of a restarted node published counts, too: no mean since its start. */
 NODE_CELL(out_rate)
 {
-	cell_rate(top, node->out, before ? &before->out : NULL,
-		node->starts > 1 ? 0 : node->started_ns, node->ended_ns, cell);
+	cell_rate(
+		top, node->out, before ? &before->out : NULL, node->since_ns, node->ended_ns, cell);
 }
 
 NODE_CELL(depth)
@@ -279,8 +277,8 @@ TOPIC_CELL(frames)
 
 TOPIC_CELL(rate)
 {
-	cell_rate(top, topic->frames, before ? &before->frames : NULL,
-		topic->starts > 1 ? 0 : topic->started_ns, topic->ended_ns, cell);
+	cell_rate(top, topic->frames, before ? &before->frames : NULL, topic->since_ns,
+		topic->ended_ns, cell);
 }
 
 TOPIC_CELL(slots)
@@ -381,7 +379,7 @@ HOP_CELL(frames)
 
 HOP_CELL(rate)
 {
-	cell_rate(top, hop->frames, before ? &before->frames : NULL, hop->started_ns, hop->ended_ns,
+	cell_rate(top, hop->frames, before ? &before->frames : NULL, hop->since_ns, hop->ended_ns,
 		cell);
 }
 

@@ -311,6 +311,20 @@ TEST(rates_are_means_since_the_start_in_the_first_table)
 	lab_close(&lab);
 }
 
+/* Its predecessors' counts may go on in its own. */
+TEST(a_node_that_was_started_again_has_no_mean_since_its_start)
+{
+	struct lab lab = lab_open();
+	char rate[16];
+
+	atomic_store(&lab.acquire.status->starts, 2);
+	assert_int_equal(sscanf(line_of(FORNIX("top", "--once", ON(lab.bus)), "lfp"),
+				 "lfp 15000 %15s", rate),
+		1);
+	assert_string_equal(rate, "-");
+	lab_close(&lab);
+}
+
 TEST(another_clock_gives_another_session_time)
 {
 	struct lab lab = lab_open();
