@@ -180,33 +180,35 @@ static void copy_record(struct fnx_view *view, const struct fnx_segment *segment
 	copy_hazards(sub, record);
 }
 
+static int check_subs(const struct fnx_view *view, const struct fnx_subs *subs)
+{
+	if (subs->magic != FNX_SUBS_MAGIC)
+		return -EBADMSG;
+	if (subs->abi != FNX_SEGMENT_ABI)
+		return -EPROTO;
+	/* Those of another topic of this name are not there for this one. */
+	return subs->epoch == view->epoch ? 0 : -ENOENT;
+}
+
 static int read_subs(struct fnx_view *view, const struct fnx_bus *bus, const char *topic,
 	const struct fnx_segment *segment)
 {
-	struct fnx_subs *subs;
-	void *memory = NULL;
+	struct fnx_subs *subs = aligned_alloc(_Alignof(struct fnx_subs), sizeof(*subs));
 	uint64_t size;
-	int fd, r = open_file(bus, topic, ".subs", &size, &fd);
+	int fd, r = subs ? open_file(bus, topic, ".subs", &size, &fd) : -ENOMEM;
 
-	if (r)
-		return r;
-	r = size == sizeof(*subs) ? read_new(fd, sizeof(*subs), 0, &memory) : -EBADMSG;
-	close(fd);
-	if (r)
-		return r;
-	subs = memory;
-	if (subs->magic != FNX_SUBS_MAGIC)
-		r = -EBADMSG;
-	else if (subs->abi != FNX_SEGMENT_ABI)
-		r = -EPROTO;
-	else if (subs->epoch != view->epoch)
-		r = -ENOENT; /* those of another topic of this name */
+	if (!r) {
+		r = size == sizeof(*subs) ? read_at(fd, subs, sizeof(*subs), 0) : -EBADMSG;
+		close(fd);
+	}
+	if (!r)
+		r = check_subs(view, subs);
 	if (!r) {
 		view->writer_wake = load(&subs->writer_wake);
 		for (unsigned i = 0; i < FNX_SUBSCRIBERS_MAX; i++)
 			copy_record(view, segment, &subs->records[i], i);
 	}
-	free(memory);
+	free(subs);
 	return r;
 }
 
