@@ -133,6 +133,35 @@ TEST(held_frames_are_seen_with_their_holder)
 	fnx_bus_remove(&bus);
 }
 
+/* What is given up is in use by nobody, whatever a cursor says. */
+TEST(a_cursor_of_nonsense_takes_no_slots)
+{
+	struct fnx_bus bus = fixture_bus();
+	struct fnx_publisher *pub = open_publisher(&bus, FNX_FULL_WAIT, SLOTS);
+	struct fnx_subscriber *sub = open_subscriber(&bus, "reader", FNX_LOSSLESS);
+	struct fnx_mapping map = open_mapping(&bus);
+	struct fnx_view *view;
+
+	for (uint64_t seq = 0; seq < 2 * SLOTS + 1; seq++) {
+		publish_n(pub, 1);
+		expect_frame(sub, seq);
+	}
+	atomic_store(&map.subs->records[0].cursor, 0);
+	view = view_of(&bus, 0);
+	assert_true(view->head - view->released < SLOTS);
+	assert_int_equal(view->n_used, view->head - view->released);
+	fnx_view_close(view);
+	atomic_store(&map.subs->records[0].cursor, UINT64_MAX);
+	view = view_of(&bus, 0);
+	assert_int_equal(view->subscribers[0].lag, 0);
+	assert_int_equal(view->n_used, 0);
+	fnx_view_close(view);
+	fnx_mapping_close(&map);
+	fnx_subscriber_close(sub);
+	fnx_publisher_close(pub);
+	fnx_bus_remove(&bus);
+}
+
 TEST(what_the_dead_left_can_be_seen)
 {
 	struct fnx_bus bus = fixture_bus();
