@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The tables of fornix top. A narrow terminal shows the columns of rank 0, a wider one more of
- * them; a line that tells of a loss stands out.
+ * them; a line that tells of a loss stands out. It is long since each column is a function of a few
+ * lines.
  */
 #include <errno.h>
 #include <inttypes.h>
