@@ -59,8 +59,7 @@ void fnx_histogram_add(struct fnx_histogram *histogram, int64_t ns)
 	uint64_t duration = ns > 0 ? (uint64_t)ns : 1;
 
 	raise_by_one(&histogram->buckets[bucket_of(duration)]);
-	if (duration > atomic_load_explicit(&histogram->max_ns, memory_order_relaxed))
-		atomic_store_explicit(&histogram->max_ns, duration, memory_order_relaxed);
+	fnx_peak_raise(&histogram->max_ns, duration);
 	raise_by_one(&histogram->count);
 }
 

@@ -44,6 +44,9 @@ install(CODE "
 		set(CMAKE_INSTALL_FULL_BINDIR \"\${CMAKE_INSTALL_PREFIX}/\${CMAKE_INSTALL_FULL_BINDIR}\")
 	endif()
 	configure_file(\"${PROJECT_SOURCE_DIR}/deploy/systemd/fornix@.service.in\"
-		\"${PROJECT_BINARY_DIR}/systemd/fornix@.service\" @ONLY)")
-install(FILES ${PROJECT_BINARY_DIR}/systemd/fornix@.service deploy/systemd/fornix.target DESTINATION ${FORNIX_UNIT_DIR})
+		\"${PROJECT_BINARY_DIR}/systemd/fornix@.service\" @ONLY)
+	configure_file(\"${PROJECT_SOURCE_DIR}/deploy/systemd/fornix-doctor.service.in\"
+		\"${PROJECT_BINARY_DIR}/systemd/fornix-doctor.service\" @ONLY)")
+install(FILES ${PROJECT_BINARY_DIR}/systemd/fornix@.service ${PROJECT_BINARY_DIR}/systemd/fornix-doctor.service
+	deploy/systemd/fornix.target DESTINATION ${FORNIX_UNIT_DIR})
 install(FILES deploy/systemd/fornix.sysusers DESTINATION lib/sysusers.d RENAME fornix.conf)

@@ -145,6 +145,19 @@ static const char *node_of_params(const char *name, char node[FNX_NAME_MAX])
 	return node;
 }
 
+/* One of each node. */
+static void print_pages(struct fnx_check *check)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; fnx_all_nodes[i]; i++)
+		for (unsigned k = 0; fnx_rig_node_name(fnx_all_nodes[i], check->rig, k); k++)
+			n++;
+	check->pool_bytes += n * sizeof(struct fnx_status);
+	printf("  %-20s %-12s %6u x %8zu bytes  %9.2f MiB\n", "status pages", "all nodes", n,
+		sizeof(struct fnx_status), (double)(n * sizeof(struct fnx_status)) / (1 << 20));
+}
+
 void fnx_check_print_topics(struct fnx_check *check)
 {
 	char names[FNX_RIG_TOPICS_MAX][FNX_NAME_MAX], node[FNX_NAME_MAX];
@@ -164,6 +177,7 @@ void fnx_check_print_topics(struct fnx_check *check)
 
 		print_topic(check, names[i], &topic, PARAMS_SLOTS);
 	}
+	print_pages(check);
 	printf("  %-20s %-12s %6s   %8s        %9.2f MiB of shared memory\n", "all", "", "", "",
 		(double)check->pool_bytes / (1 << 20));
 }

@@ -8,6 +8,9 @@
 int fnx_command_run(int argc, char **argv);
 int fnx_command_node(int argc, char **argv);
 int fnx_command_top(int argc, char **argv);
+int fnx_command_ls(int argc, char **argv);
+int fnx_command_inspect(int argc, char **argv);
+int fnx_command_doctor(int argc, char **argv);
 int fnx_command_echo(int argc, char **argv);
 int fnx_command_get(int argc, char **argv);
 int fnx_command_set(int argc, char **argv);

@@ -15,11 +15,16 @@ static const struct command {
 	{"node", "fornix node", fnx_command_node,
 		"runs one node of a rig, for systemd and terminals"},
 	{"top", "fornix top", fnx_command_top, "shows the nodes and topics of a bus at work"},
+	{"ls", "fornix ls", fnx_command_ls, "lists buses, nodes and topics, dead ones too"},
+	{"inspect", "fornix inspect", fnx_command_inspect,
+		"shows a topic's header, pool, readers and ledger"},
 	{"echo", "fornix echo", fnx_command_echo, "prints the frames of a topic"},
 	{"get", "fornix get", fnx_command_get, "shows a node's parameters"},
 	{"set", "fornix set", fnx_command_set, "changes a parameter while the node runs"},
 	{"check", "fornix check", fnx_command_check,
 		"checks a rig file and shows what it would run"},
+	{"doctor", "fornix doctor", fnx_command_doctor,
+		"what this machine lacks for real-time work"},
 	{"recover", "fornix recover", fnx_command_recover, "makes a damaged recording whole again"},
 	{"version", "fornix version", fnx_command_version,
 		"prints the version of programs and schemas"},
@@ -51,6 +56,8 @@ static void print_help(FILE *out)
 		"about it\n"
 		"  fornix top                             in another terminal: what everybody is "
 		"doing\n"
+		"  fornix inspect posterior               one topic: pool, readers, youngest "
+		"frames\n"
 		"  fornix echo decision --count 5         the next five decisions\n"
 		"  fornix set ripple standard 4           a higher threshold, from the next sample "
 		"on\n"

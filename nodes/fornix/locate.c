@@ -120,7 +120,7 @@ static const char *choose(const struct fnx_locate *locate, const struct fnx_name
 }
 
 static int locate_among(const char *command, const struct fnx_locate *locate,
-	const struct fnx_names *buses, struct fnx_bus *ret_bus)
+	const struct fnx_names *buses, int remains, struct fnx_bus *ret_bus)
 {
 	const char *name = choose(locate, buses);
 	struct fnx_bus bus;
@@ -150,7 +150,7 @@ static int locate_among(const char *command, const struct fnx_locate *locate,
 		fnx_names_complain(buses, before);
 		return 1;
 	}
-	if (stat(bus.run_dir, &st) < 0) {
+	if (!remains && stat(bus.run_dir, &st) < 0) {
 		fprintf(stderr,
 			"%s: bus %s has no sockets in %s; say --run-dir DIR, or XDG_RUNTIME_DIR as "
 			"its nodes have it\n",
@@ -161,16 +161,32 @@ static int locate_among(const char *command, const struct fnx_locate *locate,
 	return 0;
 }
 
-int fnx_locate_bus(const char *command, const struct fnx_locate *locate, struct fnx_bus *ret_bus)
+int fnx_locate_all(struct fnx_names *names)
+{
+	return fnx_names_find(names, shm, bus_prefix, "");
+}
+
+static int locate(
+	const char *command, const struct fnx_locate *wish, int remains, struct fnx_bus *ret_bus)
 {
 	struct fnx_names buses;
 	int r;
 
-	if (fnx_names_find(&buses, shm, bus_prefix, "")) {
+	if (fnx_locate_all(&buses)) {
 		fprintf(stderr, "%s: out of memory\n", command);
 		return 1;
 	}
-	r = locate_among(command, locate, &buses, ret_bus);
+	r = locate_among(command, wish, &buses, remains, ret_bus);
 	fnx_names_free(&buses);
 	return r;
+}
+
+int fnx_locate_bus(const char *command, const struct fnx_locate *wish, struct fnx_bus *ret_bus)
+{
+	return locate(command, wish, 0, ret_bus);
+}
+
+int fnx_locate_remains(const char *command, const struct fnx_locate *wish, struct fnx_bus *ret_bus)
+{
+	return locate(command, wish, 1, ret_bus);
 }

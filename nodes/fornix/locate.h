@@ -42,6 +42,13 @@ int fnx_locate_option(struct fnx_locate *locate, int option, const char *argumen
 FNX_MUST_CHECK int fnx_locate_bus(
 	const char *command, const struct fnx_locate *locate, struct fnx_bus *ret_bus);
 
+/* The same, dead buses too: its segments are there, its sockets need not be. */
+FNX_MUST_CHECK int fnx_locate_remains(
+	const char *command, const struct fnx_locate *locate, struct fnx_bus *ret_bus);
+/* The buses of this machine that keep their segments where buses do. -ENOMEM. The caller frees. */
+struct fnx_names;
+FNX_MUST_CHECK int fnx_locate_all(struct fnx_names *names);
+
 /* Names, sorted. */
 struct fnx_names {
 	char (*at)[FNX_NAME_MAX];

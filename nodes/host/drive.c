@@ -13,6 +13,10 @@
 
 #define ASIDE_RETRY_NS INT64_C(1000000000)
 
+enum {
+	LAG_EVERY = 16
+};
+
 static int has_room(struct fnx_node *node)
 {
 	for (unsigned i = 0; i < node->n_outputs; i++)
@@ -72,12 +76,36 @@ static int advance(struct fnx_node *node, int64_t until)
 	return !node->ops->advance || has_room(node);
 }
 
+/* How long the frame was under way, and how many wait with it. To know the latter the publisher's
+ * head must be read, a line that it is writing: that is done for one frame in LAG_EVERY of those
+ * that are taken in one go, and so never where the node keeps up. */
+static void note_hop(
+	struct fnx_node *node, unsigned input, const struct fnx_frame *frame, int64_t now_ns)
+{
+	struct fnx_status_topic *status = &node->status->inputs[input];
+	uint64_t run = ++node->inputs[input].run;
+
+	fnx_histogram_add(&status->hop, now_ns - frame->stamp.publish_ns);
+	fnx_histogram_add(&status->age, now_ns - frame->stamp.ingress_ns);
+	if (run % LAG_EVERY)
+		fnx_peak_raise(&status->peak_depth, run < LAG_EVERY ? run : 0);
+	else
+		fnx_peak_raise(&status->peak_depth, fnx_subscriber_lag(node->inputs[input].sub));
+}
+
+static void end_runs(struct fnx_node *node)
+{
+	for (unsigned i = 0; i < node->n_inputs; i++)
+		node->inputs[i].run = 0;
+}
+
 /* Hands a frame to the node; it is still to be released. */
 static void take(struct fnx_node *node, unsigned input, const struct fnx_frame *frame)
 {
 	struct fnx_status_topic *status = &node->status->inputs[input];
 	int64_t begun_ns = fnx_node_now();
 
+	note_hop(node, input, frame, begun_ns);
 	node->cause_ingress_ns = frame->stamp.ingress_ns;
 	node->cause_origin = fnx_node_origin(input, frame->seq);
 	node->cause_flags = frame->stamp.flags;
@@ -234,6 +262,7 @@ static enum fnx_drive drive_inputs(struct fnx_node *node, unsigned budget)
 			if (node->merge.ended)
 				return end(node);
 			raise_outputs(node);
+			end_runs(node);
 			return FNX_DRIVE_IDLE;
 		}
 	}

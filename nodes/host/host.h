@@ -31,6 +31,7 @@ struct fnx_node_input_state {
 	struct fnx_description *description; /* that `layout` rests on, where any schema will do */
 	struct fnx_subscriber *sub;
 	unsigned flags;
+	uint64_t run; /* frames taken since the node was idle */
 };
 
 struct fnx_node_output_state {

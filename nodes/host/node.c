@@ -330,6 +330,7 @@ static void publish(struct fnx_node *node, unsigned index, struct fnx_stamp *sta
 	atomic_store_explicit(
 		&status->frames, fnx_publisher_head(output->pub), memory_order_relaxed);
 	fnx_histogram_add(&node->status->latency, stamp->publish_ns - stamp->ingress_ns);
+	fnx_histogram_add(&status->age, stamp->publish_ns - stamp->ingress_ns);
 }
 
 void fnx_node_publish(struct fnx_node *node, unsigned index, int64_t sample_time)

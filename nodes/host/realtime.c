@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #include "nodes/host/host.h"
 
@@ -46,6 +47,7 @@ void fnx_realtime_apply(struct fnx_node *node)
 	char what[64];
 
 	node->status->realtime[0] = 0;
+	atomic_store(&node->status->tid, gettid());
 	/* Timers fire when they are due, not within the usual 50 us of it. */
 	prctl(PR_SET_TIMERSLACK, 1);
 	if (mlockall(MCL_CURRENT | MCL_FUTURE) < 0)

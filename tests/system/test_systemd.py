@@ -22,8 +22,9 @@ subprocess.run(["cmake", "--install", BUILD, "--prefix", PREFIX], check=True, ca
 units = next(PREFIX.rglob("fornix@.service")).parent
 print((units / "fornix@.service").read_text())
 assert f"ExecStart={PREFIX}/bin/fornix node %i" in (units / "fornix@.service").read_text()
+assert f"ExecStart={PREFIX}/bin/fornix doctor" in (units / "fornix-doctor.service").read_text()
 if shutil.which("systemd-analyze"):
-    for unit in ("fornix.target", "fornix@acquire.service", "fornix@encode.1.service"):
+    for unit in ("fornix.target", "fornix@acquire.service", "fornix@encode.1.service", "fornix-doctor.service"):
         said = verify(units / unit)
         assert not said, f"{unit}: {said}"
     # The claim is worth something only if a mistake would be found.

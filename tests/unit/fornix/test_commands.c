@@ -67,7 +67,8 @@ TEST(help_fits_a_terminal)
 
 TEST(an_unknown_command_is_answered_with_the_known_ones)
 {
-	fails(FORNIX("jump"), 2, "unknown command jump; expected one of run node top echo");
+	fails(FORNIX("jump"), 2,
+		"unknown command jump; expected one of run node top ls inspect echo");
 	fails(FORNIX("help", "jump"), 2, "unknown command jump");
 	fails(FORNIX("--jump"), 2, "unknown command --jump");
 }

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "tests/unit/fornix/command_fixture.h"
 
+#include <jansson.h>
+#include <pty.h>
 #include <sys/mman.h>
 
 #include "bus/status.h"
+#include "schemas/position.h"
 
 /* A node that only has a page. */
 struct page {
@@ -65,8 +68,11 @@ static struct lab lab_open(void)
 	atomic_store(&lab.ripple.status->sample_time, 120000);
 	atomic_store(&lab.ripple.status->wakes, 4711);
 	add_input(&lab.ripple, "lfp", 14990);
-	for (int i = 0; i < 100; i++)
+	for (int i = 0; i < 100; i++) {
 		fnx_histogram_add(&lab.ripple.status->latency, i == 99 ? 800000 : 50000);
+		fnx_histogram_add(&lab.ripple.status->inputs[0].hop, i == 99 ? 700000 : 30000);
+		fnx_histogram_add(&lab.ripple.status->inputs[0].age, i == 99 ? 600000 : 40000);
+	}
 	return lab;
 }
 
@@ -117,6 +123,173 @@ TEST(a_table_shows_each_node_and_each_topic)
 	lab_close(&lab);
 }
 
+TEST(each_hop_is_told_apart)
+{
+	struct lab lab = lab_open();
+	const char *line;
+
+	atomic_store(&lab.ripple.status->inputs[0].peak_depth, 17);
+	line = line_of(FORNIX("top", "--once", ON(lab.bus)), "lfp > a-ripple");
+	says(line, " 14990 ");
+	says(line, " 17 ");
+	says(line, " 700.0 ");
+	says(line, " 600.0");
+	lab_close(&lab);
+}
+
+/* Frames that were not there when the reader looked at last. */
+static void publish_position(struct fnx_publisher *pub)
+{
+	const struct fnx_stamp stamp = {.sample_time = 1};
+	void *payload;
+
+	assert_int_equal(fnx_publisher_loan(pub, 0, &payload), 0);
+	fnx_publisher_publish(pub, 8, &stamp);
+}
+
+TEST(depth_and_slots_are_those_of_the_topic_itself)
+{
+	struct lab lab = lab_open();
+	struct fnx_publisher *pub =
+		command_topic(&lab.bus, "lfp", &fnx_position_schema, 16, FNX_FULL_WAIT);
+	const struct fnx_subscriber_config config = {.topic = "lfp",
+		.node = "a-ripple",
+		.policy = FNX_LOSSLESS,
+		.bell = FNX_BELL_FORM_PIPE};
+	struct fnx_subscriber *sub;
+	const struct said *said;
+	char text[16];
+
+	assert_int_equal(fnx_subscriber_open(&lab.bus, &config, &sub), 0);
+	for (int i = 0; i < 9; i++)
+		publish_position(pub);
+	said = FORNIX("top", "--once", ON(lab.bus));
+	assert_int_equal(
+		sscanf(line_of(said, "lfp > a-ripple"), "lfp > a-ripple %*s %*s %15s", text), 1);
+	assert_string_equal(text, "9");
+	assert_int_equal(sscanf(line_of(said, "lfp"), "lfp %*s %*s 16 %15s", text), 1);
+	assert_string_equal(text, "9");
+	fnx_subscriber_close(sub);
+	fnx_publisher_close(pub);
+	lab_close(&lab);
+}
+
+TEST(top_tells_scripts_all_of_it)
+{
+	struct lab lab = lab_open();
+	const struct said *said = FORNIX("top", "--once", "--json", ON(lab.bus));
+	json_t *whole = json_loads(said->out, 0, NULL), *hop, *node;
+
+	assert_int_equal(said->status, 0);
+	assert_non_null(whole);
+	assert_int_equal(json_array_size(json_object_get(whole, "nodes")), 2);
+	assert_int_equal(json_array_size(json_object_get(whole, "topics")), 2);
+	hop = json_array_get(json_object_get(whole, "hops"), 0);
+	assert_int_equal(json_integer_value(json_object_get(hop, "frames")), 14990);
+	assert_int_equal(
+		json_integer_value(json_object_get(json_object_get(hop, "hop"), "max_ns")), 700000);
+	assert_int_equal(
+		json_integer_value(json_object_get(json_object_get(hop, "age"), "count")), 100);
+	node = json_array_get(json_object_get(whole, "nodes"), 0);
+	assert_string_equal(json_string_value(json_object_get(node, "name")), "acquire");
+	json_decref(whole);
+	lab_close(&lab);
+}
+
+/* What a terminal `columns` wide shows of the first table, on a pseudo-terminal. */
+static void on_terminal(
+	const struct lab *lab, unsigned short columns, const char *keys, char *text, size_t size)
+{
+	const struct winsize window = {.ws_col = columns, .ws_row = 24};
+	const char *words[] = {"fornix", "top", ON(lab->bus), NULL};
+	size_t used = 0;
+	int master, status;
+	pid_t pid = forkpty(&master, NULL, NULL, &window);
+	ssize_t n;
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		static char texts[8][512];
+		char *argv[9] = {NULL};
+
+		alarm(DEADLINE_S);
+		for (int i = 0; i < 8; i++) {
+			snprintf(texts[i], sizeof(texts[i]), "%s", words[i]);
+			argv[i] = texts[i];
+		}
+		status = fnx_commands_main(8, argv);
+		fflush(NULL);
+		_exit(status);
+	}
+	/* The keys are pressed when the first table's last line is there. */
+	while (used < size - 1 && (n = read(master, text + used, size - 1 - used)) > 0) {
+		used += (size_t)n;
+		text[used] = 0;
+		if (*keys && strstr(text, "\x1b[7m")) {
+			assert_int_equal(write(master, keys, 1), 1);
+			keys++;
+		}
+	}
+	text[used] = 0;
+	close(master);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+/* The longest line between two line ends, escapes not counted. */
+static int longest(const char *text)
+{
+	int length = 0, most = 0;
+
+	for (; *text; text++) {
+		if (*text == '\x1b') {
+			while (*text && !(*text >= 'A' && *text <= 'Z') &&
+				!(*text >= 'a' && *text <= 'z'))
+				text++;
+			length = *text == 'H' ? 0 : length;
+		} else if (*text == '\n' || *text == '\r') {
+			length = 0;
+		} else if (++length > most) {
+			most = length;
+		}
+	}
+	return most;
+}
+
+TEST(a_terminal_is_filled_and_given_back_as_it_was)
+{
+	static const unsigned short widths[] = {40, 80, 97, 160};
+	static char text[SAID_MAX];
+	struct lab lab = lab_open();
+
+	for (unsigned i = 0; i < sizeof(widths) / sizeof(widths[0]); i++) {
+		on_terminal(&lab, widths[i], "q", text, sizeof(text));
+		assert_int_equal(longest(text), widths[i]); /* that of the line of keys */
+		says(text, "\x1b[?1049h");
+		says(strstr(text, "\x1b[?1049h"), "\x1b[?25h\x1b[?1049l");
+		says(text, "LAT99");
+		if (widths[i] == 160)
+			says(text, "QUEUE%");
+		else
+			says_not(text, "QUEUE%");
+	}
+	lab_close(&lab);
+}
+
+TEST(keys_choose_tables_and_end_it)
+{
+	static char text[SAID_MAX];
+	struct lab lab = lab_open();
+
+	on_terminal(&lab, 80, "hq", text, sizeof(text));
+	says(text, "HOP50");
+	on_terminal(&lab, 80, "\x03", text, sizeof(text));
+	says(text, "\x1b[?1049l");
+	on_terminal(&lab, 80, "?qq", text, sizeof(text));
+	says(text, "Any key goes back");
+	lab_close(&lab);
+}
+
 TEST(sources_stand_first)
 {
 	struct lab lab = lab_open();
@@ -138,6 +311,20 @@ TEST(rates_are_means_since_the_start_in_the_first_table)
 	lab_close(&lab);
 }
 
+/* Its predecessors' counts may go on in its own. */
+TEST(a_node_that_was_started_again_has_no_mean_since_its_start)
+{
+	struct lab lab = lab_open();
+	char rate[16];
+
+	atomic_store(&lab.acquire.status->starts, 2);
+	assert_int_equal(sscanf(line_of(FORNIX("top", "--once", ON(lab.bus)), "lfp"),
+				 "lfp 15000 %15s", rate),
+		1);
+	assert_string_equal(rate, "-");
+	lab_close(&lab);
+}
+
 TEST(another_clock_gives_another_session_time)
 {
 	struct lab lab = lab_open();
@@ -156,7 +343,7 @@ TEST(a_dead_node_is_called_dead_with_its_last_words)
 	fnx_presence_drop(&lab.ripple.presence);
 	said = FORNIX("top", "--once", ON(lab.bus));
 	assert_int_equal(said->status, 0);
-	says(line_of(said, "a-ripple"), " DEAD ");
+	line_of(said, "a-ripple DEAD");
 	says(said->out, "a-ripple is dead (process");
 	says(said->out, "restarted after a gap");
 	lab_close(&lab);
@@ -171,7 +358,7 @@ TEST(a_node_that_failed_says_why)
 	atomic_store(&lab.ripple.status->state, FNX_NODE_FAILED);
 	fnx_presence_drop(&lab.ripple.presence);
 	said = FORNIX("top", "--once", ON(lab.bus));
-	says(line_of(said, "a-ripple"), " FAILED ");
+	line_of(said, "a-ripple FAILED");
 	says(said->out, "a-ripple has failed: the filters?[31m cannot be used");
 	says_not(said->out, "dead");
 	lab_close(&lab);
@@ -204,7 +391,7 @@ TEST(what_must_be_zero_is_told_in_words_when_it_is_not)
 	says(said->out, "a-ripple overslept 2 times");
 	says(said->out, "a-ripple allocated memory 3 times");
 	says(said->out, "a-ripple got 4 frames after their turn");
-	says(line_of(said, "a-ripple"), "     5     66 ");
+	says(line_of(said, "a-ripple running"), "    5     66 ");
 	lab_close(&lab);
 }
 

@@ -567,6 +567,79 @@ TEST(beyond_the_deadline_frames_and_time_bins_are_incomplete_and_what_then_comes
 	lab_close(&lab);
 }
 
+static uint64_t n_of(const struct fnx_histogram *histogram)
+{
+	return atomic_load(&histogram->count);
+}
+
+/* How long ago fixtures publish is known: at `time` + 2, of a sample that came at `time` + 1. */
+TEST(each_hop_of_a_frame_is_timed_where_it_is_taken)
+{
+	struct fnx_publisher *first, *second;
+	const struct fnx_status_topic *inputs;
+	int64_t now_ns = fnx_node_now();
+
+	lab_open(&lab);
+	first = lab_publisher(&lab, "first");
+	second = lab_publisher(&lab, "second");
+	script = (struct script){.inputs = {"first", "second"}};
+	script_begin(&lab, &script, "node", &node);
+	for (int i = 0; i < 5; i++)
+		lab_publish(first, i, i, 0);
+	lab_publish(second, 2, 0, 0);
+	fnx_publisher_advance(first, FNX_END, 0);
+	fnx_publisher_advance(second, FNX_END, 0);
+	assert_int_equal(drive(), FNX_DRIVE_ENDED);
+	inputs = node.status->inputs;
+	assert_int_equal(n_of(&inputs[0].hop), 5);
+	assert_int_equal(n_of(&inputs[0].age), 5);
+	assert_int_equal(n_of(&inputs[1].hop), 1);
+	assert_true(atomic_load(&inputs[0].hop.max_ns) >= (uint64_t)now_ns - 10);
+	/* The oldest: one ns longer than its hop. */
+	assert_true(atomic_load(&inputs[1].age.max_ns) == atomic_load(&inputs[1].hop.max_ns) + 1);
+	assert_int_equal(atomic_load(&inputs[0].peak_depth), 5);
+	assert_int_equal(atomic_load(&inputs[1].peak_depth), 1);
+	fnx_node_close(&node);
+	fnx_publisher_close(first);
+	fnx_publisher_close(second);
+	lab_close(&lab);
+}
+
+static void publish_waiting(struct fnx_publisher *in, int *time, int n)
+{
+	for (int i = 0; i < n; i++)
+		lab_publish(in, (*time)++, 0, 0);
+	fnx_publisher_advance(in, *time, 0);
+}
+
+TEST(the_most_that_ever_waited_is_kept)
+{
+	struct fnx_publisher *in;
+	const struct fnx_status_topic *input;
+	int time = 0;
+
+	lab_open(&lab);
+	in = lab_publisher(&lab, "in");
+	script = (struct script){.inputs = {"in"}};
+	script_begin(&lab, &script, "node", &node);
+	input = &node.status->inputs[0];
+	publish_waiting(in, &time, 7);
+	assert_int_equal(drive(), FNX_DRIVE_IDLE);
+	assert_int_equal(atomic_load(&input->peak_depth), 7);
+	publish_waiting(in, &time, 3);
+	assert_int_equal(drive(), FNX_DRIVE_IDLE);
+	assert_int_equal(atomic_load(&input->peak_depth), 7);
+	/* A run of frames without rest: at its sixteenth the publisher is asked how many wait. */
+	publish_waiting(in, &time, LAB_SLOTS);
+	assert_int_equal(fnx_node_drive(&node, 1, 15), FNX_DRIVE_MORE);
+	publish_waiting(in, &time, 15);
+	assert_int_equal(drive(), FNX_DRIVE_IDLE);
+	assert_int_equal(atomic_load(&input->peak_depth), 16);
+	fnx_node_close(&node);
+	fnx_publisher_close(in);
+	lab_close(&lab);
+}
+
 TEST(a_gap_is_told_to_the_node_and_counted)
 {
 	struct fnx_publisher *in, *monitored;
