@@ -15,6 +15,10 @@
 #include "nodes/host/credible.h"
 #include "nodes/host/lanes.h"
 
+enum {
+	WORK_ROWS = 3, /* as fnx_transition_scratch */
+};
+
 static bool has_options(const struct fnx_state_space_config *config)
 {
 	return config->rates_hz || config->duplicates_per_group || config->log_space ||
@@ -54,7 +58,7 @@ static int allocate(struct fnx_state_space *space)
 	space->posterior = zeroed(n_states * n_bins, sizeof(double));
 	space->likelihood = zeroed(n_bins, sizeof(double));
 	space->prior = zeroed(n_states * n_bins, sizeof(double));
-	space->work = zeroed(2 * fnx_f64_padded(n_bins), sizeof(double));
+	space->work = zeroed(WORK_ROWS * fnx_f64_padded(n_bins), sizeof(double));
 	space->order = zeroed(2 * (size_t)config->max_spikes, sizeof(uint32_t));
 	space->changed = zeroed(n_groups, sizeof(bool));
 	return space->rates && space->silences && space->expected && space->posterior &&

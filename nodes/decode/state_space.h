@@ -84,7 +84,7 @@ struct fnx_state_space {
 	double *posterior; /* [n_states][n_bins] */
 	double *likelihood; /* [n_bins] */
 	double *prior; /* [n_states][n_bins] work */
-	double *work; /* [2][n_bins rounded up] work */
+	double *work; /* [3][n_bins rounded up] work */
 	uint32_t *order; /* [2][max_spikes] work */
 	bool *changed; /* [n_groups] rates changed since `silences` was computed */
 	bool any_changed;

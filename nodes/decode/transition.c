@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "nodes/host/lanes.h"
+
 static bool is_valid(const struct fnx_transition_config *config)
 {
 	const uint32_t n_states = config->n_states;
@@ -22,7 +24,11 @@ static bool is_valid(const struct fnx_transition_config *config)
 			return false;
 		walks |= config->steps[i] == FNX_STEP_RANDOM_WALK;
 	}
-	if (walks && (!config->distance_cm || !(config->random_walk_cm > 0.0)))
+	if (walks && !(config->random_walk_cm > 0.0))
+		return false;
+	if (walks && !config->distance_cm &&
+		!(config->n_columns > 0 && config->n_bins % config->n_columns == 0 &&
+			config->bin_cm > 0.0))
 		return false;
 	if (!(config->jump_probability >= 0.0 && config->jump_probability <= 1.0))
 		return false;
@@ -30,66 +36,42 @@ static bool is_valid(const struct fnx_transition_config *config)
 		(config->discrete_diagonal >= 0.0 && config->discrete_diagonal <= 1.0);
 }
 
-static bool can_reach(const struct fnx_transition_config *config, uint32_t from, uint32_t to)
-{
-	const int32_t a = config->bin_arms[from], b = config->bin_arms[to];
-
-	if (a < 0 || b < 0)
-		return false;
-	return !config->through_first_arm || a == 0 || b == 0 || a == b;
-}
-
-static void walk_row(struct fnx_transition *transition, const struct fnx_transition_config *config,
-	uint32_t from)
-{
-	const uint32_t n = config->n_bins;
-	double *row = transition->random_walk + (size_t)from * n;
-	double sum = 0.0;
-
-	for (uint32_t to = 0; to < n; to++) {
-		const double z =
-			config->distance_cm[(size_t)from * n + to] / config->random_walk_cm;
-
-		row[to] = can_reach(config, from, to) && !isnan(z) ? exp(-0.5 * z * z) : 0.0;
-		sum += row[to];
-	}
-	for (uint32_t to = 0; to < n && sum > 0.0; to++) {
-		row[to] = (1.0 - config->jump_probability) * (row[to] / sum);
-		if (transition->on_track[to])
-			row[to] += config->jump_probability / transition->n_track;
-	}
-}
-
 static int walk_init(struct fnx_transition *transition, const struct fnx_transition_config *config)
 {
-	const size_t n = config->n_bins;
-	bool walks = false;
-
 	for (uint32_t i = 0; i < config->n_states * config->n_states; i++)
-		walks |= config->steps[i] == FNX_STEP_RANDOM_WALK;
-	if (!walks)
+		transition->walks |= config->steps[i] == FNX_STEP_RANDOM_WALK;
+	if (!transition->walks)
 		return 0;
-	transition->random_walk = calloc(n * n, sizeof(double));
-	if (!transition->random_walk)
-		return -ENOMEM;
-	for (uint32_t from = 0; from < n; from++)
-		walk_row(transition, config, from);
-	return 0;
+	transition->jump_probability = config->jump_probability;
+	return fnx_walk_init(&transition->walk,
+		&(struct fnx_walk_config){.n_bins = config->n_bins,
+			.bin_arms = config->bin_arms,
+			.distance_cm = config->distance_cm,
+			.n_columns = config->n_columns,
+			.bin_cm = config->bin_cm,
+			.deviation_cm = config->random_walk_cm,
+			.through_first_arm = config->through_first_arm,
+			.form = config->walk_form});
 }
 
 int fnx_transition_init(
 	struct fnx_transition *transition, const struct fnx_transition_config *config)
 {
 	const uint32_t n_states = config->n_states;
+	int r;
 
 	if (!is_valid(config))
 		return -EINVAL;
 	*transition = (struct fnx_transition){.n_bins = config->n_bins, .n_states = n_states};
 	transition->on_track = calloc(config->n_bins, sizeof(bool));
-	if (!transition->on_track)
+	transition->track = calloc(config->n_bins, sizeof(double));
+	if (!transition->on_track || !transition->track) {
+		fnx_transition_fini(transition);
 		return -ENOMEM;
+	}
 	for (uint32_t i = 0; i < config->n_bins; i++) {
 		transition->on_track[i] = config->bin_arms[i] >= 0;
+		transition->track[i] = transition->on_track[i];
 		transition->n_track += transition->on_track[i];
 	}
 	for (uint32_t j = 0; j < n_states; j++) {
@@ -106,17 +88,17 @@ int fnx_transition_init(
 		fnx_transition_fini(transition);
 		return -EINVAL;
 	}
-	if (walk_init(transition, config) < 0) {
+	r = walk_init(transition, config);
+	if (r < 0)
 		fnx_transition_fini(transition);
-		return -ENOMEM;
-	}
-	return 0;
+	return r;
 }
 
 void fnx_transition_fini(struct fnx_transition *transition)
 {
 	free(transition->on_track);
-	free(transition->random_walk);
+	free(transition->track);
+	fnx_walk_fini(&transition->walk);
 	*transition = (struct fnx_transition){0};
 }
 
@@ -126,55 +108,79 @@ static void add_scaled(double *restrict sum, const double *restrict x, double fa
 		sum[i] += factor * x[i];
 }
 
-/* A bin that holds nothing sends nothing anywhere: at rest most of the track is skipped. */
-static void add_walk(
-	const struct fnx_transition *transition, const double *walkers, double *restrict prior)
+/* Eight sums side by side: one would wait for itself at every addition. */
+static double sum_on_track(const struct fnx_transition *transition, const double *restrict x)
 {
 	const uint32_t n = transition->n_bins;
+	const double *restrict track = transition->track;
+	double sums[FNX_F64_LANES] = {0};
+	uint32_t i = 0;
 
-	for (uint32_t from = 0; from < n; from++)
-		if (walkers[from] != 0.0)
-			add_scaled(prior, transition->random_walk + (size_t)from * n, walkers[from],
-				n);
+	for (; i + FNX_F64_LANES <= n; i += FNX_F64_LANES)
+		for (uint32_t k = 0; k < FNX_F64_LANES; k++)
+			sums[k] += x[i + k] * track[i + k];
+	for (uint32_t k = 0; i < n; i++, k++)
+		sums[k] += x[i] * track[i];
+	return ((sums[0] + sums[1]) + (sums[2] + sums[3])) +
+		((sums[4] + sums[5]) + (sums[6] + sums[7]));
+}
+
+size_t fnx_transition_scratch(uint32_t n_bins)
+{
+	return fnx_f64_padded(n_bins) + fnx_walk_scratch(n_bins);
+}
+
+/* Some walkers jump instead: what arrives anywhere of each. */
+static double walk_into(const struct fnx_transition *transition, const double *walkers,
+	double *scratch, double *ret_prior)
+{
+	const double jump = transition->jump_probability;
+
+	fnx_walk_add(&transition->walk, walkers, 1.0 - jump, scratch, ret_prior);
+	return jump == 0.0 ? 0.0 : jump * sum_on_track(transition, walkers);
 }
 
 void fnx_transition_predict(const struct fnx_transition *transition, const double *posterior,
 	double *scratch, double *ret_prior)
 {
 	const uint32_t n = transition->n_bins;
+	const double *restrict track = transition->track;
+	double masses[FNX_STATES_MAX];
+	double *walkers = scratch, *rest = scratch + fnx_f64_padded(n);
 
+	for (uint32_t j = 0; j < transition->n_states; j++)
+		masses[j] = sum_on_track(transition, posterior + (size_t)j * n);
 	for (uint32_t k = 0; k < transition->n_states; k++) {
-		double *prior = ret_prior + (size_t)k * n;
+		double *restrict prior = ret_prior + (size_t)k * n;
 		double anywhere = 0.0;
 		bool walked = false;
 
 		memset(prior, 0, n * sizeof(double));
-		memset(scratch, 0, n * sizeof(double));
 		for (uint32_t j = 0; j < transition->n_states; j++) {
-			const double *from = posterior + (size_t)j * n;
+			const double *restrict from = posterior + (size_t)j * n;
 			const double weight = transition->discrete[j][k];
 
 			switch (transition->steps[j][k]) {
 			case FNX_STEP_UNIFORM:
-				for (uint32_t i = 0; i < n; i++)
-					anywhere +=
-						transition->on_track[i] ? weight * from[i] : 0.0;
+				anywhere += weight * masses[j];
 				break;
 			case FNX_STEP_RANDOM_WALK:
-				add_scaled(scratch, from, weight, n);
+				if (!walked)
+					memset(walkers, 0, n * sizeof(double));
+				add_scaled(walkers, from, weight, n);
 				walked = true;
 				break;
 			case FNX_STEP_IDENTITY:
 				for (uint32_t i = 0; i < n; i++)
-					prior[i] +=
-						transition->on_track[i] ? weight * from[i] : 0.0;
+					prior[i] += weight * track[i] * from[i];
 				break;
 			}
 		}
 		if (walked)
-			add_walk(transition, scratch, prior);
+			anywhere += walk_into(transition, walkers, rest, prior);
+		anywhere /= transition->n_track;
 		for (uint32_t i = 0; i < n; i++)
-			prior[i] += transition->on_track[i] ? anywhere / transition->n_track : 0.0;
+			prior[i] += anywhere * track[i];
 	}
 }
 
