@@ -29,10 +29,9 @@ enum {
 	LAST = 1,
 };
 
-typedef double terms __attribute__((vector_size(TERMS * sizeof(double))));
-
 struct wave {
-	terms re, im;
+	_Alignas(64) double re[TERMS];
+	_Alignas(64) double im[TERMS];
 };
 
 static const double rate_re[TERMS] = {3.597572643710614, 3.5908773663729456, 3.577241924044143,
@@ -41,12 +40,13 @@ static const double rate_re[TERMS] = {3.597572643710614, 3.5908773663729456, 3.5
 static const double rate_im[TERMS] = {0.3319244676110942, 0.9990475776367631, 1.676398127967402,
 	2.372301405928868, 3.0980318769906363, 3.8711121208165253, 4.724223284043713,
 	5.741256105560651};
-static const double size_re[TERMS] = {117.75637970124464, -183.695243369243, 77.86443952037578,
-	-10.948849354172227, -0.05973193259956848, 0.08614416784611006, -0.0031546859383860737,
-	1.5952486584432356e-05};
-static const double size_im[TERMS] = {302.1100826715772, -91.22204145087782, -20.806957754402482,
-	15.412070229351526, -2.4618077325496714, 0.13071832662204044, -0.002068266541983895,
-	8.885149677499614e-06};
+static const struct wave wave_sizes = {
+	.re = {117.75637970124464, -183.695243369243, 77.86443952037578, -10.948849354172227,
+		-0.05973193259956848, 0.08614416784611006, -0.0031546859383860737,
+		1.5952486584432356e-05},
+	.im = {302.1100826715772, -91.22204145087782, -20.806957754402482, 15.412070229351526,
+		-2.4618077325496714, 0.13071832662204044, -0.002068266541983895,
+		8.885149677499614e-06}};
 
 /* What is below this, of walkers that sum to 1, is error of the approximation. */
 static const double noise = 5e-13;
@@ -74,142 +74,31 @@ struct fnx_walk_sweep {
 /* Sweeping
  * ------------------------------------------------------------------------------------------- */
 
-#define INLINE static inline __attribute__((always_inline))
-
-INLINE void multiply(struct wave *wave, const struct wave *by)
+static bool is_still(const double *re, const double *im)
 {
-	const terms re = wave->re * by->re - wave->im * by->im;
+	double size = 0.0;
 
-	wave->im = wave->re * by->im + wave->im * by->re;
-	wave->re = re;
+	for (int k = 0; k < TERMS; k++)
+		size += fabs(re[k]) + fabs(im[k]);
+	return size < still;
 }
 
-INLINE double total(const terms *x)
-{
-	return (((*x)[0] + (*x)[4]) + ((*x)[2] + (*x)[6])) +
-		(((*x)[1] + (*x)[5]) + ((*x)[3] + (*x)[7]));
-}
-
-INLINE void load_sizes(struct wave *ret_sizes)
-{
-	memcpy(&ret_sizes->re, size_re, sizeof(terms));
-	memcpy(&ret_sizes->im, size_im, sizeof(terms));
-}
-
-/* Both ways along a line of `n` bins, `stride` apart; ret_to[i] = sum over from of f[from] times
- * Gaussian. Leaves in ret_ends what arrives at the first and the last bin. */
-INLINE void sweep_line(const struct wave *decay, const double *f, size_t stride, uint32_t n,
-	double *ret_to, struct wave *ret_ends)
-{
-	struct wave sizes, wave = {{0}, {0}}, by = *decay;
-
-	load_sizes(&sizes);
-	for (uint32_t i = 0; i < n; i++) {
-		const double from = f[i * stride];
-
-		multiply(&wave, &by);
-		wave.re += sizes.re * from;
-		wave.im += sizes.im * from;
-		ret_to[i * stride] = total(&wave.re);
-	}
-	ret_ends[LAST] = wave;
-	wave = (struct wave){{0}, {0}};
-	for (uint32_t i = n; i-- > 0;) {
-		const double from = f[i * stride];
-
-		multiply(&wave, &by);
-		ret_to[i * stride] += total(&wave.re);
-		wave.re += sizes.re * from;
-		wave.im += sizes.im * from;
-	}
-	ret_ends[FIRST] = wave;
-}
-
-/* A wave that has entered at one end, until it has died out. */
-INLINE void enter(const struct arm *arm, const struct wave *entering, int end, double *to)
-{
-	struct wave wave = *entering;
-
-	for (uint32_t i = 0; i < arm->n; i++) {
-		to[end == FIRST ? i : arm->n - 1 - i] += total(&wave.re);
-		multiply(&wave, &arm->decay);
-		if (i % LOOK_EVERY == 0) {
-			double size = 0.0;
-
-			for (int k = 0; k < TERMS; k++)
-				size += fabs(wave.re[k]) + fabs(wave.im[k]);
-			if (size < still)
-				return;
-		}
-	}
-}
-
-INLINE void sweep_arms(const struct fnx_walk_sweep *sweep, const double *f, double *to)
-{
-	struct wave ends[ARMS_MAX][2];
-
-	for (uint32_t a = 0; a < sweep->n_arms; a++) {
-		const struct arm *arm = &sweep->arms[a];
-
-		sweep_line(&arm->decay, f + arm->first, 1, arm->n, to + arm->first, ends[a]);
-	}
-	for (uint32_t b = 0; b < sweep->n_arms; b++) {
-		struct wave entering[2] = {{{0}, {0}}, {{0}, {0}}};
-
-		for (uint32_t a = 0; a < sweep->n_arms; a++) {
-			const int exit = sweep->exits[a][b], entry = sweep->entries[a][b];
-			struct wave wave;
-
-			if (exit < 0)
-				continue;
-			wave = ends[a][exit];
-			multiply(&wave, &sweep->ways[a][b]);
-			entering[entry].re += wave.re;
-			entering[entry].im += wave.im;
-		}
-		enter(&sweep->arms[b], &entering[FIRST], FIRST, to + sweep->arms[b].first);
-		enter(&sweep->arms[b], &entering[LAST], LAST, to + sweep->arms[b].first);
-	}
-}
-
-/* Rows from f into `to`, columns from there into f. */
-INLINE void sweep_grid(const struct fnx_walk_sweep *sweep, double *f, double *to)
-{
-	const uint32_t n_columns = sweep->n_columns, n_rows = sweep->n_bins / n_columns;
-	struct wave ends[2];
-
-	for (uint32_t row = 0; row < n_rows; row++)
-		sweep_line(&sweep->decay, f + (size_t)row * n_columns, 1, n_columns,
-			to + (size_t)row * n_columns, ends);
-	for (uint32_t column = 0; column < n_columns; column++)
-		sweep_line(&sweep->decay, to + column, n_columns, n_rows, f + column, ends);
-}
-
-INLINE void sweep_all(const struct fnx_walk_sweep *sweep, double *f, double *to)
-{
-	if (sweep->n_arms > 0)
-		sweep_arms(sweep, f, to);
-	else
-		sweep_grid(sweep, f, to);
-}
-
-static void sweep_any(const struct fnx_walk_sweep *sweep, double *f, double *to)
-{
-	sweep_all(sweep, f, to);
-}
+#define SWEEP_TARGET
+#define LANES_BYTES 16
+#include "nodes/decode/walk_width.h"
 
 #ifdef __x86_64__
-__attribute__((target("avx2"))) static void sweep_avx2(
-	const struct fnx_walk_sweep *sweep, double *f, double *to)
-{
-	sweep_all(sweep, f, to);
-}
+#undef LANES_BYTES
+#undef SWEEP_TARGET
+#define LANES_BYTES 32
+#define SWEEP_TARGET __attribute__((target("avx2")))
+#include "nodes/decode/walk_width.h"
 
-__attribute__((target("arch=x86-64-v4"))) static void sweep_v4(
-	const struct fnx_walk_sweep *sweep, double *f, double *to)
-{
-	sweep_all(sweep, f, to);
-}
+#undef LANES_BYTES
+#undef SWEEP_TARGET
+#define LANES_BYTES 64
+#define SWEEP_TARGET __attribute__((target("arch=x86-64-v4")))
+#include "nodes/decode/walk_width.h"
 #endif
 
 static void sweep_best(const struct fnx_walk_sweep *sweep, double *f, double *to)
@@ -217,14 +106,14 @@ static void sweep_best(const struct fnx_walk_sweep *sweep, double *f, double *to
 	switch (sweep->processor) {
 #ifdef __x86_64__
 	case FNX_PROCESSOR_X86_64_V4:
-		sweep_v4(sweep, f, to);
+		sweep_v64(sweep, f, to);
 		break;
 	case FNX_PROCESSOR_AVX2:
-		sweep_avx2(sweep, f, to);
+		sweep_v32(sweep, f, to);
 		break;
 #endif
 	default:
-		sweep_any(sweep, f, to);
+		sweep_v16(sweep, f, to);
 	}
 }
 
