@@ -161,6 +161,8 @@ static int open_space(struct decode *decode)
 		.credible_max_bins = config->credible_max_bins,
 		.parity = rig->parity,
 		.rates_hz = config->rates_hz && !rig->parity,
+		.rates_while_training = config->rates_while_training && !rig->parity,
+		.log_space = config->log_space && !rig->parity,
 		.position_sample_s = 1 / rig->position.rate_hz,
 		.duplicates_per_group = config->duplicates_per_group && !rig->parity,
 		.likelihood_floor = rig->parity ? 0 : config->likelihood_floor,

@@ -11,9 +11,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bus/journal.h"
+#include "nodes/host/lanes.h"
+
 static bool is_gap(const struct fnx_occupancy *occupancy, uint32_t bin)
 {
 	return occupancy->bin_arms[bin] < 0;
+}
+
+static void touch(struct fnx_occupancy *occupancy, const double *at, uint32_t n)
+{
+	fnx_journal_touch(occupancy->journal, at, n * sizeof(double));
 }
 
 /* In parity the gaps' NaN go into the share and are left out of the sum. */
@@ -59,38 +67,88 @@ static void smooth_all(struct fnx_occupancy *occupancy)
 	}
 }
 
-int fnx_occupancy_init(struct fnx_occupancy *occupancy, const struct fnx_occupancy_config *config)
+enum {
+	HEADER_SIZE = 64, /* n_samples, and room so that the counts are aligned */
+};
+
+size_t fnx_occupancy_memory_size(uint32_t n_bins)
+{
+	return HEADER_SIZE + 2 * fnx_f64_padded(n_bins) * sizeof(double);
+}
+
+/* In parity gaps are ordinary bins until the first sample. */
+static void begin(struct fnx_occupancy *occupancy)
+{
+	const struct fnx_occupancy_config *config = &occupancy->config;
+
+	for (uint32_t i = 0; i < config->n_bins; i++)
+		occupancy->counts[i] =
+			is_gap(occupancy, i) && !config->parity ? 0.0 : config->initial;
+	if (config->smoothing)
+		smooth_all(occupancy);
+}
+
+static bool is_sound(const struct fnx_occupancy *occupancy)
+{
+	for (uint32_t i = 0; i < occupancy->config.n_bins; i++)
+		if (!is_gap(occupancy, i) &&
+			!(occupancy->counts[i] >= 0.0 && isfinite(occupancy->counts[i]) &&
+				occupancy->smoothed[i] >= 0.0 && isfinite(occupancy->smoothed[i])))
+			return false;
+	return true;
+}
+
+int fnx_occupancy_init_in(struct fnx_occupancy *occupancy,
+	const struct fnx_occupancy_config *config, void *memory, bool resumed,
+	struct fnx_journal *journal)
 {
 	const uint32_t n = config->n_bins;
 
 	if (n == 0 || !(config->initial >= 0.0) || !(config->floor >= 0.0))
 		return -EINVAL;
-	*occupancy = (struct fnx_occupancy){.config = *config};
-	occupancy->counts = calloc(n, sizeof(double));
+	*occupancy = (struct fnx_occupancy){.config = *config, .journal = journal};
+	occupancy->n_samples = memory;
+	occupancy->counts = (double *)((char *)memory + HEADER_SIZE);
+	occupancy->smoothed = occupancy->counts + fnx_f64_padded(n);
 	occupancy->share = calloc(n, sizeof(double));
-	occupancy->smoothed = calloc(n, sizeof(double));
 	occupancy->bin_arms = calloc(n, sizeof(int32_t));
-	if (!occupancy->counts || !occupancy->share || !occupancy->smoothed ||
-		!occupancy->bin_arms) {
+	if (!occupancy->share || !occupancy->bin_arms) {
 		fnx_occupancy_fini(occupancy);
 		return -ENOMEM;
 	}
 	memcpy(occupancy->bin_arms, config->bin_arms, n * sizeof(int32_t));
 	occupancy->config.bin_arms = occupancy->bin_arms;
-	for (uint32_t i = 0; i < n; i++)
-		occupancy->counts[i] =
-			config->parity || !is_gap(occupancy, i) ? config->initial : 0.0;
-	if (config->smoothing)
-		smooth_all(occupancy);
+	if (!resumed) {
+		begin(occupancy);
+	} else if (!is_sound(occupancy)) {
+		fnx_occupancy_fini(occupancy);
+		return -EBADMSG;
+	}
 	update_share(occupancy);
 	return 0;
 }
 
+int fnx_occupancy_init(struct fnx_occupancy *occupancy, const struct fnx_occupancy_config *config)
+{
+	const size_t size = fnx_occupancy_memory_size(config->n_bins);
+	void *memory = aligned_alloc(FNX_LANES_ALIGN, size);
+	int r;
+
+	if (!memory)
+		return -ENOMEM;
+	memset(memory, 0, size);
+	r = fnx_occupancy_init_in(occupancy, config, memory, false, NULL);
+	if (r < 0)
+		free(memory);
+	else
+		occupancy->own = memory;
+	return r;
+}
+
 void fnx_occupancy_fini(struct fnx_occupancy *occupancy)
 {
-	free(occupancy->counts);
+	free(occupancy->own);
 	free(occupancy->share);
-	free(occupancy->smoothed);
 	free(occupancy->bin_arms);
 	*occupancy = (struct fnx_occupancy){0};
 }
@@ -102,6 +160,13 @@ bool fnx_occupancy_add(struct fnx_occupancy *occupancy, int32_t bin)
 
 	if (bin < 0 || (uint32_t)bin >= n || is_gap(occupancy, (uint32_t)bin))
 		return false;
+	if (config->parity)
+		touch(occupancy, occupancy->counts, n);
+	else
+		touch(occupancy, &occupancy->counts[bin], 1);
+	if (config->smoothing)
+		touch(occupancy, occupancy->smoothed, n);
+	fnx_journal_touch(occupancy->journal, occupancy->n_samples, sizeof(*occupancy->n_samples));
 	occupancy->counts[bin] += 1.0;
 	if (config->parity)
 		for (uint32_t i = 0; i < n; i++)
@@ -112,7 +177,7 @@ bool fnx_occupancy_add(struct fnx_occupancy *occupancy, int32_t bin)
 			if (!is_gap(occupancy, i))
 				occupancy->smoothed[i] +=
 					config->smoothing[(size_t)i * n + (uint32_t)bin];
-	occupancy->n_samples++;
+	++*occupancy->n_samples;
 	update_share(occupancy);
 	return true;
 }
@@ -124,6 +189,9 @@ int fnx_occupancy_restore(struct fnx_occupancy *occupancy, const double *counts,
 	for (uint32_t i = 0; i < config->n_bins; i++)
 		if (!is_gap(occupancy, i) && !(counts[i] >= 0.0 && isfinite(counts[i])))
 			return -EINVAL;
+	touch(occupancy, occupancy->counts, config->n_bins);
+	touch(occupancy, occupancy->smoothed, config->n_bins);
+	fnx_journal_touch(occupancy->journal, occupancy->n_samples, sizeof(*occupancy->n_samples));
 	for (uint32_t i = 0; i < config->n_bins; i++) {
 		if (!is_gap(occupancy, i))
 			occupancy->counts[i] = counts[i];
@@ -132,7 +200,7 @@ int fnx_occupancy_restore(struct fnx_occupancy *occupancy, const double *counts,
 		else
 			occupancy->counts[i] = n_samples > 0 ? (double)NAN : config->initial;
 	}
-	occupancy->n_samples = n_samples;
+	*occupancy->n_samples = n_samples;
 	if (config->smoothing)
 		smooth_all(occupancy);
 	update_share(occupancy);

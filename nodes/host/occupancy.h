@@ -15,7 +15,10 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+
+struct fnx_journal;
 
 struct fnx_occupancy_config {
 	uint32_t n_bins;
@@ -30,14 +33,31 @@ struct fnx_occupancy_config {
 
 struct fnx_occupancy {
 	struct fnx_occupancy_config config;
+	/* In the memory that init was given. */
+	uint64_t *n_samples; /* counted since it was made */
 	double *counts; /* [n_bins] position samples, as counted */
-	double *share; /* [n_bins] smoothed, floored, divided by the sum; frame path reads this */
 	double *smoothed; /* [n_bins] */
+	/* Derived, or copied. */
+	double *share; /* [n_bins] smoothed, floored, divided by the sum; frame path reads this */
 	int32_t *bin_arms; /* [n_bins] */
-	uint64_t n_samples; /* counted since init */
+	struct fnx_journal *journal;
+	void *own; /* the memory, where it is not the caller's */
 };
 
-/* -EINVAL: no bins, a negative count; -ENOMEM. Not real-time. */
+/* Bytes that an occupancy keeps: its counts, without a pointer among them. */
+size_t fnx_occupancy_memory_size(uint32_t n_bins);
+
+/*
+ * In `memory`, fnx_occupancy_memory_size bytes at an address divisible by 64 that outlive the
+ * occupancy: all zeros, or `resumed`: as an occupancy of the same configuration left them, and all
+ * goes on from there. `journal`, over memory that includes this one, hears of each change before it
+ * is made; NULL: nobody does. -EINVAL: no bins, a negative count; -EBADMSG: what is to be resumed
+ * cannot have been left by an occupancy; -ENOMEM. Not real-time.
+ */
+int fnx_occupancy_init_in(struct fnx_occupancy *occupancy,
+	const struct fnx_occupancy_config *config, void *memory, bool resumed,
+	struct fnx_journal *journal);
+/* The same in memory of its own, without a journal. -EINVAL; -ENOMEM. Not real-time. */
 int fnx_occupancy_init(struct fnx_occupancy *occupancy, const struct fnx_occupancy_config *config);
 void fnx_occupancy_fini(struct fnx_occupancy *occupancy);
 

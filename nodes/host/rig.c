@@ -175,6 +175,8 @@ static void set_dependent_defaults(struct load *load)
 		rig->bus.deadline_ms = 50;
 	if (!given(load, "decode.rates_hz"))
 		rig->decode.rates_hz = !rig->parity;
+	if (!given(load, "decode.rates_while_training"))
+		rig->decode.rates_while_training = !rig->parity;
 	if (!given(load, "decode.duplicates_per_group"))
 		rig->decode.duplicates_per_group = !rig->parity;
 	if (!given(load, "decode.min_speed_cm_s"))

@@ -250,7 +250,11 @@ struct fnx_rig_decode {
 		*continuous; /* classifier: [from][to]; default as the published one */
 	uint32_t n_states; /* rows of `continuous`; default 3 */
 	struct fnx_rig_names states; /* labels, default continuous fragmented stationary */
-	bool rates_hz; /* firing rates in Hz, learnt while training; default true unless parity */
+	bool rates_hz; /* firing rates in Hz and the bin's true length; default true unless parity
+			*/
+	bool rates_while_training; /* learnt from spikes that went into the model only; default true
+				      unless parity */
+	bool log_space; /* spikes multiply as sums of logarithms; default false */
 	bool duplicates_per_group; /* default true unless parity */
 	double likelihood_floor; /* of a flat likelihood; no spike takes a bin below; default 0.01,
 				    0 in parity */

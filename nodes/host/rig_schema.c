@@ -148,7 +148,7 @@ static const cyaml_schema_field_t decode_fields[] = {
 	NUMBER(fnx_rig_decode, jump_probability), NUMBER(fnx_rig_decode, discrete_diagonal),
 	CYAML_FIELD_SEQUENCE_COUNT("continuous", CYAML_FLAG_POINTER | O, struct fnx_rig_decode, continuous, n_states,
 		&transition_row_value, 0, 8),
-	NAMES(fnx_rig_decode, states, 8), FLAG(fnx_rig_decode, rates_hz),
+	NAMES(fnx_rig_decode, states, 8), FLAG(fnx_rig_decode, rates_hz), FLAG(fnx_rig_decode, rates_while_training), FLAG(fnx_rig_decode, log_space),
 	FLAG(fnx_rig_decode, duplicates_per_group), NUMBER(fnx_rig_decode, likelihood_floor), NUMBER(fnx_rig_decode, min_speed_cm_s),
 	NUMBER(fnx_rig_decode, credible_mass), COUNT(fnx_rig_decode, credible_max_bins), CYAML_FIELD_END};
 
