@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Sums and maxima of rows of doubles, eight side by side: one alone would wait for itself at every
- * step. The order is fixed, so results are the same on all processors.
+ * Rows of doubles, one value per position bin: products, sums, maxima. Written for eight numbers
+ * side by side, since a sum of one alone would wait for itself at every step, and compiled for each
+ * processor generation; the order is fixed, so results are the same on all of them.
+ *
+ * Any thread, real-time, O(n). Arrays do not overlap unless said otherwise.
  */
 #pragma once
 
@@ -10,51 +13,26 @@
 
 #include "nodes/host/lanes.h"
 
-/* What is added up by lane, added up. */
-static inline double fnx_lanes_sum(const double sums[FNX_F64_LANES])
-{
-	return ((sums[0] + sums[1]) + (sums[2] + sums[3])) +
-		((sums[4] + sums[5]) + (sums[6] + sums[7]));
-}
+/* One set per processor generation. */
+struct fnx_rows {
+	double (*sum)(const double *x, size_t n);
+	/* The largest; NaN are passed over, -infinity if there is nothing else. */
+	double (*max)(const double *x, size_t n);
+	/* ret[i] = a[i] * scale * b[i]; returns their sum. */
+	double (*multiply)(const double *a, double scale, const double *b, size_t n, double *ret);
+	/* The same with b[i] or the floor, whichever is more; a NaN is at the floor. */
+	double (*multiply_floored)(const double *a, double scale, const double *b, double floor,
+		size_t n, double *ret);
+	/* ret[i] = a[i] * b[i]; returns their sum, NaN left out. */
+	double (*weigh)(const double *a, const double *b, size_t n, double *ret);
+	/* ret[i] = x[i] / by; ret may be x. */
+	void (*divide)(const double *x, double by, size_t n, double *ret);
+	/* ret[i] += factor * x[i] */
+	void (*add_scaled)(double *ret, const double *x, double factor, size_t n);
+};
 
-static inline double fnx_row_sum(const double *x, size_t n)
-{
-	double sums[FNX_F64_LANES] = {0};
-	size_t i = 0;
-
-	for (; i + FNX_F64_LANES <= n; i += FNX_F64_LANES)
-		for (size_t k = 0; k < FNX_F64_LANES; k++)
-			sums[k] += x[i + k];
-	for (size_t k = 0; i < n; i++, k++)
-		sums[k] += x[i];
-	return fnx_lanes_sum(sums);
-}
-
-/* The largest; NaN are passed over, -infinity if there is nothing else. */
-static inline double fnx_row_max(const double *x, size_t n)
-{
-	double most[FNX_F64_LANES];
-	size_t i = 0;
-
-	for (size_t k = 0; k < FNX_F64_LANES; k++)
-		most[k] = -__builtin_inf();
-	for (; i + FNX_F64_LANES <= n; i += FNX_F64_LANES)
-		for (size_t k = 0; k < FNX_F64_LANES; k++)
-			most[k] = x[i + k] > most[k] ? x[i + k] : most[k];
-	for (; i < n; i++)
-		most[0] = x[i] > most[0] ? x[i] : most[0];
-	for (size_t k = 1; k < FNX_F64_LANES; k++)
-		most[0] = most[k] > most[0] ? most[k] : most[0];
-	return most[0];
-}
+/* The set for `processor`, which this machine must have: at most fnx_processor(). */
+const struct fnx_rows *fnx_rows(enum fnx_processor processor);
 
 /* The first of the largest, as comparing from the first on finds it: 0 where that is NaN. */
-static inline uint32_t fnx_row_argmax(const double *x, uint32_t n)
-{
-	const double most = fnx_row_max(x, n);
-
-	for (uint32_t i = 0; x[0] == x[0] && i < n; i++)
-		if (x[i] == most)
-			return i;
-	return 0;
-}
+uint32_t fnx_row_argmax(const struct fnx_rows *rows, const double *x, uint32_t n);

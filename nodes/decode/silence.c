@@ -20,7 +20,10 @@ int fnx_silence_init(struct fnx_silence *silence, uint32_t n_groups, uint32_t n_
 {
 	const size_t n_padded = fnx_f64_padded(n_bins);
 
-	*silence = (struct fnx_silence){.n_groups = n_groups, .n_bins = n_bins, .stale = true};
+	*silence = (struct fnx_silence){.n_groups = n_groups,
+		.n_bins = n_bins,
+		.stale = true,
+		.rows = fnx_rows(fnx_processor())};
 	silence->exponents = calloc(n_padded, sizeof(double));
 	silence->likelihood = aligned_alloc(FNX_LANES_ALIGN, n_padded * sizeof(double));
 	if (shares) {
@@ -47,7 +50,7 @@ void fnx_silence_change(struct fnx_silence *silence, uint32_t group, const doubl
 {
 	const size_t n = silence->n_bins, leaf = silence->n_groups + group;
 	double *restrict share = row(silence, leaf);
-	const double sum = fnx_row_sum(rates, n);
+	const double sum = silence->rows->sum(rates, n);
 
 	for (size_t i = 0; i < n; i++)
 		share[i] = rates[i] / sum;
@@ -89,7 +92,7 @@ void fnx_silence_update(struct fnx_silence *silence, const double *expected, con
 		exponents[i] =
 			isfinite(exponent) && !(track && track[i] == 0.0) ? exponent : -HUGE_VAL;
 	}
-	greatest = fnx_row_max(exponents, n);
+	greatest = silence->rows->max(exponents, n);
 	if (greatest == -HUGE_VAL)
 		greatest = 0.0;
 	for (size_t i = 0; i < n; i++)
@@ -99,6 +102,6 @@ void fnx_silence_update(struct fnx_silence *silence, const double *expected, con
 	fnx_exp_all(likelihood, n_padded);
 	for (size_t i = 0; i < n; i++)
 		likelihood[i] = likelihood[i] < impossible ? 0.0 : likelihood[i];
-	silence->sum = fnx_row_sum(likelihood, n);
+	silence->sum = silence->rows->sum(likelihood, n);
 	silence->stale = false;
 }

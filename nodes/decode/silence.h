@@ -15,8 +15,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct fnx_rows;
+
 struct fnx_silence {
 	uint32_t n_groups, n_bins;
+	const struct fnx_rows *rows;
 	double *tree; /* [2 * n_groups][n_bins]: sums 1 to n_groups - 1, then a leaf per group */
 	bool *stale_sums; /* [2 * n_groups] */
 	bool any_stale;

@@ -225,7 +225,8 @@ int fnx_state_space_init_in(struct fnx_state_space *space,
 
 	if (!is_valid(config))
 		return -EINVAL;
-	*space = (struct fnx_state_space){.config = *config, .journal = journal};
+	*space = (struct fnx_state_space){
+		.config = *config, .journal = journal, .rows = fnx_rows(fnx_processor())};
 	place(space, memory);
 	r = init_parts(space, memory, resumed);
 	if (r == 0 && resumed && !is_sound(space, memory))
@@ -372,54 +373,6 @@ static void update_silence(struct fnx_state_space *space)
 		space->transition.track);
 }
 
-/* ret[i] = likelihood[i] * scale * spike[i], returns their sum. */
-static double multiply(const double *restrict likelihood, double scale,
-	const double *restrict spike, uint32_t n, double *restrict ret)
-{
-	double sums[FNX_F64_LANES] = {0};
-	uint32_t i = 0;
-
-	for (; i + FNX_F64_LANES <= n; i += FNX_F64_LANES) {
-		for (uint32_t k = 0; k < FNX_F64_LANES; k++) {
-			ret[i + k] = likelihood[i + k] * scale * spike[i + k];
-			sums[k] += ret[i + k];
-		}
-	}
-	for (uint32_t k = 0; i < n; i++, k++) {
-		ret[i] = likelihood[i] * scale * spike[i];
-		sums[k] += ret[i];
-	}
-	return fnx_lanes_sum(sums);
-}
-
-/* The same, no bin of the spike below the floor; what is no number is at the floor. */
-static double multiply_floored(const double *restrict likelihood, double scale,
-	const double *restrict spike, double floor, uint32_t n, double *restrict ret)
-{
-	double sums[FNX_F64_LANES] = {0};
-	uint32_t i = 0;
-
-	for (; i + FNX_F64_LANES <= n; i += FNX_F64_LANES) {
-		for (uint32_t k = 0; k < FNX_F64_LANES; k++) {
-			const double value = spike[i + k] > floor ? spike[i + k] : floor;
-
-			ret[i + k] = likelihood[i + k] * scale * value;
-			sums[k] += ret[i + k];
-		}
-	}
-	for (uint32_t k = 0; i < n; i++, k++) {
-		ret[i] = likelihood[i] * scale * (spike[i] > floor ? spike[i] : floor);
-		sums[k] += ret[i];
-	}
-	return fnx_lanes_sum(sums);
-}
-
-static void scale_into(const double *likelihood, double sum, uint32_t n, double *ret)
-{
-	for (uint32_t i = 0; i < n; i++)
-		ret[i] = likelihood[i] / sum;
-}
-
 /* Product of silence and spikes into space->likelihood. */
 static void combine(struct fnx_state_space *space, const struct fnx_decode_spike *spikes,
 	const uint32_t *order, uint32_t n_spikes, struct fnx_decode_result *result)
@@ -437,8 +390,9 @@ static void combine(struct fnx_state_space *space, const struct fnx_decode_spike
 
 		if (!spike)
 			continue;
-		next_sum = floor > 0.0 ? multiply_floored(product, 1.0 / sum, spike, floor, n, next)
-				       : multiply(product, 1.0 / sum, spike, n, next);
+		next_sum = floor > 0.0
+			? space->rows->multiply_floored(product, 1.0 / sum, spike, floor, n, next)
+			: space->rows->multiply(product, 1.0 / sum, spike, n, next);
 		if (!space->config.parity && !(next_sum >= DBL_MIN && next_sum <= DBL_MAX)) {
 			result->n_contradictions++;
 			continue;
@@ -449,7 +403,7 @@ static void combine(struct fnx_state_space *space, const struct fnx_decode_spike
 		sum = next_sum;
 		result->n_spikes++;
 	}
-	scale_into(product, sum, n, space->likelihood);
+	space->rows->divide(product, sum, n, space->likelihood);
 }
 
 /* The same by sums of logarithms: bins that the product would lose to underflow keep their order.
@@ -483,34 +437,12 @@ static void combine_logarithms(struct fnx_state_space *space, const struct fnx_d
 		next = swap;
 		result->n_spikes++;
 	}
-	greatest = fnx_row_max(total, n);
+	greatest = space->rows->max(total, n);
 	for (uint32_t i = 0; i < n; i++) {
 		total[i] = exp(total[i] - greatest);
 		sum += total[i];
 	}
-	scale_into(total, sum, n, space->likelihood);
-}
-
-/* ret[i] = likelihood[i] * prior[i]; returns their sum, NaN left out. */
-static double weigh(const double *restrict likelihood, const double *restrict prior, uint32_t n,
-	double *restrict ret)
-{
-	double sums[FNX_F64_LANES] = {0};
-	uint32_t i = 0;
-
-	for (; i + FNX_F64_LANES <= n; i += FNX_F64_LANES) {
-		for (uint32_t k = 0; k < FNX_F64_LANES; k++) {
-			const double value = likelihood[i + k] * prior[i + k];
-
-			ret[i + k] = value;
-			sums[k] += value == value ? value : 0.0;
-		}
-	}
-	for (uint32_t k = 0; i < n; i++, k++) {
-		ret[i] = likelihood[i] * prior[i];
-		sums[k] += ret[i] == ret[i] ? ret[i] : 0.0;
-	}
-	return fnx_lanes_sum(sums);
+	space->rows->divide(total, sum, n, space->likelihood);
 }
 
 /* likelihood * prior, normalised. Outside parity, where nothing remains of it (the spikes are where
@@ -523,10 +455,10 @@ static void update_posterior(struct fnx_state_space *space, struct fnx_decode_re
 	fnx_transition_predict(&space->transition, space->posterior, space->work, space->prior);
 	touch(space, space->posterior, (size_t)n_states * n);
 	for (uint32_t k = 0; k < n_states; k++)
-		sum += weigh(space->likelihood, space->prior + (size_t)k * n, n,
+		sum += space->rows->weigh(space->likelihood, space->prior + (size_t)k * n, n,
 			space->posterior + (size_t)k * n);
 	if (space->config.parity || (sum > 0.0 && isfinite(sum))) {
-		scale_into(space->posterior, sum, n_states * n, space->posterior);
+		space->rows->divide(space->posterior, sum, (size_t)n_states * n, space->posterior);
 		return;
 	}
 	result->n_contradictions++;
@@ -553,8 +485,8 @@ static void remember_good_spikes(const struct fnx_state_space *space,
 		if (!spike->likelihood || spike->credible_bins > space->config.credible_max_bins)
 			continue;
 		result->recent_groups[result->n_recent] = spike->group;
-		result->recent_bins[result->n_recent++] =
-			(int32_t)fnx_row_argmax(spike->likelihood, space->transition.n_bins);
+		result->recent_bins[result->n_recent++] = (int32_t)fnx_row_argmax(
+			space->rows, spike->likelihood, space->transition.n_bins);
 	}
 }
 
@@ -565,9 +497,8 @@ static void measure(struct fnx_state_space *space, struct fnx_decode_result *res
 
 	memcpy(total, space->posterior, n * sizeof(double));
 	for (uint32_t k = 1; k < space->transition.n_states; k++)
-		for (uint32_t i = 0; i < n; i++)
-			total[i] += space->posterior[(size_t)k * n + i];
-	result->decoded_bin = (int32_t)fnx_row_argmax(total, n);
+		space->rows->add_scaled(total, space->posterior + (size_t)k * n, 1.0, n);
+	result->decoded_bin = (int32_t)fnx_row_argmax(space->rows, total, n);
 	result->credible_posterior =
 		fnx_credible_bins(total, n, space->config.credible_mass, scratch);
 	result->credible_likelihood =

@@ -82,6 +82,7 @@ struct fnx_state_space {
 	double *occupied; /* [n_bins] rates_hz: seconds, at least the floor */
 	double *work; /* [3][n_bins rounded up] */
 	uint32_t *order; /* [2][max_spikes] */
+	const struct fnx_rows *rows;
 	struct fnx_journal *journal;
 	void *own; /* the memory, where it is not the caller's */
 };

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "nodes/decode/rows.h"
 #include "nodes/host/lanes.h"
 
 static bool is_valid(const struct fnx_transition_config *config)
@@ -62,7 +63,8 @@ int fnx_transition_init(
 
 	if (!is_valid(config))
 		return -EINVAL;
-	*transition = (struct fnx_transition){.n_bins = config->n_bins, .n_states = n_states};
+	*transition = (struct fnx_transition){
+		.n_bins = config->n_bins, .n_states = n_states, .rows = fnx_rows(fnx_processor())};
 	transition->on_track = calloc(config->n_bins, sizeof(bool));
 	transition->track = calloc(config->n_bins, sizeof(double));
 	if (!transition->on_track || !transition->track) {
@@ -102,27 +104,11 @@ void fnx_transition_fini(struct fnx_transition *transition)
 	*transition = (struct fnx_transition){0};
 }
 
-static void add_scaled(double *restrict sum, const double *restrict x, double factor, uint32_t n)
+/* `scratch` [n_bins] */
+static double sum_on_track(
+	const struct fnx_transition *transition, const double *x, double *scratch)
 {
-	for (uint32_t i = 0; i < n; i++)
-		sum[i] += factor * x[i];
-}
-
-/* Eight sums side by side: one would wait for itself at every addition. */
-static double sum_on_track(const struct fnx_transition *transition, const double *restrict x)
-{
-	const uint32_t n = transition->n_bins;
-	const double *restrict track = transition->track;
-	double sums[FNX_F64_LANES] = {0};
-	uint32_t i = 0;
-
-	for (; i + FNX_F64_LANES <= n; i += FNX_F64_LANES)
-		for (uint32_t k = 0; k < FNX_F64_LANES; k++)
-			sums[k] += x[i + k] * track[i + k];
-	for (uint32_t k = 0; i < n; i++, k++)
-		sums[k] += x[i] * track[i];
-	return ((sums[0] + sums[1]) + (sums[2] + sums[3])) +
-		((sums[4] + sums[5]) + (sums[6] + sums[7]));
+	return transition->rows->multiply(x, 1.0, transition->track, transition->n_bins, scratch);
 }
 
 size_t fnx_transition_scratch(uint32_t n_bins)
@@ -137,7 +123,7 @@ static double walk_into(const struct fnx_transition *transition, const double *w
 	const double jump = transition->jump_probability;
 
 	fnx_walk_add(&transition->walk, walkers, 1.0 - jump, scratch, ret_prior);
-	return jump == 0.0 ? 0.0 : jump * sum_on_track(transition, walkers);
+	return jump == 0.0 ? 0.0 : jump * sum_on_track(transition, walkers, scratch);
 }
 
 void fnx_transition_predict(const struct fnx_transition *transition, const double *posterior,
@@ -149,7 +135,7 @@ void fnx_transition_predict(const struct fnx_transition *transition, const doubl
 	double *walkers = scratch, *rest = scratch + fnx_f64_padded(n);
 
 	for (uint32_t j = 0; j < transition->n_states; j++)
-		masses[j] = sum_on_track(transition, posterior + (size_t)j * n);
+		masses[j] = sum_on_track(transition, posterior + (size_t)j * n, scratch);
 	for (uint32_t k = 0; k < transition->n_states; k++) {
 		double *restrict prior = ret_prior + (size_t)k * n;
 		double anywhere = 0.0;
@@ -167,7 +153,7 @@ void fnx_transition_predict(const struct fnx_transition *transition, const doubl
 			case FNX_STEP_RANDOM_WALK:
 				if (!walked)
 					memset(walkers, 0, n * sizeof(double));
-				add_scaled(walkers, from, weight, n);
+				transition->rows->add_scaled(walkers, from, weight, n);
 				walked = true;
 				break;
 			case FNX_STEP_IDENTITY:
@@ -179,8 +165,7 @@ void fnx_transition_predict(const struct fnx_transition *transition, const doubl
 		if (walked)
 			anywhere += walk_into(transition, walkers, rest, prior);
 		anywhere /= transition->n_track;
-		for (uint32_t i = 0; i < n; i++)
-			prior[i] += anywhere * track[i];
+		transition->rows->add_scaled(prior, track, anywhere, n);
 	}
 }
 

@@ -59,6 +59,7 @@ struct fnx_transition {
 	double discrete[FNX_STATES_MAX][FNX_STATES_MAX];
 	bool *on_track; /* [n_bins] */
 	double *track; /* [n_bins] the same as 1 or 0 */
+	const struct fnx_rows *rows;
 	bool walks; /* some state does */
 	struct fnx_walk walk;
 	double jump_probability;

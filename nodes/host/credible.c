@@ -8,6 +8,8 @@
 
 #include <math.h>
 
+#include "nodes/host/lanes.h"
+
 enum {
 	FEW = 64, /* bins that are not worth choosing among */
 };
@@ -24,6 +26,31 @@ static void sift(double *heap, uint32_t n, uint32_t at)
 		heap[at] = heap[child];
 	}
 	heap[at] = moving;
+}
+
+/* NaN if any is. In lanes, so that no comparison waits for the one before. */
+static double largest_of(const double *x, uint32_t n)
+{
+	double most[FNX_F64_LANES], nans[FNX_F64_LANES] = {0};
+	uint32_t i = 0;
+
+	for (uint32_t k = 0; k < FNX_F64_LANES; k++)
+		most[k] = -HUGE_VAL;
+	for (; i + FNX_F64_LANES <= n; i += FNX_F64_LANES) {
+		for (uint32_t k = 0; k < FNX_F64_LANES; k++) {
+			most[k] = x[i + k] > most[k] ? x[i + k] : most[k];
+			nans[k] += x[i + k] == x[i + k] ? 0.0 : 1.0;
+		}
+	}
+	for (; i < n; i++) {
+		most[0] = x[i] > most[0] ? x[i] : most[0];
+		nans[0] += x[i] == x[i] ? 0.0 : 1.0;
+	}
+	for (uint32_t k = 1; k < FNX_F64_LANES; k++) {
+		most[0] = most[k] > most[0] ? most[k] : most[0];
+		nans[0] += nans[k];
+	}
+	return nans[0] > 0.0 ? (double)NAN : most[0];
 }
 
 /* Answer from the bins that are at least `least`, 0: they do not hold the mass. */
@@ -53,14 +80,11 @@ uint32_t fnx_credible_bins(
 	const double *distribution, uint32_t n_bins, double mass, double *scratch)
 {
 	static const double parts[] = {0.25, 1.0 / 64.0};
-	double largest = -HUGE_VAL;
+	const double largest = largest_of(distribution, n_bins);
 	uint32_t answer = 0;
 
-	for (uint32_t i = 0; i < n_bins; i++) {
-		if (isnan(distribution[i]))
-			return 1;
-		largest = distribution[i] > largest ? distribution[i] : largest;
-	}
+	if (isnan(largest))
+		return 1;
 	for (int i = 0; i < 2 && n_bins > FEW && largest > 0.0 && !answer; i++)
 		answer = count_from(distribution, n_bins, parts[i] * largest, mass, scratch);
 	if (!answer)
