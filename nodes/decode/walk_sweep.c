@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "nodes/decode/rows.h"
 #include "nodes/decode/walk_forms.h"
 #include "nodes/host/lanes.h"
 
@@ -63,6 +64,7 @@ struct fnx_walk_sweep {
 	uint32_t n_bins, n_arms; /* of a grid: no arms */
 	uint32_t n_columns;
 	enum fnx_processor processor;
+	const struct fnx_rows *rows;
 	struct wave decay; /* of a grid, over one bin */
 	struct arm arms[ARMS_MAX];
 	/* Over the way from the end by which arm a is left to the end by which b is entered. */
@@ -122,13 +124,9 @@ void fnx_walk_sweep_add(const struct fnx_walk_sweep *sweep, const double *walker
 {
 	const uint32_t n = sweep->n_bins;
 	double *f = scratch, *to = scratch + ((size_t)n + 7) / 8 * 8;
-	double walking = 0.0;
+	const double walking = sweep->rows->sum(walkers, n);
 
-	for (uint32_t i = 0; i < n; i++) {
-		f[i] = walkers[i] * sweep->per_row[i];
-		walking += walkers[i];
-		to[i] = 0.0;
-	}
+	sweep->rows->multiply(walkers, 1.0, sweep->per_row, n, f);
 	if (isnan(walking)) {
 		for (uint32_t i = 0; i < n; i++)
 			ret_to[i] = NAN;
@@ -279,6 +277,7 @@ int fnx_walk_sweep_new(const struct fnx_walk_config *config, struct fnx_walk_swe
 	*sweep = (struct fnx_walk_sweep){.n_bins = config->n_bins,
 		.n_columns = config->n_columns,
 		.processor = fnx_processor(),
+		.rows = fnx_rows(fnx_processor()),
 		.per_row = calloc(config->n_bins, sizeof(double))};
 	if (!sweep->per_row) {
 		fnx_walk_sweep_free(sweep);

@@ -58,28 +58,46 @@ static inline __attribute__((always_inline)) double LANES(total)(const struct LA
 #endif
 }
 
+/* What is behind a bin arrives there, the bin's own is added to it. */
+static inline __attribute__((always_inline)) double LANES(pass)(struct LANES(wave) * wave,
+	const struct LANES(wave) * by, const struct LANES(wave) * sizes, double own, bool counts)
+{
+	double arrives;
+
+	LANES(decay)(wave, by);
+	arrives = counts ? 0.0 : LANES(total)(wave);
+	LANES(feed)(wave, sizes, own);
+	return counts ? LANES(total)(wave) : arrives;
+}
+
 /* Both ways along a line of `n` bins, `stride` apart; ret_to[i] = sum over from of f[from] times
- * Gaussian. Leaves in ret_ends what arrives at the first and the last bin. */
+ * Gaussian. Leaves in ret_ends what arrives at the first and the last bin. The two waves start from
+ * the two ends at once, since each alone waits for its own last step; where they have met they find
+ * what the other has left. */
 SWEEP_TARGET static void LANES(sweep_line)(const struct wave *decay, const double *f, size_t stride,
 	uint32_t n, double *ret_to, struct LANES(wave) * ret_ends)
 {
-	struct LANES(wave) sizes, wave = {0}, by;
+	struct LANES(wave) sizes, up = {0}, down = {0}, by;
+	uint32_t i = 0;
 
 	LANES(load)(&wave_sizes, &sizes);
 	LANES(load)(decay, &by);
-	for (uint32_t i = 0; i < n; i++) {
-		LANES(decay)(&wave, &by);
-		LANES(feed)(&wave, &sizes, f[i * stride]);
-		ret_to[i * stride] = LANES(total)(&wave);
+	for (; i < n / 2; i++) {
+		const size_t a = i * stride, b = (n - 1 - i) * stride;
+
+		ret_to[a] = LANES(pass)(&up, &by, &sizes, f[a], true);
+		ret_to[b] = LANES(pass)(&down, &by, &sizes, f[b], false);
 	}
-	ret_ends[LAST] = wave;
-	wave = (struct LANES(wave)){0};
-	for (uint32_t i = n; i-- > 0;) {
-		LANES(decay)(&wave, &by);
-		ret_to[i * stride] += LANES(total)(&wave);
-		LANES(feed)(&wave, &sizes, f[i * stride]);
+	if (n % 2)
+		ret_to[i * stride] = 0.0;
+	for (; i < n; i++) {
+		const size_t a = i * stride, b = (n - 1 - i) * stride;
+
+		ret_to[a] += LANES(pass)(&up, &by, &sizes, f[a], true);
+		ret_to[b] += LANES(pass)(&down, &by, &sizes, f[b], false);
 	}
-	ret_ends[FIRST] = wave;
+	ret_ends[LAST] = up;
+	ret_ends[FIRST] = down;
 }
 
 /* A wave that has entered at one end, until it has died out. */
