@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "nodes/decode/rows.h"
 
+#include <float.h>
 #include <math.h>
 
 #define ROWS(name) name##_any

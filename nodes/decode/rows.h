@@ -25,6 +25,13 @@ struct fnx_rows {
 		size_t n, double *ret);
 	/* ret[i] = a[i] * b[i]; returns their sum, NaN left out. */
 	double (*weigh)(const double *a, const double *b, size_t n, double *ret);
+	/* ret[i] = factor * a[i] / b[i], or -infinity where that is not finite; returns the
+	 * largest.
+	 */
+	double (*exponents)(const double *a, const double *b, double factor, size_t n, double *ret);
+	void (*subtract)(const double *x, double what, size_t n, double *ret);
+	/* What is below `least` becomes 0; returns the sum. */
+	double (*clear_below)(double least, size_t n, double *x);
 	/* ret[i] = x[i] / by; ret may be x. */
 	void (*divide)(const double *x, double by, size_t n, double *ret);
 	/* ret[i] += factor * x[i] */

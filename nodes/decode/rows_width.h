@@ -104,6 +104,31 @@ ROWS_TARGET static double ROWS(weigh)(
 	return ROWS(lanes_sum)(sums);
 }
 
+ROWS_TARGET static double ROWS(exponents)(const double *restrict a, const double *restrict b,
+	double factor, size_t n, double *restrict ret)
+{
+	for (size_t i = 0; i < n; i++) {
+		const double value = factor * a[i] / b[i];
+
+		ret[i] = fabs(value) <= DBL_MAX ? value : -HUGE_VAL;
+	}
+	return ROWS(max)(ret, n);
+}
+
+ROWS_TARGET static void ROWS(subtract)(
+	const double *restrict x, double what, size_t n, double *restrict ret)
+{
+	for (size_t i = 0; i < n; i++)
+		ret[i] = x[i] - what;
+}
+
+ROWS_TARGET static double ROWS(clear_below)(double least, size_t n, double *x)
+{
+	for (size_t i = 0; i < n; i++)
+		x[i] = x[i] < least ? 0.0 : x[i];
+	return ROWS(sum)(x, n);
+}
+
 ROWS_TARGET static void ROWS(divide)(const double *x, double by, size_t n, double *ret)
 {
 	for (size_t i = 0; i < n; i++)
@@ -120,5 +145,6 @@ ROWS_TARGET static void ROWS(add_scaled)(
 #define ROWS_SET \
 	{ \
 		ROWS(sum), ROWS(max), ROWS(multiply), ROWS(multiply_floored), ROWS(weigh), \
-			ROWS(divide), ROWS(add_scaled) \
+			ROWS(exponents), ROWS(subtract), ROWS(clear_below), ROWS(divide), \
+			ROWS(add_scaled) \
 	}

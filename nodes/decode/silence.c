@@ -84,24 +84,21 @@ void fnx_silence_update(struct fnx_silence *silence, const double *expected, con
 {
 	const size_t n = silence->n_bins, n_padded = fnx_f64_padded(n);
 	double *restrict exponents = silence->exponents, *restrict likelihood = silence->likelihood;
+	const struct fnx_rows *rows = silence->rows;
 	double greatest;
 
-	for (size_t i = 0; i < n; i++) {
-		const double exponent = factor * expected[i] / occupied[i];
-
-		exponents[i] =
-			isfinite(exponent) && !(track && track[i] == 0.0) ? exponent : -HUGE_VAL;
+	greatest = rows->exponents(expected, occupied, factor, n, exponents);
+	if (track) {
+		for (size_t i = 0; i < n; i++)
+			exponents[i] = track[i] != 0.0 ? exponents[i] : -HUGE_VAL;
+		greatest = rows->max(exponents, n);
 	}
-	greatest = silence->rows->max(exponents, n);
 	if (greatest == -HUGE_VAL)
 		greatest = 0.0;
-	for (size_t i = 0; i < n; i++)
-		likelihood[i] = exponents[i] - greatest;
+	rows->subtract(exponents, greatest, n, likelihood);
 	for (size_t i = n; i < n_padded; i++)
 		likelihood[i] = 0.0;
 	fnx_exp_all(likelihood, n_padded);
-	for (size_t i = 0; i < n; i++)
-		likelihood[i] = likelihood[i] < impossible ? 0.0 : likelihood[i];
-	silence->sum = silence->rows->sum(likelihood, n);
+	silence->sum = rows->clear_below(impossible, n, likelihood);
 	silence->stale = false;
 }
