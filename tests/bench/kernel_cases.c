@@ -8,6 +8,7 @@
 
 #include "nodes/decode/state_space.h"
 #include "nodes/encode/model.h"
+#include "nodes/host/credible.h"
 #include "nodes/ripple/butterworth.h"
 #include "nodes/ripple/envelope.h"
 #include "nodes/ripple/firls.h"
@@ -200,8 +201,9 @@ static void decode_close(void *self)
 static int decode_fill(struct decode *decode, const struct bench_case *bench, const char *directory)
 {
 	const uint32_t n_groups = bench->sizes[0], n = bench->sizes[1], n_bins = bench->sizes[2];
-	double *times = calloc(3 * (size_t)n + n_bins, sizeof(double)), *groups = times + n;
+	double *times = calloc(3 * (size_t)n + 2 * n_bins, sizeof(double)), *groups = times + n;
 	double *positions = groups + n, *occupancy = positions + n;
+	double *work = occupancy + n_bins;
 	uint64_t random = 2;
 	int r;
 
@@ -225,7 +227,7 @@ static int decode_fill(struct decode *decode, const struct bench_case *bench, co
 		decode->spikes[i] = (struct fnx_decode_spike){.sample_time = (int64_t)times[i],
 			.group = (uint32_t)groups[i],
 			.position_bin = (int32_t)positions[i],
-			.credible_bins = 3,
+			.credible_bins = fnx_credible_bins(hist, n_bins, 0.5, work),
 			.stored = true,
 			.likelihood = hist};
 	}
