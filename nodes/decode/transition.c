@@ -169,6 +169,53 @@ void fnx_transition_predict(const struct fnx_transition *transition, const doubl
 	}
 }
 
+static bool is_walked_into(const struct fnx_transition *transition, uint32_t k)
+{
+	bool walked = false;
+
+	for (uint32_t j = 0; j < transition->n_states; j++)
+		walked |= transition->steps[j][k] == FNX_STEP_RANDOM_WALK;
+	return walked;
+}
+
+void fnx_transition_back(const struct fnx_transition *transition, const double *after,
+	double *scratch, double *ret_before)
+{
+	const uint32_t n = transition->n_bins, n_states = transition->n_states;
+	const double *track = transition->track;
+	double *walked = scratch, *rest = scratch + fnx_f64_padded(n);
+
+	memset(ret_before, 0, (size_t)n_states * n * sizeof(double));
+	for (uint32_t k = 0; k < n_states; k++) {
+		const double *to = after + (size_t)k * n;
+		const double mean = sum_on_track(transition, to, rest) / transition->n_track;
+		const double jump = transition->jump_probability;
+
+		memset(walked, 0, n * sizeof(double));
+		if (is_walked_into(transition, k)) {
+			fnx_walk_add_back(&transition->walk, to, 1.0 - jump, rest, walked);
+			transition->rows->add_scaled(walked, track, jump * mean, n);
+		}
+		for (uint32_t j = 0; j < n_states; j++) {
+			const double weight = transition->discrete[j][k];
+			double *before = ret_before + (size_t)j * n;
+
+			switch (transition->steps[j][k]) {
+			case FNX_STEP_UNIFORM:
+				transition->rows->add_scaled(before, track, weight * mean, n);
+				break;
+			case FNX_STEP_RANDOM_WALK:
+				transition->rows->add_scaled(before, walked, weight, n);
+				break;
+			case FNX_STEP_IDENTITY:
+				for (uint32_t i = 0; i < n; i++)
+					before[i] += weight * track[i] * to[i];
+				break;
+			}
+		}
+	}
+}
+
 void fnx_transition_parity_distances(
 	uint32_t n_bins, const int32_t *bin_arms, double bin_cm, double *ret_distance_cm)
 {

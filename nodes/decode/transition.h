@@ -83,6 +83,14 @@ void fnx_transition_predict(const struct fnx_transition *transition, const doubl
 	double *scratch, double *ret_prior);
 
 /*
+ * The other way round: ret_before[j] = sum over k of D[j][k] * (C[j][k] @ after[k]), [n_states]
+ * [n_bins] each: how well what is known of a time bin fits each place in the one before. Scratch
+ * and cost as predict.
+ */
+void fnx_transition_back(const struct fnx_transition *transition, const double *after,
+	double *scratch, double *ret_before);
+
+/*
  * Distances as the ancestor takes them, for parity: each bin has one coordinate, offset * bin_cm in
  * arm 0 and (last bin of arm 0 + 1 + offset) * bin_cm in any other, offset counting from the arm's
  * first bin; the distance of two bins is that of their coordinates. ret_distance_cm

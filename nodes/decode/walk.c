@@ -69,3 +69,12 @@ void fnx_walk_add(const struct fnx_walk *walk, const double *walkers, double fac
 	else
 		fnx_walk_sweep_add(walk->sweep, walkers, factor, scratch, ret_to);
 }
+
+void fnx_walk_add_back(const struct fnx_walk *walk, const double *arriving, double factor,
+	double *scratch, double *ret_from)
+{
+	if (walk->bands)
+		fnx_walk_band_add_back(walk->bands, arriving, factor, ret_from);
+	else
+		fnx_walk_sweep_add_back(walk->sweep, arriving, factor, scratch, ret_from);
+}

@@ -70,3 +70,8 @@ size_t fnx_walk_scratch(uint32_t n_bins);
  * Real-time. */
 void fnx_walk_add(const struct fnx_walk *walk, const double *walkers, double factor,
 	double *scratch, double *ret_to);
+
+/* The same backwards: ret_from [n_bins] += factor * W @ arriving [n_bins], which is where walkers
+ * would come from. */
+void fnx_walk_add_back(const struct fnx_walk *walk, const double *arriving, double factor,
+	double *scratch, double *ret_from);

@@ -133,3 +133,19 @@ void fnx_walk_band_add(
 		}
 	}
 }
+
+void fnx_walk_band_add_back(
+	const struct fnx_walk_band *band, const double *arriving, double factor, double *ret_from)
+{
+	for (uint32_t from = 0; from < band->n_bins; from++) {
+		double sum = 0.0;
+
+		for (uint32_t r = band->first_run[from]; r < band->first_run[from + 1]; r++) {
+			const struct run *run = &band->runs[r];
+
+			for (uint32_t i = 0; i < run->n; i++)
+				sum += band->weights[run->weights + i] * arriving[run->first + i];
+		}
+		ret_from[from] += factor * sum;
+	}
+}

@@ -142,6 +142,26 @@ void fnx_walk_sweep_add(const struct fnx_walk_sweep *sweep, const double *walker
 	}
 }
 
+/* The Gaussian is the same both ways; what is divided by the row's sum is then the result. */
+void fnx_walk_sweep_add_back(const struct fnx_walk_sweep *sweep, const double *arriving,
+	double factor, double *scratch, double *ret_from)
+{
+	const uint32_t n = sweep->n_bins;
+	double *f = scratch, *to = scratch + ((size_t)n + 7) / 8 * 8;
+	double all = 0.0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		f[i] = sweep->per_row[i] > 0.0 ? arriving[i] : 0.0;
+		all += f[i];
+	}
+	sweep_best(sweep, f, to);
+	if (sweep->n_arms == 0)
+		to = f;
+	for (uint32_t i = 0; i < n; i++)
+		if (sweep->per_row[i] > 0.0 && to[i] > noise * all)
+			ret_from[i] += factor * sweep->per_row[i] * to[i];
+}
+
 /* Structure
  * ------------------------------------------------------------------------------------------ */
 
