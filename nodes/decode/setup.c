@@ -22,6 +22,11 @@ static int init_matrices(
 	if (setup->smoothing)
 		fnx_smoothing_gaussian(
 			(uint32_t)n, setup->distance_cm, smoothing_cm, setup->smoothing);
+	if (rig->track.grid.columns) {
+		/* Known from its columns; for many bins the matrix would be large. */
+		free(setup->distance_cm);
+		setup->distance_cm = NULL;
+	}
 	if (rig->parity)
 		fnx_transition_parity_distances((uint32_t)n, fnx_track_bin_arms(track),
 			rig->track.bin_cm, setup->distance_cm);
@@ -68,6 +73,8 @@ int fnx_decode_setup_init(
 		.steps = setup->steps,
 		.discrete_diagonal = setup->n_states > 1 ? config->discrete_diagonal : 1.0,
 		.distance_cm = setup->distance_cm,
+		.n_columns = rig->track.grid.columns,
+		.bin_cm = rig->track.bin_cm,
 		.random_walk_cm = config->random_walk_cm,
 		.through_first_arm = rig->parity,
 		.jump_probability = rig->parity ? 0 : config->jump_probability,

@@ -10,7 +10,7 @@
 struct fnx_decode_setup {
 	uint32_t n_bins, n_states;
 	enum fnx_step steps[FNX_STATES_MAX * FNX_STATES_MAX];
-	double *distance_cm; /* [n_bins][n_bins] */
+	double *distance_cm; /* [n_bins][n_bins], NULL: a grid */
 	double *smoothing; /* [n_bins][n_bins], NULL: none */
 	struct fnx_transition_config transition; /* points into this struct and the track */
 };

@@ -168,6 +168,11 @@ struct fnx_rig_track_arm {
 	uint32_t target_bins; /* the arm's last bins that form its target region; default 0 */
 };
 
+struct fnx_rig_track_grid {
+	double x, y; /* cm: corner of bin 0 */
+	uint32_t columns, rows; /* of square bins of bin_cm; columns go along x */
+};
+
 struct fnx_rig_track {
 	bool enabled; /* the section is present: there is a track to be on */
 	double bin_cm;
@@ -178,6 +183,7 @@ struct fnx_rig_track {
 	uint32_t n_nodes;
 	struct fnx_rig_track_arm *arms;
 	uint32_t n_arms;
+	struct fnx_rig_track_grid grid; /* a room instead of arms; default none */
 	struct fnx_rig_ids segment_arms; /* default: segment k is arm k */
 };
 

@@ -102,11 +102,15 @@ static const cyaml_schema_field_t track_arm_fields[] = {
 	COUNT(fnx_rig_track_arm, target_bins), CYAML_FIELD_END};
 static const cyaml_schema_value_t track_arm_value = {
 	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct fnx_rig_track_arm, track_arm_fields)};
+static const cyaml_schema_field_t track_grid_fields[] = {
+	NUMBER_NEEDED(fnx_rig_track_grid, x), NUMBER_NEEDED(fnx_rig_track_grid, y),
+	COUNT_NEEDED(fnx_rig_track_grid, columns), COUNT_NEEDED(fnx_rig_track_grid, rows), CYAML_FIELD_END};
 static const cyaml_schema_field_t track_fields[] = {
 	NUMBER_NEEDED(fnx_rig_track, bin_cm), NUMBER(fnx_rig_track, max_distance_cm),
 	ENUM(fnx_rig_track, off_track, fnx_rig_off_track_names),
 	LIST(fnx_rig_track, nodes, &track_node_value, 1024),
-	CYAML_FIELD_SEQUENCE_COUNT("arms", CYAML_FLAG_POINTER, struct fnx_rig_track, arms, n_arms, &track_arm_value, 1, 16),
+	CYAML_FIELD_SEQUENCE_COUNT("arms", CYAML_FLAG_POINTER | O, struct fnx_rig_track, arms, n_arms, &track_arm_value, 1, 16),
+	SECTION(fnx_rig_track, grid, track_grid_fields),
 	IDS(fnx_rig_track, segment_arms, 64), CYAML_FIELD_END};
 
 static const cyaml_schema_field_t filter_fields[] = {
