@@ -12,7 +12,11 @@
  * so that the kernels read memory straight through and add each block's weights to its bin's
  * accumulator, with no histogram pass. Of a bin's blocks all but the last are full.
  *
- * Arithmetic on plain memory, all taken by new; one thread at a time.
+ * All that is learnt lies in one contiguous region without pointers, given by the caller: it may be
+ * shared memory, mapped again by a successor process at another address. Every change is announced
+ * to a journal first, so that a successor can undo what its predecessor did not live to complete.
+ *
+ * Arithmetic on plain memory, none taken after init; one thread at a time.
  */
 #pragma once
 
@@ -25,6 +29,7 @@
 enum {
 	FNX_MODEL_BINS_MAX = 4096,
 	FNX_MODEL_CAPACITY_MAX = 1 << 24,
+	FNX_MODEL_BATCH_MAX = 8,
 };
 
 struct fnx_model_config {
@@ -39,6 +44,14 @@ struct fnx_model_config {
 	 * one in double precision; amplitudes beyond 256 kernel deviations count as that many. The
 	 * gate answers the same in both. */
 	bool single;
+	/* Option, off in parity: blocks whose marks are all beyond the distance at which the kernel
+	 * is 1e-7 of its peak are passed over, and marks are put into blocks by likeness. Time then
+	 * grows with the marks near a spike. */
+	bool cut_off;
+	/* Option, off in parity (0): a mark within so many kernel deviations of one in the same
+	 * block of its bin is merged into it, as their weighted mean with the mass of both. Time
+	 * then grows with the marks that are unlike. See fnx_model_merging for the error. */
+	double merge_deviations;
 	/* Option, off in parity. Smoothing over position, [n_bins][n_bins], see
 	 * fnx_smoothing_gaussian; NULL: none; must outlive the model. */
 	const double *smoothing;
@@ -53,16 +66,36 @@ enum fnx_encode_answer {
 enum fnx_model_answer {
 	FNX_MODEL_STORED = 0,
 	FNX_MODEL_PASSED_OVER = 1, /* at capacity every other mark is let go */
+	FNX_MODEL_MERGED = 2, /* into one that is like it; the index stays */
 };
 
 struct fnx_model;
+struct fnx_journal;
 
-/* -EINVAL: a field out of its range; -ENOMEM. Not real-time. */
+/* Bytes of memory that a model of this configuration lives in; 0: a field out of its range. */
+size_t fnx_model_memory_size(const struct fnx_model_config *config);
+/* What one fnx_model_add announces to the journal at the most, for fnx_journal_log_size. */
+void fnx_model_add_needs(
+	const struct fnx_model_config *config, size_t *ret_touches, size_t *ret_bytes);
+/*
+ * A handle on the model in `memory`, fnx_model_memory_size bytes at an address divisible by 64,
+ * which must outlive it. `resumed`: go on with the model that is there, else it is made empty.
+ * `journal`, over memory that includes this one, hears of each change before it is made; NULL: no
+ * journal. What makes the model empty is not announced. -EINVAL: a field out of its range, or the
+ * address; -ENOMEM; -EBADMSG: resumed, and there is no sound model of this configuration (the gate
+ * and the smoothing may differ). Not real-time.
+ */
+int fnx_model_init(const struct fnx_model_config *config, void *memory, bool resumed,
+	struct fnx_journal *journal, struct fnx_model **ret_model);
+/* The same in memory of its own, without a journal. -EINVAL, -ENOMEM. Not real-time. */
 int fnx_model_new(const struct fnx_model_config *config, struct fnx_model **ret_model);
+/* Frees the handle, and the memory only if it is the model's own. */
 struct fnx_model *fnx_model_free(struct fnx_model *model);
 
 /* The configuration in force. */
 const struct fnx_model_config *fnx_model_config(const struct fnx_model *model);
+/* Whether all that the memory holds fits together: O(marks). Not real-time. */
+bool fnx_model_is_sound(const struct fnx_model *model);
 /* Marks stored, at most the capacity. */
 uint32_t fnx_model_marks(const struct fnx_model *model);
 /* Position in the sequence of marks that the overwrite rule goes by; what fnx_model_resume takes.
@@ -73,6 +106,19 @@ uint64_t fnx_model_index(const struct fnx_model *model);
  * but for the order in which a bin's weights are summed. */
 void fnx_model_stored(
 	const struct fnx_model *model, uint32_t slot, double *ret_mark, uint32_t *ret_bin);
+/* Marks that the stored mark `slot` stands for: 1, or more by merging. */
+uint32_t fnx_model_mass(const struct fnx_model *model, uint32_t slot);
+
+struct fnx_model_merging {
+	uint64_t n_merged; /* marks that went into others, of those stored */
+	/* Whatever the spike and the bin, the sum of weights is within this much, times the number
+	 * of marks and the kernel's peak, of the sum over all marks as they came: half their mean
+	 * squared distance, in kernel deviations, from the marks that stand for them. (The mean of
+	 * the differences is 0, and no second derivative of exp(-x^2 / 2) exceeds 1.) */
+	double error_bound;
+};
+
+struct fnx_model_merging fnx_model_merging(const struct fnx_model *model);
 /* Sets the index of a model that has been filled from a saved one. -EINVAL: an index below the
  * number of marks, or above it while the model is not full. */
 int fnx_model_resume(struct fnx_model *model, uint64_t index);
@@ -81,7 +127,7 @@ int fnx_model_resume(struct fnx_model *model, uint64_t index);
  * Stores `mark` [n_dims], seen in position bin `bin`. Below capacity it is appended at the index,
  * which grows by 1. At capacity: if the index is even it overwrites slot (index mod capacity); in
  * any case the index grows by 3. Real-time, O(n_dims). Answers: FNX_MODEL_STORED,
- * FNX_MODEL_PASSED_OVER; -EINVAL: bin out of range or a value not finite.
+ * FNX_MODEL_PASSED_OVER, FNX_MODEL_MERGED; -EINVAL: bin out of range or a value not finite.
  */
 int fnx_model_add(struct fnx_model *model, const double *mark, int32_t bin);
 
@@ -100,3 +146,9 @@ size_t fnx_model_scratch_size(const struct fnx_model *model);
  */
 int fnx_model_likelihood(const struct fnx_model *model, const double *mark, const double *share,
 	void *scratch, double *ret_likelihood);
+
+/* The same, bit for bit, for n <= FNX_MODEL_BATCH_MAX marks at once, [n][n_dims], with the memory
+ * read once for all (but with cut_off, where each has its own blocks): ret_likelihoods
+ * [n][n_bins], ret_answers [n]. */
+void fnx_model_likelihoods(const struct fnx_model *model, uint32_t n, const double *marks,
+	const double *share, void *scratch, double *ret_likelihoods, int *ret_answers);

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Weights go by blocks in lanes, bin by bin into accumulators; only where single precision is too
+ * close to call the gate are the exact values looked at.
+ */
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+#include "nodes/encode/model_memory.h"
+
+/* Squared distance, in kernel deviations, at which the kernel is 1e-7 of its peak. */
+static const double CUT_OFF_SQUARED = 2.0 * 16.118095650958319;
+
+/* Bytes of a block's lanes that are to stay in the nearest cache while a batch goes over them. */
+enum {
+	TILE_SIZE = 16384
+};
+
+/* Accumulators of every bin for each mark of a batch, one histogram to smooth from, and the list of
+ * blocks that are near. */
+struct scratch {
+	char *sums;
+	double *hist;
+	uint32_t *list;
+};
+
+static struct scratch scratch_of(const struct fnx_model *model, void *memory)
+{
+	const size_t n = model->config.n_bins;
+	struct scratch scratch = {.sums = memory};
+
+	scratch.hist = (double *)(scratch.sums + n * FNX_LANES_ALIGN * FNX_MODEL_BATCH_MAX);
+	scratch.list = (uint32_t *)(scratch.hist + fnx_f64_padded(n));
+	return scratch;
+}
+
+size_t fnx_model_scratch_size(const struct fnx_model *model)
+{
+	const size_t n = model->config.n_bins;
+	const size_t n_listed = model->config.cut_off ? (size_t)model->n_blocks + FNX_BOX_GROUP : 0;
+
+	return n * FNX_LANES_ALIGN * FNX_MODEL_BATCH_MAX + fnx_f64_padded(n) * sizeof(double) +
+		n_listed * sizeof(uint32_t);
+}
+
+/* The blocks that a spike's weights go over: those near it, or all. */
+static struct fnx_blocks blocks_near(
+	const struct fnx_model *model, const double *mark, uint32_t *list)
+{
+	const float limit = (float)(CUT_OFF_SQUARED * (1.0 + 1e-5));
+	float low[FNX_MARK_DIMS_MAX], high[FNX_MARK_DIMS_MAX];
+	struct fnx_blocks blocks = model->blocks;
+
+	if (!model->config.cut_off)
+		return blocks;
+	for (uint32_t d = 0; d < blocks.n_dims; d++) {
+		const float z = (float)fnx_model_deviations(model, mark[d]);
+
+		low[d] = nextafterf(z, -FNX_BOX_FAR);
+		high[d] = nextafterf(z, FNX_BOX_FAR);
+	}
+	blocks.list = list;
+	blocks.n = model->kernel->near_boxes(
+		model->boxes, blocks.n, blocks.n_dims, low, high, limit, list);
+	return blocks;
+}
+
+static bool is_gated_exactly(
+	const struct fnx_model *model, const double *lower, const double *upper)
+{
+	const uint32_t n_dims = model->config.n_dims;
+	const uint32_t n_marks = fnx_model_marks(model);
+	uint32_t n_inside = 0;
+
+	for (uint32_t i = 0; i < n_marks; i++) {
+		const double *mark = model->marks + (size_t)i * n_dims;
+		bool inside = true;
+
+		for (uint32_t d = 0; d < n_dims; d++)
+			inside &= mark[d] > lower[d] && mark[d] < upper[d];
+		n_inside += inside;
+	}
+	return n_inside < model->config.gate_min_marks;
+}
+
+/*
+ * Steps are exact to half of one: what lies within the cube narrowed by a step is inside, what lies
+ * without the cube widened by one is outside. Only where the two disagree do the exact values
+ * decide.
+ */
+static bool is_gated_single(const struct fnx_model *model, const struct fnx_blocks *blocks,
+	const double *lower, const double *upper)
+{
+	const uint32_t enough = model->config.gate_min_marks;
+	int32_t narrow_lower[FNX_MARK_DIMS_MAX], narrow_upper[FNX_MARK_DIMS_MAX];
+	int32_t wide_lower[FNX_MARK_DIMS_MAX], wide_upper[FNX_MARK_DIMS_MAX];
+
+	for (uint32_t d = 0; d < model->config.n_dims; d++) {
+		const int32_t low = fnx_model_steps(model, lower[d]),
+			      high = fnx_model_steps(model, upper[d]);
+
+		wide_lower[d] = low - 1;
+		narrow_lower[d] = low + 1;
+		narrow_upper[d] = high - 1;
+		wide_upper[d] = high + 1;
+	}
+	if (model->kernel->inside_i32(blocks, narrow_lower, narrow_upper, enough) >= enough)
+		return false;
+	if (model->kernel->inside_i32(blocks, wide_lower, wide_upper, enough) < enough)
+		return true;
+	return is_gated_exactly(model, lower, upper);
+}
+
+/* `near` has the whole cube if its corners are within the cut-off. */
+static bool is_gated(
+	const struct fnx_model *model, const struct fnx_blocks *near, const double *mark)
+{
+	const struct fnx_model_config *config = &model->config;
+	const uint32_t enough = config->gate_min_marks;
+	const double reach = config->gate_deviations * config->kernel_uv;
+	const double corner_squared =
+		config->gate_deviations * config->gate_deviations * config->n_dims;
+	const struct fnx_blocks *blocks = corner_squared <= CUT_OFF_SQUARED ? near : &model->blocks;
+	double lower[FNX_MARK_DIMS_MAX], upper[FNX_MARK_DIMS_MAX];
+
+	for (uint32_t d = 0; d < config->n_dims; d++) {
+		if (!isfinite(mark[d]))
+			return enough > 0;
+		lower[d] = mark[d] - reach;
+		upper[d] = mark[d] + reach;
+	}
+	if (config->single)
+		return is_gated_single(model, blocks, lower, upper);
+	return model->kernel->inside_f64(blocks, lower, upper, enough) < enough;
+}
+
+static double sum_f64(const double *v)
+{
+	return ((v[0] + v[1]) + (v[2] + v[3])) + ((v[4] + v[5]) + (v[6] + v[7]));
+}
+
+static double sum_f32(const float *v)
+{
+	double pairs[FNX_BLOCK_SUMS_F32 / 2];
+
+	for (int i = 0; i < FNX_BLOCK_SUMS_F32 / 2; i++)
+		pairs[i] = (double)v[2 * i] + (double)v[2 * i + 1];
+	return sum_f64(pairs);
+}
+
+/* Adds the blocks' weights to the accumulators. */
+static void weigh(const struct fnx_model *model, const struct fnx_blocks *blocks,
+	const double *mark, void *sums)
+{
+	const struct fnx_model_config *config = &model->config;
+
+	if (config->single) {
+		int32_t x[FNX_MARK_DIMS_MAX];
+
+		for (uint32_t d = 0; d < config->n_dims; d++)
+			x[d] = fnx_model_steps(model, mark[d]);
+		model->kernel->weigh_i32(blocks, x, sums);
+	} else {
+		double x[FNX_MARK_DIMS_MAX];
+
+		for (uint32_t d = 0; d < config->n_dims; d++)
+			x[d] = fnx_model_clamped(mark[d], FNX_BLOCK_LIMIT_F64);
+		model->kernel->weigh_f64(
+			blocks, x, -0.5 / (config->kernel_uv * config->kernel_uv), sums);
+	}
+}
+
+/* Sum of the weights of each bin's marks. */
+static void add_up(const struct fnx_model *model, const void *sums, double *ret_hist)
+{
+	for (size_t i = 0; i < model->config.n_bins; i++)
+		ret_hist[i] = model->weight *
+			(model->config.single
+					? sum_f32((const float *)sums + i * FNX_BLOCK_SUMS_F32)
+					: sum_f64((const double *)sums + i * FNX_BLOCK_SUMS_F64));
+}
+
+static void smooth(const struct fnx_model *model, double *from, double *hist)
+{
+	const size_t n_bins = model->config.n_bins;
+	const double *weights = model->config.smoothing;
+
+	memcpy(from, hist, n_bins * sizeof(double));
+	for (size_t i = 0; i < n_bins; i++) {
+		double sum = 0.0;
+
+		for (size_t j = 0; j < n_bins; j++)
+			sum += weights[i * n_bins + j] * from[j];
+		hist[i] = sum;
+	}
+}
+
+/* Histogram to likelihood. */
+static void normalise(double *hist, const double *share, uint32_t n_bins)
+{
+	double sum = 0.0;
+
+	for (uint32_t i = 0; i < n_bins; i++) {
+		hist[i] = (hist[i] + 1e-7) / share[i];
+		if (!isfinite(hist[i]))
+			hist[i] = 0.0;
+		sum += hist[i];
+	}
+	if (isfinite(sum) && sum > 0.0)
+		for (uint32_t i = 0; i < n_bins; i++)
+			hist[i] /= sum;
+	else
+		for (uint32_t i = 0; i < n_bins; i++)
+			hist[i] = 1.0 / n_bins;
+}
+
+static void finish(const struct fnx_model *model, const double *share, const void *sums,
+	double *work, double *ret_likelihood)
+{
+	add_up(model, sums, ret_likelihood);
+	if (model->config.smoothing)
+		smooth(model, work, ret_likelihood);
+	normalise(ret_likelihood, share, model->config.n_bins);
+}
+
+int fnx_model_likelihood(const struct fnx_model *model, const double *mark, const double *share,
+	void *scratch, double *ret_likelihood)
+{
+	const struct scratch parts = scratch_of(model, scratch);
+	struct fnx_blocks blocks;
+
+	assert((uintptr_t)scratch % FNX_LANES_ALIGN == 0);
+	if (model->header->index == 0)
+		return FNX_ENCODE_NO_MARKS;
+	blocks = blocks_near(model, mark, parts.list);
+	if (model->config.gate && is_gated(model, &blocks, mark))
+		return FNX_ENCODE_GATED;
+	memset(parts.sums, 0, model->config.n_bins * (size_t)FNX_LANES_ALIGN);
+	weigh(model, &blocks, mark, parts.sums);
+	finish(model, share, parts.sums, parts.hist, ret_likelihood);
+	return FNX_ENCODE_VALID;
+}
+
+/* All marks go over a tile of blocks before the next tile is fetched. Each adds the same blocks in
+ * the same order as alone. */
+static void weigh_together(const struct fnx_model *model, uint32_t n, const double *const *marks,
+	char *sums, size_t sums_size)
+{
+	const size_t lane_size = model->config.single ? sizeof(int32_t) : sizeof(double);
+	const size_t block_size = lane_size * FNX_BLOCK_MARKS * model->config.n_dims;
+	const uint32_t n_tile = block_size < TILE_SIZE ? (uint32_t)(TILE_SIZE / block_size) : 1;
+
+	memset(sums, 0, n * sums_size);
+	for (uint32_t first = 0; first < model->blocks.n; first += n_tile) {
+		const uint32_t n_left = model->blocks.n - first;
+		const struct fnx_blocks tile = {
+			.lanes = (char *)model->blocks.lanes + first * block_size,
+			.bins = model->blocks.bins + first,
+			.masses = model->blocks.masses
+				? (char *)model->blocks.masses + first * FNX_BLOCK_MARKS * lane_size
+				: NULL,
+			.n = n_left < n_tile ? n_left : n_tile,
+			.n_dims = model->blocks.n_dims,
+		};
+
+		for (uint32_t i = 0; i < n; i++)
+			weigh(model, &tile, marks[i], sums + i * sums_size);
+	}
+}
+
+void fnx_model_likelihoods(const struct fnx_model *model, uint32_t n, const double *marks,
+	const double *share, void *scratch, double *ret_likelihoods, int *ret_answers)
+{
+	const struct fnx_model_config *config = &model->config;
+	const size_t sums_size = config->n_bins * (size_t)FNX_LANES_ALIGN;
+	const struct scratch parts = scratch_of(model, scratch);
+	const double *judged[FNX_MODEL_BATCH_MAX];
+	uint32_t n_judged = 0;
+
+	assert(n <= FNX_MODEL_BATCH_MAX);
+	for (uint32_t i = 0; i < n; i++) {
+		const double *mark = marks + (size_t)i * config->n_dims;
+
+		/* Each has near blocks of its own. */
+		if (model->config.cut_off || model->header->index == 0)
+			ret_answers[i] = fnx_model_likelihood(model, mark, share, scratch,
+				ret_likelihoods + (size_t)i * config->n_bins);
+		else if (config->gate && is_gated(model, &model->blocks, mark))
+			ret_answers[i] = FNX_ENCODE_GATED;
+		else {
+			ret_answers[i] = FNX_ENCODE_VALID;
+			judged[n_judged++] = mark;
+		}
+	}
+	if (n_judged == 0)
+		return;
+	weigh_together(model, n_judged, judged, parts.sums, sums_size);
+	for (uint32_t i = 0, k = 0; i < n; i++)
+		if (ret_answers[i] == FNX_ENCODE_VALID)
+			finish(model, share, parts.sums + k++ * sums_size, parts.hist,
+				ret_likelihoods + (size_t)i * config->n_bins);
+}
