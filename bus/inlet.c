@@ -14,6 +14,7 @@
 #include <string.h>
 
 enum {
+	SKIP_MAX = 4096, /* frames of a gap that are put down at a time */
 	SLOTS_MAX = 65536,
 	SLOT_SIZE_MAX = 64 << 20,
 	POOL_SIZE_MAX = 1 << 30, /* a sender cannot have us fill the memory */
@@ -31,7 +32,8 @@ struct fnx_inlet {
 	uint32_t handle;
 	uint64_t round;
 	uint64_t limit; /* granted */
-	uint64_t skip_to; /* a gap that the ledger had no room for yet */
+	uint64_t skip_to; /* end of a gap that is not all put down yet */
+	int skipping; /* it can be gone on with at once */
 	int ended;
 	int news; /* to be asked at once */
 	int starved; /* credit waits for room */
@@ -90,7 +92,7 @@ static void leave(struct fnx_inlet *inlet)
 	inlet->pub = fnx_publisher_close(inlet->pub);
 	inlet->epoch = 0;
 	inlet->skip_to = 0;
-	inlet->ended = inlet->starved = 0;
+	inlet->skipping = inlet->ended = inlet->starved = 0;
 }
 
 static int is_sane(const struct fnx_wire_topic *topic)
@@ -186,14 +188,20 @@ static int is_current(const struct fnx_inlet *inlet, uint64_t round)
 	return inlet->pub && round == inlet->round;
 }
 
-/* Puts down a gap up to `skip_to`. 1: done. */
+/* Puts down a gap up to `skip_to`, not all at once where it is long. 1: done. */
 static int skip(struct fnx_inlet *inlet, int64_t now_ns)
 {
-	if (inlet->skip_to > fnx_publisher_head(inlet->pub) &&
-		fnx_publisher_skip(inlet->pub, inlet->skip_to, now_ns) < 0)
+	uint64_t head = fnx_publisher_head(inlet->pub), to = inlet->skip_to;
+
+	inlet->skipping = 0;
+	if (to > head + SKIP_MAX)
+		to = head + SKIP_MAX;
+	if (to > head && fnx_publisher_skip(inlet->pub, to, now_ns) < 0)
 		return 0;
-	inlet->skip_to = 0;
-	return 1;
+	inlet->skipping = to < inlet->skip_to;
+	if (!inlet->skipping)
+		inlet->skip_to = 0;
+	return !inlet->skipping;
 }
 
 void fnx_inlet_frame(struct fnx_inlet *inlet, const struct fnx_wire_frame *entry,
@@ -276,10 +284,12 @@ static void renew_credit(struct fnx_inlet *inlet, int64_t now_ns)
 {
 	uint64_t next = next_of(inlet);
 
+	if (inlet->skip_to)
+		skip(inlet, now_ns);
 	inlet->starved = 0;
 	if (inlet->limit > next && inlet->limit - next > inlet->window / 2)
 		return;
-	if (!skip(inlet, now_ns) || !fnx_publisher_room(inlet->pub, inlet->window, now_ns)) {
+	if (inlet->skip_to || !fnx_publisher_room(inlet->pub, inlet->window, now_ns)) {
 		inlet->starved = 1;
 		return;
 	}
@@ -310,6 +320,8 @@ int fnx_inlet_park(struct fnx_inlet *inlet, int64_t now_ns)
 {
 	if (!inlet->pub || !inlet->starved)
 		return 0;
+	if (inlet->skipping)
+		return 1;
 	return fnx_publisher_park(inlet->pub, inlet->window, now_ns) && !inlet->skip_to;
 }
 
