@@ -44,6 +44,7 @@ struct fnx_bridge {
 	unsigned n_trips;
 	struct trip trips[OFFSETS];
 	struct trip best;
+	unsigned char endless_outlet[FNX_BRIDGE_TOPICS_MAX], endless_inlet[FNX_BRIDGE_TOPICS_MAX];
 	struct fnx_outlet *outlets[FNX_BRIDGE_TOPICS_MAX];
 	struct fnx_inlet *inlets[FNX_BRIDGE_TOPICS_MAX];
 };
@@ -82,6 +83,7 @@ int fnx_bridge_serve(struct fnx_bridge *bridge, const struct fnx_bridge_topic *t
 
 	if (bridge->n_outlets == FNX_BRIDGE_TOPICS_MAX)
 		return -ENOSPC;
+	bridge->endless_outlet[bridge->n_outlets] = topic->endless != 0;
 	r = fnx_outlet_open(&bridge->bus, &config, &bridge->outlets[bridge->n_outlets]);
 	return r < 0 ? r : (int)bridge->n_outlets++;
 }
@@ -102,6 +104,7 @@ int fnx_bridge_fetch(struct fnx_bridge *bridge, const struct fnx_bridge_topic *t
 	/* Above all that a predecessor had: it took less than one a nanosecond. */
 	clock_gettime(CLOCK_REALTIME, &now);
 	round = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	bridge->endless_inlet[bridge->n_inlets] = topic->endless != 0;
 	r = fnx_inlet_open(&bridge->bus, &config, bridge->n_inlets, round,
 		&bridge->inlets[bridge->n_inlets]);
 	return r < 0 ? r : (int)bridge->n_inlets++;
@@ -118,7 +121,7 @@ int fnx_bridge_fd(const struct fnx_bridge *bridge)
 static int all_given(const struct fnx_bridge *bridge)
 {
 	for (unsigned i = 0; i < bridge->n_outlets; i++)
-		if (!fnx_outlet_finished(bridge->outlets[i]))
+		if (!bridge->endless_outlet[i] && !fnx_outlet_finished(bridge->outlets[i]))
 			return 0;
 	return 1;
 }
@@ -316,6 +319,8 @@ static void beat(struct fnx_bridge *bridge, int64_t now_ns)
 	bridge->beat_ns = now_ns + BEAT_NS;
 	for (unsigned i = 0; i < bridge->n_outlets; i++)
 		(void)!fnx_outlet_join(bridge->outlets[i]);
+	if (!bridge->refreshed_ns)
+		bridge->refreshed_ns = now_ns;
 	if (is_silent(bridge, now_ns) && now_ns - bridge->refreshed_ns > SILENCE_NS) {
 		bridge->refreshed_ns = now_ns;
 		fnx_link_refresh(bridge->link);
@@ -364,7 +369,7 @@ static int is_ready(const struct fnx_bridge *bridge)
 static int is_finished(const struct fnx_bridge *bridge, int64_t now_ns)
 {
 	for (unsigned i = 0; i < bridge->n_inlets; i++)
-		if (!fnx_inlet_ended(bridge->inlets[i]))
+		if (!bridge->endless_inlet[i] && !fnx_inlet_ended(bridge->inlets[i]))
 			return 0;
 	/* The other end waits to hear that all has arrived; if it is gone, it has. */
 	return all_given(bridge) &&

@@ -40,6 +40,7 @@ struct fnx_bridge_topic {
 	const char *topic;
 	const char *node; /* the bridge's, whose presence the caller holds */
 	enum fnx_policy policy; /* served: FNX_LOSSLESS or FNX_LOSSY */
+	int endless; /* promises no watermarks: never ends, and keeps nothing from being finished */
 	uint64_t schema_hash; /* that both ends must have; 0: any */
 	int64_t grace_ns; /* fetched: of dead readers */
 	enum fnx_bell_form bell; /* of the bridge's node */

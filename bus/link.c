@@ -27,6 +27,7 @@ enum {
 	HEARTBEAT_TIMEOUT_MS = 2000,
 	ID_MAX = 255,
 	ENDPOINT_MAX = 256,
+	BROKEN_MAX = 3,
 };
 
 struct fnx_link {
@@ -35,6 +36,8 @@ struct fnx_link {
 	struct fnx_zap *zap;
 	int fd;
 	int listens;
+	int has_keys;
+	unsigned n_broken; /* handshakes in a row that ended without a reason */
 	size_t id_size; /* listener: of whoever spoke last; 0: nobody has */
 	unsigned char id[ID_MAX];
 	struct fnx_link_notes notes;
@@ -163,6 +166,7 @@ int fnx_link_open(const struct fnx_link_config *config, struct fnx_link **ret_li
 		r = open_monitor(link);
 	if (r == 0 && config->secret_key && fnx_endpoint_is_tcp(config->endpoint))
 		r = use_keys(link, config);
+	link->has_keys = config->secret_key && fnx_endpoint_is_tcp(config->endpoint);
 	if (r == 0)
 		r = fnx_context_fd(link->socket, &link->fd);
 	strcpy(link->endpoint, config->endpoint);
@@ -328,9 +332,16 @@ static void take_event(struct fnx_link *link, const unsigned char *event, size_t
 	if (size < sizeof(number))
 		return;
 	memcpy(&number, event, sizeof(number));
-	if (number == ZMQ_EVENT_HANDSHAKE_SUCCEEDED)
+	if (number == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
 		link->notes.n_connected++;
-	else
+		link->n_broken = 0;
+		return;
+	}
+	/* The end that shows a wrong key is told nothing, it is just left. That happens to one that
+	 * meets another that is about to leave, too, but not twice. */
+	if (number == ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL && ++link->n_broken < BROKEN_MAX)
+		return;
+	if (link->has_keys)
 		link->notes.n_refused++;
 }
 

@@ -26,7 +26,7 @@ struct fnx_link_config {
 /* What has been noticed about a link. */
 struct fnx_link_notes {
 	uint64_t n_connected; /* handshakes that succeeded */
-	uint64_t n_refused; /* handshakes that failed: the keys do not fit */
+	uint64_t n_refused; /* with keys: handshakes that failed since they do not fit */
 };
 
 struct fnx_link;
