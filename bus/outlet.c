@@ -213,8 +213,14 @@ static void begin_round(struct fnx_outlet *outlet, const struct fnx_wire_ask *as
 	outlet->asked_next = ask->next;
 	outlet->limit = ask->limit;
 	outlet->marked = INT64_MIN;
-	outlet->gap_pending = 0;
 	fnx_subscriber_rewind(outlet->sub);
+	/* This end was away for too long: what the other one asks for is not there any more. */
+	outlet->gap = (struct fnx_gap){.from = ask->next, .to = fnx_subscriber_next(outlet->sub)};
+	outlet->gap_pending = outlet->gap.from < outlet->gap.to;
+	if (outlet->gap_pending) {
+		outlet->counts.gaps++;
+		outlet->counts.missed += outlet->gap.to - outlet->gap.from;
+	}
 }
 
 void fnx_outlet_asked(

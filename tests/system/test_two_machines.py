@@ -125,6 +125,10 @@ def the_posteriors_are_those_of_one_machine(machines, rig, whole):
     assert sent["decisions"] == decoded["decisions"] == whole["decisions"] > 0
     for half in (front, back):
         assert half.text().count("connected with") == 1, half.text()
+    # ZeroMQ allocates in the bridges and on its own threads, and nowhere else.
+    for summary in (decoded, sent):
+        allocations = summary["heap_allocations_after_start"]
+        assert not any(allocations.values()), allocations
     print(f"  posterior_digest {decoded['posterior_digest']}, {decoded['decisions']} decisions, on two and on one")
 
 
