@@ -170,7 +170,7 @@ TEST(a_bridge_that_was_away_too_long_tells_of_a_gap)
 			fnx_subscriber_release(sub);
 		}
 	}
-	assert_true(missed > 0 && missed <= 9 * SLOTS);
+	assert_true(missed > 0 && missed <= 10 * SLOTS);
 	fnx_subscriber_close(sub);
 	pair_close(&pair);
 	fnx_publisher_close(pub);
