@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Everything that matters is said again with every beat: where each inlet stands, what it grants, who
- * is there. So no message has to arrive, and a connection that breaks needs no repair beyond going
- * on.
+ * Everything that matters is said again with every beat: where each inlet stands, what it grants,
+ * who is there. So no message has to arrive, and a connection that breaks needs no repair beyond
+ * going on.
  */
 #include "bus/bridge.h"
 
@@ -105,8 +105,8 @@ int fnx_bridge_fetch(struct fnx_bridge *bridge, const struct fnx_bridge_topic *t
 	clock_gettime(CLOCK_REALTIME, &now);
 	round = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 	bridge->endless_inlet[bridge->n_inlets] = topic->endless != 0;
-	r = fnx_inlet_open(&bridge->bus, &config, bridge->n_inlets, round,
-		&bridge->inlets[bridge->n_inlets]);
+	r = fnx_inlet_open(
+		&bridge->bus, &config, bridge->n_inlets, round, &bridge->inlets[bridge->n_inlets]);
 	return r < 0 ? r : (int)bridge->n_inlets++;
 }
 
@@ -178,8 +178,8 @@ static void take_ask(struct fnx_bridge *bridge, struct fnx_wire_ask *ask)
 			fnx_outlet_asked(bridge->outlets[i], bridge->link, ask);
 }
 
-static void take_for_inlet(struct fnx_bridge *bridge, union fnx_wire *wire, zmq_msg_t *message,
-	int64_t now_ns)
+static void take_for_inlet(
+	struct fnx_bridge *bridge, union fnx_wire *wire, zmq_msg_t *message, int64_t now_ns)
 {
 	/* All kinds have it at the same place. */
 	uint32_t handle = wire->frame.handle;

@@ -6,18 +6,18 @@
  *	topic in shared memory -> outlet ->  link  -> inlet -> topic of the same name
  *	                                 <- credit <-
  *
- * What arrives is published in this machine's shared memory as it was there: sequence numbers, epoch,
- * gaps, watermarks, the end. So nodes read it as everything else. Lossless subscriptions are held
- * back by credit: a reader that is slow here holds up a publisher there that waits. Lossy ones hold
- * up nobody. Whichever side dies, or whatever happens to the connection, a lossless topic goes on
- * where it stood as long as its publisher still has that; what it has not is a gap.
+ * What arrives is published in this machine's shared memory as it was there: sequence numbers,
+ *epoch, gaps, watermarks, the end. So nodes read it as everything else. Lossless subscriptions are
+ *held back by credit: a reader that is slow here holds up a publisher there that waits. Lossy ones
+ *hold up nobody. Whichever side dies, or whatever happens to the connection, a lossless topic goes
+ *on where it stood as long as its publisher still has that; what it has not is a gap.
  *
- * Times of another machine's clock are brought to this one's: the offset is measured all the time, on
- * the connection, as the middle of the shortest of the last 16 round trips. Its error is at most half
- * of that round trip.
+ * Times of another machine's clock are brought to this one's: the offset is measured all the time,
+ *on the connection, as the middle of the shortest of the last 16 round trips. Its error is at most
+ *half of that round trip.
  *
- * One thread, which need not hurry anybody: it is never a node's frame path. ZeroMQ allocates in it,
- * and on threads of its own.
+ * One thread, which need not hurry anybody: it is never a node's frame path. ZeroMQ allocates in
+ *it, and on threads of its own.
  */
 #pragma once
 
@@ -76,8 +76,8 @@ int fnx_bridge_fetch(struct fnx_bridge *bridge, const struct fnx_bridge_topic *t
 /* Readable when something has come; edge-triggered, so turn before waiting for it. */
 int fnx_bridge_fd(const struct fnx_bridge *bridge);
 /* Does what can be done now. `grant`: frames may come; as long as it is 0 topics are made, but
- * nothing flows, so that readers can join. 1: there is more, call again; 0: nothing until the node's
- * bell rings, the descriptor is readable or *ret_due_ns. Never blocks. */
+ * nothing flows, so that readers can join. 1: there is more, call again; 0: nothing until the
+ * node's bell rings, the descriptor is readable or *ret_due_ns. Never blocks. */
 int fnx_bridge_turn(struct fnx_bridge *bridge, int grant, int64_t now_ns, int64_t *ret_due_ns);
 void fnx_bridge_state(
 	const struct fnx_bridge *bridge, int64_t now_ns, struct fnx_bridge_state *ret_state);

@@ -79,8 +79,9 @@ int fnx_key_read(const char *path, int secret, char *ret_key)
 	else if (secret && S_ISREG(st.st_mode) && st.st_mode & (S_IRWXG | S_IRWXO))
 		r = -EKEYREVOKED;
 	close(fd);
-	if (r == 0 && (n < FNX_KEY_SIZE ||
-			      text[FNX_KEY_SIZE + strspn(text + FNX_KEY_SIZE, " \t\r\n")] != 0))
+	if (r == 0 &&
+		(n < FNX_KEY_SIZE ||
+			text[FNX_KEY_SIZE + strspn(text + FNX_KEY_SIZE, " \t\r\n")] != 0))
 		r = -EKEYREJECTED;
 	text[FNX_KEY_SIZE] = 0;
 	if (r == 0 && !zmq_z85_decode(binary, text))

@@ -142,8 +142,9 @@ void fnx_inlet_topic_told(struct fnx_inlet *inlet, const struct fnx_wire_topic *
 		return;
 	}
 	if (inlet->config.schema_hash && topic->schema_hash != inlet->config.schema_hash) {
-		refuse(inlet, "the other machine runs another version of fornix; start all nodes "
-			      "from one build");
+		refuse(inlet,
+			"the other machine runs another version of fornix; start all nodes "
+			"from one build");
 		return;
 	}
 	/* Another topic of this name: readers here move over as they would have there. */

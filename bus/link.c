@@ -66,8 +66,9 @@ static int use_keys(struct fnx_link *link, const struct fnx_link_config *config)
 			r = fnx_zap_open(config->endpoint, config->peer_public_key, &link->zap);
 		if (r == 0)
 			r = fnx_context_set(link->socket, ZMQ_CURVE_SERVER, 1);
-		if (r == 0 && zmq_setsockopt(link->socket, ZMQ_ZAP_DOMAIN, config->endpoint,
-				      strlen(config->endpoint)) < 0)
+		if (r == 0 &&
+			zmq_setsockopt(link->socket, ZMQ_ZAP_DOMAIN, config->endpoint,
+				strlen(config->endpoint)) < 0)
 			r = -errno;
 		return r;
 	}
@@ -97,8 +98,8 @@ static int set_options(struct fnx_link *link)
 
 	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]) && r == 0; i++)
 		r = fnx_context_set(link->socket, options[i].option, options[i].value);
-	if (r == 0 && zmq_setsockopt(link->socket, ZMQ_MAXMSGSIZE, &message_max,
-			      sizeof(message_max)) < 0)
+	if (r == 0 &&
+		zmq_setsockopt(link->socket, ZMQ_MAXMSGSIZE, &message_max, sizeof(message_max)) < 0)
 		r = -errno;
 	if (r == 0 && link->listens)
 		r = fnx_context_set(link->socket, ZMQ_ROUTER_MANDATORY, 1);
@@ -115,8 +116,8 @@ static int open_monitor(struct fnx_link *link)
 		atomic_fetch_add(&n_monitors, 1));
 	if (zmq_socket_monitor(link->socket, name,
 		    ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
-			    ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
-			    ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) < 0)
+			    ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) <
+		0)
 		return -errno;
 	r = fnx_context_socket(ZMQ_PAIR, &link->monitor);
 	if (r == 0 && zmq_connect(link->monitor, name) < 0)
@@ -227,8 +228,7 @@ int fnx_link_send(struct fnx_link *link, const void *part, size_t size)
 	return send_first(link, part, size, 0);
 }
 
-int fnx_link_send_message(
-	struct fnx_link *link, const void *part, size_t size, zmq_msg_t *message)
+int fnx_link_send_message(struct fnx_link *link, const void *part, size_t size, zmq_msg_t *message)
 {
 	int n, r = send_first(link, part, size, ZMQ_SNDMORE);
 

@@ -291,8 +291,8 @@ static int send_frame(
 }
 
 /* `watermark` was read before the topic was found to have nothing more. */
-static int tell_mark(struct fnx_outlet *outlet, struct fnx_link *link, int64_t watermark,
-	int64_t ingress_ns)
+static int tell_mark(
+	struct fnx_outlet *outlet, struct fnx_link *link, int64_t watermark, int64_t ingress_ns)
 {
 	struct fnx_wire_mark mark = {.head = fnx_wire_head(FNX_WIRE_MARK),
 		.handle = outlet->handle,
@@ -340,8 +340,9 @@ static int step(struct fnx_outlet *outlet, struct fnx_link *link)
 		watermark = fnx_subscriber_watermark(outlet->sub, &ingress_ns);
 		r = tell_mark(outlet, link, watermark, ingress_ns);
 		/* What has not arrived may have to be sent again. */
-		outlet->left = r == 0 && (outlet->config.policy != FNX_LOSSLESS ||
-					       outlet->acked >= fnx_subscriber_next(outlet->sub));
+		outlet->left = r == 0 &&
+			(outlet->config.policy != FNX_LOSSLESS ||
+				outlet->acked >= fnx_subscriber_next(outlet->sub));
 		return r;
 	}
 	if (r == -EBADMSG) {

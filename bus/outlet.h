@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Outlet: the sender's end of one bridged topic. An ordinary subscriber of the topic, whose frames go
- * into a link instead of into a node, as far as the other end grants.
+ * Outlet: the sender's end of one bridged topic. An ordinary subscriber of the topic, whose frames
+ * go into a link instead of into a node, as far as the other end grants.
  *
  * A payload leaves straight out of its pool slot: ZeroMQ gets a pointer, and the slot is kept until
- * it says that it is done with it, from one of its threads, by one store to an atomic word. The cursor
- * follows what the other end says it has, so that a connection that breaks, or either side's death,
- * costs nothing: what was under way is still in the pool.
+ * it says that it is done with it, from one of its threads, by one store to an atomic word. The
+ * cursor follows what the other end says it has, so that a connection that breaks, or either side's
+ * death, costs nothing: what was under way is still in the pool.
  *
- * A subscription that may be lapped (lossy, or of a drop publisher) keeps slots by hold words, of which
- * there are seven; a frame that finds none free is copied.
+ * A subscription that may be lapped (lossy, or of a drop publisher) keeps slots by hold words, of
+ * which there are seven; a frame that finds none free is copied.
  *
  * Internal to bus/. One thread.
  */

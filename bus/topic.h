@@ -204,8 +204,7 @@ void fnx_subscriber_rewind(struct fnx_subscriber *sub);
 /* 1: what this subscriber reads may be lapped unless it is held; 0: it stays until committed. */
 int fnx_subscriber_guarded(const struct fnx_subscriber *sub);
 /* The topic's own slot size, number of slots and policy, for who makes another like it. */
-void fnx_subscriber_describe(
-	const struct fnx_subscriber *sub, struct fnx_topic_config *ret_config);
+void fnx_subscriber_describe(const struct fnx_subscriber *sub, struct fnx_topic_config *ret_config);
 /* [frame] Keeps frame `seq`, peeked and not yet released, beyond its release, until drop; what is
  * held twice is dropped twice. -ENOBUFS: FNX_HOLDS_MAX are held. */
 FNX_MUST_CHECK int fnx_subscriber_hold(struct fnx_subscriber *sub, uint64_t seq);

@@ -62,13 +62,14 @@ static int find_link(struct bridge *self)
 	char name[FNX_NAME_MAX];
 
 	self->here = fnx_rig_here(rig);
-	for (unsigned k = 0; (self->link = fnx_rig_link(rig, k, &self->peer, &self->listens)); k++) {
+	for (unsigned k = 0; (self->link = fnx_rig_link(rig, k, &self->peer, &self->listens));
+		k++) {
 		fnx_rig_bridge_name(self->peer->name, name);
 		if (!strcmp(name, fnx_node_name(self->node)))
 			return 0;
 	}
-	return fnx_node_fail(self->node, -EINVAL, "the rig has no link for %s",
-		fnx_node_name(self->node));
+	return fnx_node_fail(
+		self->node, -EINVAL, "the rig has no link for %s", fnx_node_name(self->node));
 }
 
 static int read_key(struct bridge *self, const char *path, int secret, char *ret_key)
@@ -82,8 +83,8 @@ static int read_key(struct bridge *self, const char *path, int secret, char *ret
 		return fnx_node_fail(
 			self->node, r, "machines: expected 40 characters of Z85 in %s", path);
 	if (r)
-		return fnx_node_fail(self->node, r, "machines: cannot read the key %s: %s", path,
-			strerror(-r));
+		return fnx_node_fail(
+			self->node, r, "machines: cannot read the key %s: %s", path, strerror(-r));
 	return 0;
 }
 
@@ -104,7 +105,7 @@ static int check_pair(struct bridge *self, const char *public_key, const char *s
 static int open_bridge(struct bridge *self)
 {
 	char public_key[FNX_KEY_SIZE + 1], secret_key[FNX_KEY_SIZE + 1] = "",
-		peer_key[FNX_KEY_SIZE + 1];
+								     peer_key[FNX_KEY_SIZE + 1];
 	struct fnx_bridge_config config = {
 		.endpoint = self->link->endpoint, .listens = self->listens};
 	const struct fnx_rig_machine *here = self->here, *peer = self->peer;
@@ -151,8 +152,8 @@ static int add_topics(struct bridge *self)
 		topic.topic = serve ? self->served[i] : self->fetched[i - self->n_served];
 		topic.schema_hash = fnx_schema_hash(fnx_rig_topic_schema(topic.topic));
 		topic.endless = fnx_rig_topic_is_endless(topic.topic);
-		topic.policy = fnx_rig_topic_is_lossless(
-				       rig, topic.topic, serve ? self->peer : self->here)
+		topic.policy =
+			fnx_rig_topic_is_lossless(rig, topic.topic, serve ? self->peer : self->here)
 			? FNX_LOSSLESS
 			: FNX_LOSSY;
 		r = serve ? fnx_bridge_serve(self->bridge, &topic)
@@ -274,8 +275,7 @@ static void look(struct bridge *self, int64_t now_ns)
 	count_all(self);
 	if (state.ready)
 		fnx_node_ready(self->node);
-	self->ended = state.finished &&
-		atomic_load(&self->node->status->state) >= FNX_NODE_READY;
+	self->ended = state.finished && atomic_load(&self->node->status->state) >= FNX_NODE_READY;
 }
 
 static int bridge_relay(void *data, int64_t now_ns, int64_t *ret_due_ns)

@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "nodes/host/placement.h"
-#include "nodes/host/topics.h"
 #include "nodes/host/rig_schema.h"
+#include "nodes/host/topics.h"
 
 struct options {
 	const char *path;
@@ -247,8 +247,7 @@ static void print_dispatch(const struct fnx_rig *rig)
 							      : "to standard error");
 }
 
-static void print_between(
-	const struct fnx_rig *rig, const struct fnx_rig_link *link, unsigned from)
+static void print_between(const struct fnx_rig *rig, const struct fnx_rig_link *link, unsigned from)
 {
 	char topics[FNX_RIG_TOPICS_MAX][FNX_NAME_MAX];
 	const struct fnx_rig_machine *ends[2] = {NULL};

@@ -10,5 +10,5 @@
 #include "nodes/tap/node.h"
 
 const struct fnx_node_ops *const fnx_all_nodes[] = {&fnx_acquire_ops, &fnx_ripple_ops,
-	&fnx_encode_ops, &fnx_decode_ops, &fnx_dispatch_ops, &fnx_record_ops, &fnx_tap_ops, &fnx_bridge_ops,
-	NULL};
+	&fnx_encode_ops, &fnx_decode_ops, &fnx_dispatch_ops, &fnx_record_ops, &fnx_tap_ops,
+	&fnx_bridge_ops, NULL};

@@ -58,8 +58,8 @@ struct fnx_node_ops {
 	int (*produce)(void *self, int64_t now_ns, int64_t *ret_due_ns);
 	/* Instead of frame, advance and produce: does what can be done. FNX_AGAIN: call again at
 	 * once. FNX_DONE: nothing to do until the node's bell rings, its descriptor
-	 * (fnx_node_watch) is readable or *ret_due_ns. FNX_OVER: the same, and everything has ended.
-	 * Not the frame path; such a node is ready when it says so (fnx_node_ready). */
+	 * (fnx_node_watch) is readable or *ret_due_ns. FNX_OVER: the same, and everything has
+	 * ended. Not the frame path; such a node is ready when it says so (fnx_node_ready). */
 	int (*relay)(void *self, int64_t now_ns, int64_t *ret_due_ns);
 	/* A parameter of the node was changed; called between two frames. Optional. */
 	void (*changed)(void *self);

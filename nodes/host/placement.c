@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * What a node takes is told here once more, beside the node's own declarations: a machine must know
- * what its neighbour's nodes need without running them. tests/unit/fornix/test_placement.c holds the
- * two together.
+ * what its neighbour's nodes need without running them. tests/unit/fornix/test_placement.c holds
+ * the two together.
  */
 #include "nodes/host/placement.h"
 
@@ -116,7 +116,7 @@ static const char *publisher_of(const struct fnx_rig *rig, const char *topic, ch
 		return "dispatch";
 	if (sscanf(topic, "likelihood.%u", &k) == 1)
 		return k >= 1 && k <= rig->encode.n_instances ? rig->encode.instances[k - 1].name
-							       : NULL;
+							      : NULL;
 	return "acquire";
 }
 
@@ -149,8 +149,8 @@ static const struct fnx_rig_machine *machine_named(const struct fnx_rig *rig, co
 	return NULL;
 }
 
-static int publishes(const struct fnx_rig *rig, const struct fnx_rig_machine *machine,
-	const char *topic)
+static int publishes(
+	const struct fnx_rig *rig, const struct fnx_rig_machine *machine, const char *topic)
 {
 	char room[FNX_NAME_MAX];
 	const char *node = publisher_of(rig, topic, room);
@@ -274,7 +274,8 @@ static int check_place(
 	unsigned n = places_of(rig, node);
 
 	if (n > 1)
-		return complain(complaint, "machines", 0, "node %s stands more than once%s", node, "");
+		return complain(
+			complaint, "machines", 0, "node %s stands more than once%s", node, "");
 	if (wanted && n == 0)
 		return complain(complaint, "machines", 0,
 			"expected node %s in the `nodes` of one machine%s", node, "");
@@ -327,11 +328,12 @@ static int check_machine(const struct fnx_rig *rig, uint32_t i, const struct com
 
 	if (!fnx_name_valid(machine->name) || strlen(machine->name) > MACHINE_NAME_MAX)
 		return complain(complaint, "machines", i,
-			"name: expected at most 40 letters, digits, '_', '-', '.', found \"%.60s\"%s",
+			"name: expected at most 40 letters, digits, '_', '-', '.', found "
+			"\"%.60s\"%s",
 			machine->name, "");
 	if (machine_named(rig, machine->name) != machine)
-		return complain(complaint, "machines", i, "name: %s stands twice%s", machine->name,
-			"");
+		return complain(
+			complaint, "machines", i, "name: %s stands twice%s", machine->name, "");
 	for (uint32_t k = 0; k < machine->nodes.n; k++)
 		if (!is_node(rig, machine->nodes.values[k]))
 			return complain(complaint, "machines", i,
@@ -362,7 +364,8 @@ static int check_link(const struct fnx_rig *rig, uint32_t i, const struct compla
 	int r;
 
 	if (link->between.n != 2 || !strcmp(link->between.values[0], link->between.values[1]))
-		return complain(complaint, "links", i, "between: expected two machines%s%s", "", "");
+		return complain(
+			complaint, "links", i, "between: expected two machines%s%s", "", "");
 	for (int k = 0; k < 2; k++) {
 		ends[k] = machine_named(rig, link->between.values[k]);
 		if (!ends[k])

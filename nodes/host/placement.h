@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Placement: which of a rig's nodes run on which machine, and so which topics go from one to another.
+ * Placement: which of a rig's nodes run on which machine, and so which topics go from one to
+ * another.
  *
  * A rig without `machines`, or loaded without the name of one (`machine`, an override), runs on one
  * machine: everything is here.

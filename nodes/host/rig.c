@@ -23,8 +23,8 @@
 
 const char *const fnx_rig_override_keys[] = {"source.type", "source.file", "source.speed",
 	"source.duration_s", "source.start_s", "record.file", "decode.algorithm", "bus.name",
-	"bus.wait", "bus.bell", "bus.segment_dir", "bus.run_dir", "parity", "machine",
-	"await", NULL};
+	"bus.wait", "bus.bell", "bus.segment_dir", "bus.run_dir", "parity", "machine", "await",
+	NULL};
 
 /* Everything that the steps share. */
 struct load {

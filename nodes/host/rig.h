@@ -327,9 +327,8 @@ struct fnx_rig_topic {
 struct fnx_rig_machine {
 	char *name;
 	struct fnx_rig_names nodes; /* that run there */
-	struct fnx_rig_names
-		topics; /* that are to be had there whatever its nodes take, for nodes of your own;
-			   default none */
+	struct fnx_rig_names topics; /* that are to be had there whatever its nodes take, for nodes
+					of your own; default none */
 	char *public_key_file; /* CURVE, made by `fornix keygen`; all machines need it */
 	char *secret_key_file; /* read on that machine alone */
 };

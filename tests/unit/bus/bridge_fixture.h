@@ -64,8 +64,7 @@ __attribute__((unused)) static void name_endpoint(struct pair *pair, const char 
 __attribute__((unused)) static void use_keys(struct pair *pair)
 {
 	new_keys(&pair->keys);
-	pair->there_config.public_key = pair->here_config.peer_public_key =
-		pair->keys.there_public;
+	pair->there_config.public_key = pair->here_config.peer_public_key = pair->keys.there_public;
 	pair->here_config.public_key = pair->there_config.peer_public_key = pair->keys.here_public;
 	pair->there_config.secret_key = pair->keys.there_secret;
 	pair->here_config.secret_key = pair->keys.here_secret;

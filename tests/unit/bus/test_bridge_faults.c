@@ -383,7 +383,8 @@ static void attack(struct enemy *enemy)
 	for (size_t i = 0; i < noise_size; i++)
 		noise[i] = (unsigned char)check_random_u64(&enemy->dice);
 	if (below(enemy, 10) == 0)
-		((unsigned char *)&wire)[below(enemy, size)] ^= (unsigned char)(1 + below(enemy, 255));
+		((unsigned char *)&wire)[below(enemy, size)] ^=
+			(unsigned char)(1 + below(enemy, 255));
 	if (below(enemy, 20) == 0)
 		size = below(enemy, sizeof(wire) + 1);
 	if (below(enemy, 20) == 0)

@@ -75,7 +75,8 @@ TEST(a_secret_key_that_others_can_read_is_refused)
 
 TEST(a_file_that_holds_no_key_is_refused)
 {
-	static const char *const texts[] = {"", "short", "0123456789012345678901234567890123456789x",
+	static const char *const texts[] = {"", "short",
+		"0123456789012345678901234567890123456789x",
 		"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\""};
 	char path[256], key[FNX_KEY_SIZE + 1];
 

@@ -42,7 +42,8 @@ static void warns(const char *text, const char *words)
 TEST(machines_are_told_with_what_goes_between_them)
 {
 	const struct said *said = check(HEAD DECODE
-		"machines: [{name: front, nodes: [acquire]}, {name: back, nodes: [encode.1, decode]}]\n"
+		"machines: [{name: front, nodes: [acquire]}, {name: back, nodes: [encode.1, "
+		"decode]}]\n"
 		"links: [{between: [front, back], endpoint: 'tcp://127.0.0.1:7770'}]\n");
 
 	assert_int_equal(said->status, 0);

@@ -48,8 +48,8 @@ static void refuses(const char *text, const char *words)
 		fail_msg("expected \"%s\" in: %s", words, error);
 }
 
-static const char *const nodes[] = {"acquire", "ripple", "encode.1", "encode.2", "decode",
-	"dispatch", "record", "tap"};
+static const char *const nodes[] = {
+	"acquire", "ripple", "encode.1", "encode.2", "decode", "dispatch", "record", "tap"};
 
 /* Node `alone` on one machine, all others on another. */
 static struct fnx_rig *load_apart(const char *alone)
@@ -104,8 +104,8 @@ TEST(every_topic_that_a_node_takes_comes_to_its_machine_and_no_other)
 			/* And it has the schema that the node expects. */
 			assert_non_null(fnx_rig_topic_schema(topics[t]));
 			if (node->inputs[k].schema)
-				assert_ptr_equal(fnx_rig_topic_schema(topics[t]),
-					node->inputs[k].schema);
+				assert_ptr_equal(
+					fnx_rig_topic_schema(topics[t]), node->inputs[k].schema);
 		}
 		assert_int_equal(n_found, n);
 		fnx_node_close(node);
@@ -173,18 +173,21 @@ TEST(without_the_name_of_a_machine_everything_is_here)
 TEST(what_cannot_be_is_refused_with_a_sentence)
 {
 	refuses(A, "expected node decode in the `nodes` of one machine");
-	refuses(A "  - {name: b, nodes: [decode, dispatch, tap]}\n", "node tap stands more than once");
+	refuses(A "  - {name: b, nodes: [decode, dispatch, tap]}\n",
+		"node tap stands more than once");
 	refuses(A "  - {name: a, nodes: [decode, dispatch]}\n", "name: a stands twice");
 	refuses(A "  - {name: \"b c\", nodes: [decode, dispatch]}\n", "name: expected at most 40");
 	refuses(A "  - {name: b, nodes: [decode, dispatch, view]}\n", "the rig has no node view");
-	refuses(A "  - {name: b, nodes: [decode, dispatch], topics: [x]}\n", "the rig has no topic x");
+	refuses(A "  - {name: b, nodes: [decode, dispatch], topics: [x]}\n",
+		"the rig has no topic x");
 	refuses(A B, "needs topic position of machine a; expected a link between the two");
 	refuses(A B LINK("[a, a]", "inproc://x"), "between: expected two machines");
 	refuses(A B LINK("[a, c]", "inproc://x"), "between: the rig has no machine c");
 	refuses(A B LINK("[a, b]", "udp://x"), "endpoint: expected tcp://HOST:PORT");
 	refuses(A B LINK("[a, b]", "tcp://10.0.0.1:7770"),
 		"can be reached from outside; expected public_key_file");
-	refuses(A B LINK("[a, b]", "inproc://x") "  - {between: [b, a], endpoint: \"inproc://y\"}\n",
+	refuses(A B LINK(
+			"[a, b]", "inproc://x") "  - {between: [b, a], endpoint: \"inproc://y\"}\n",
 		"have a link already");
 }
 
