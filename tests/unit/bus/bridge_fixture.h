@@ -80,7 +80,8 @@ __attribute__((unused)) static void pair_init(
 		.node = "bridge",
 		.policy = policy,
 		.schema_hash = 42,
-		.grace_ns = 1000000000,
+		/* Its readers here hold no presence. */
+		.grace_ns = INT64_C(3600000000000),
 		.bell = FNX_BELL_FORM_PIPE};
 }
 

@@ -2,6 +2,8 @@
 /* Bridges that die, keys that do not fit, bytes that no bridge would send. */
 #include "tests/unit/bus/bridge_fixture.h"
 
+#include <sys/prctl.h>
+
 #include <zmq.h>
 
 #include "bus/bridge_wire.h"
@@ -24,6 +26,7 @@ static int run_bridge(struct fnx_bridge *bridge, const struct fnx_bus *bus, int 
 	struct fnx_bell *bell;
 	int pid;
 
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (fnx_presence_claim(bus, "bridge", &presence, &pid) ||
 		fnx_bell_open(bus, "bridge", FNX_BELL_FORM_PIPE, &bell))
 		return 1;
