@@ -410,7 +410,9 @@ void fnx_bridge_fetched(
 		.gaps = counts->gaps,
 		.missed = counts->missed,
 		.rounds = counts->rounds,
-		.refused = counts->refused};
+		.refused = counts->refused,
+		.first_time = counts->first_time,
+		.last_time = counts->last_time};
 }
 
 struct fnx_bridge *fnx_bridge_close(struct fnx_bridge *bridge)

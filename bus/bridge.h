@@ -52,6 +52,7 @@ struct fnx_bridge_counts {
 	uint64_t gaps, missed;
 	uint64_t rounds; /* fetched: times that it was asked for anew */
 	uint64_t refused; /* fetched: messages that could not be what they said */
+	int64_t first_time, last_time; /* fetched: sample times of the first and last frame */
 };
 
 struct fnx_bridge_state {

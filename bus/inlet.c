@@ -238,7 +238,9 @@ void fnx_inlet_frame(struct fnx_inlet *inlet, const struct fnx_wire_frame *entry
 		return; /* dropped, and counted, as the topic's policy has it */
 	memcpy(slot, payload, size);
 	fnx_publisher_publish(inlet->pub, size, &stamp);
-	inlet->counts.frames++;
+	if (inlet->counts.frames++ == 0)
+		inlet->counts.first_time = stamp.sample_time;
+	inlet->counts.last_time = stamp.sample_time;
 }
 
 void fnx_inlet_gap(struct fnx_inlet *inlet, const struct fnx_wire_gap *gap, int64_t now_ns)

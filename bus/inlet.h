@@ -30,6 +30,7 @@ struct fnx_inlet_counts {
 	uint64_t gaps, missed; /* that the sender told of */
 	uint64_t rounds; /* times it had to ask anew */
 	uint64_t refused; /* messages that could not be what they said */
+	int64_t first_time, last_time; /* sample times of the first and last frame, if any came */
 };
 
 /* `handle`: unlike that of any other inlet of the link. `round`: a number that no inlet of this

@@ -213,6 +213,18 @@ static void count(struct fnx_status_topic *topic, const struct fnx_bridge_counts
 	atomic_store_explicit(&topic->missed, counts->missed, memory_order_relaxed);
 }
 
+/* How far the session has come, for those who have no source to ask. */
+static void note_time(struct fnx_status *status, const struct fnx_bridge_counts *counts)
+{
+	if (!counts->frames)
+		return;
+	if (atomic_load(&status->first_sample_time) == INT64_MIN ||
+		counts->first_time < atomic_load(&status->first_sample_time))
+		atomic_store(&status->first_sample_time, counts->first_time);
+	if (counts->last_time > atomic_load(&status->sample_time))
+		atomic_store(&status->sample_time, counts->last_time);
+}
+
 static void count_all(struct bridge *self)
 {
 	struct fnx_status *status = self->node->status;
@@ -232,6 +244,7 @@ static void count_all(struct bridge *self)
 	for (unsigned i = 0; i < n_outputs; i++) {
 		fnx_bridge_fetched(self->bridge, i, &counts);
 		count(&status->outputs[i], &counts);
+		note_time(status, &counts);
 	}
 	atomic_store(&status->n_inputs, n_inputs);
 	atomic_store(&status->n_outputs, n_outputs);

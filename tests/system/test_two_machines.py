@@ -121,6 +121,7 @@ def the_posteriors_are_those_of_one_machine(machines, rig, whole):
     decoded, sent = back.finish(), front.finish()
     assert decoded["posterior_digest"] == whole["posterior_digest"], (decoded, whole)
     assert decoded["gaps"] == sent["gaps"] == 0
+    assert abs(decoded["session_s"] - whole["session_s"]) < 0.1, decoded["session_s"]
     # The decisions came back over the same link.
     assert sent["decisions"] == decoded["decisions"] == whole["decisions"] > 0
     for half in (front, back):
