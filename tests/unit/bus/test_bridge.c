@@ -12,6 +12,20 @@ static unsigned random_below(unsigned n)
 	return (unsigned)check_random_below(&dice, n);
 }
 
+static void expect_no_gap(const struct pair *pair, int r, const struct fnx_gap *gap)
+{
+	struct fnx_bridge_counts served, fetched;
+
+	if (r != FNX_GAP)
+		return;
+	fnx_bridge_served(pair->there, 0, &served);
+	fnx_bridge_fetched(pair->here, 0, &fetched);
+	fail_msg("lost %llu to %llu, reason %d; gaps served %llu, fetched %llu, rounds %llu",
+		(unsigned long long)gap->from, (unsigned long long)gap->to, (int)gap->reason,
+		(unsigned long long)served.gaps, (unsigned long long)fetched.gaps,
+		(unsigned long long)fetched.rounds);
+}
+
 /* Publishes and reads at random paces until `n` frames have come. */
 static void pass_frames(struct pair *pair, struct fnx_publisher *pub, struct fnx_subscriber *sub,
 	uint64_t from, uint64_t n)
@@ -30,7 +44,13 @@ static void pass_frames(struct pair *pair, struct fnx_publisher *pub, struct fnx
 		/* Never further ahead than both pools together. */
 		assert_true(fnx_publisher_head(pub) - next <= 2 * SLOTS);
 		pair_turn(pair);
-		while (reads-- && fnx_subscriber_peek(sub, &frame, &gap) == FNX_FRAME) {
+		while (reads--) {
+			int r = fnx_subscriber_peek(sub, &frame, &gap);
+
+			if (r == FNX_NOTHING)
+				break;
+			expect_no_gap(pair, r, &gap);
+			assert_int_equal(r, FNX_FRAME);
 			assert_int_equal(frame.seq, next);
 			assert_true(arrived_right(&frame));
 			fnx_subscriber_release(sub);
