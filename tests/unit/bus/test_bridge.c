@@ -26,6 +26,20 @@ static void expect_no_gap(const struct pair *pair, int r, const struct fnx_gap *
 		(unsigned long long)fetched.rounds);
 }
 
+static void fail_stalled(const struct pair *pair, const struct fnx_publisher *pub, uint64_t next)
+{
+	struct fnx_bridge_state there, here;
+
+	fnx_bridge_state(pair->there, fixture_now_ns(), &there);
+	fnx_bridge_state(pair->here, fixture_now_ns(), &here);
+	fail_msg("read %llu, published %llu; there: connected %d, ready %d, trip %lld ns, strange "
+		 "%llu; here: connected %d, ready %d, trip %lld ns, strange %llu",
+		(unsigned long long)next, (unsigned long long)fnx_publisher_head(pub),
+		there.connected, there.ready, (long long)there.round_trip_ns,
+		(unsigned long long)there.n_strange, here.connected, here.ready,
+		(long long)here.round_trip_ns, (unsigned long long)here.n_strange);
+}
+
 /* Publishes and reads at random paces until `n` frames have come. */
 static void pass_frames(struct pair *pair, struct fnx_publisher *pub, struct fnx_subscriber *sub,
 	uint64_t from, uint64_t n)
@@ -38,7 +52,8 @@ static void pass_frames(struct pair *pair, struct fnx_publisher *pub, struct fnx
 		struct fnx_gap gap;
 		unsigned writes = random_below(2 * SLOTS), reads = random_below(2 * SLOTS);
 
-		assert_true(fixture_now_ns() < until_ns);
+		if (fixture_now_ns() > until_ns)
+			fail_stalled(pair, pub, next);
 		while (writes-- && fnx_publisher_head(pub) < from + n && publish_next(pub, 0) == 0)
 			;
 		/* Never further ahead than both pools together. */
