@@ -15,6 +15,7 @@
 enum {
 	LEASES = 256, /* frames that ZeroMQ reads at a time without a copy */
 	PATIENCE_MS = 1000, /* for ZeroMQ to be done */
+	STILL_MAX = 20, /* asks that tell of no progress: about a second's */
 };
 
 struct lease {
@@ -32,6 +33,8 @@ struct fnx_outlet {
 	int asked;
 	uint32_t handle;
 	uint64_t round, limit, asked_next, acked;
+	uint64_t still_at; /* `next` of the ask before */
+	unsigned n_still; /* asks in a row that said the same */
 	int gap_pending;
 	struct fnx_gap gap; /* to be told */
 	int left; /* the topic has left; told or not */
@@ -234,8 +237,14 @@ void fnx_outlet_asked(
 		tell_topic(outlet, link);
 		return;
 	}
-	if (!outlet->asked || ask->round != outlet->round)
+	outlet->n_still = ask->next == outlet->still_at ? outlet->n_still + 1 : 0;
+	outlet->still_at = ask->next;
+	/* The last frames, or the last mark, before a connection broke leave no hole by which the
+	 * other end could see that they are missing: they are sent again. */
+	if (!outlet->asked || ask->round != outlet->round || outlet->n_still >= STILL_MAX) {
+		outlet->n_still = 0;
 		begin_round(outlet, ask);
+	}
 	outlet->asked = 1;
 	if (ask->limit > outlet->limit)
 		outlet->limit = ask->limit;
