@@ -251,6 +251,31 @@ void fnx_publisher_abort(struct fnx_publisher *pub)
 	pub->loaned = FNX_NO_SLOT;
 }
 
+/* 1: the ledger has an entry for a frame without a slot, and for all that have one. */
+static int has_entry(const struct fnx_publisher *pub)
+{
+	return pub->head - pub->released + pub->n_free + 1 < pub->map.n_entries;
+}
+
+int fnx_publisher_skip(struct fnx_publisher *pub, uint64_t seq, int64_t now_ns)
+{
+	static const struct fnx_stamp nothing = {.sample_time = INT64_MIN};
+
+	assert(pub->loaned == FNX_NO_SLOT);
+	while (pub->head < seq) {
+		if (!has_entry(pub))
+			reclaim(pub, pub->n_free + 1, now_ns);
+		while (!has_entry(pub) && pub->map.full == FNX_FULL_DROP &&
+			pub->released < pub->head)
+			lap(pub);
+		if (!has_entry(pub))
+			return -EAGAIN;
+		atomic_fetch_add_explicit(&pub->map.segment->dropped, 1, memory_order_relaxed);
+		write_entry(pub, FNX_NO_SLOT, 0, &nothing);
+	}
+	return 0;
+}
+
 void fnx_publisher_advance(struct fnx_publisher *pub, int64_t watermark, int64_t ingress_ns)
 {
 	struct fnx_segment *segment = pub->map.segment;
@@ -376,7 +401,7 @@ static int recover(struct fnx_publisher *pub)
 
 	pub->head = atomic_load(&segment->head);
 	pub->released = atomic_load(&segment->released);
-	if (pub->released > pub->head || pub->head - pub->released > pub->map.n_slots + 1)
+	if (pub->released > pub->head || pub->head - pub->released >= pub->map.n_entries)
 		return -EBADMSG;
 	used = calloc(pub->map.n_slots, 1);
 	if (!used)
@@ -447,7 +472,7 @@ static int create(struct fnx_publisher *pub, const struct fnx_topic_config *conf
 	int r;
 
 	pub->n_free = pub->n_pinned = 0;
-	pub->head = pub->released = 0;
+	pub->head = pub->released = config->first_seq;
 	r = fnx_mapping_create(&pub->bus, config, &pub->map);
 	/* The lowest slot is loaned first. */
 	for (uint32_t i = config->n_slots; !r && i-- > 0;)

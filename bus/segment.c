@@ -186,8 +186,8 @@ static void fill_header(struct fnx_segment *s, const struct fnx_topic_config *co
 	s->abi = FNX_SEGMENT_ABI;
 	s->endian = FNX_SEGMENT_ENDIAN;
 	s->schema_hash = config->schema_hash;
-	s->epoch = new_epoch();
-	s->created_ns = (int64_t)s->epoch;
+	s->created_ns = (int64_t)new_epoch();
+	s->epoch = config->epoch ? config->epoch : (uint64_t)s->created_ns;
 	s->publisher_pid = getpid();
 	s->full = config->full;
 	s->n_slots = config->n_slots;
@@ -263,7 +263,8 @@ int fnx_mapping_matches(const struct fnx_mapping *mapping, const struct fnx_topi
 		(!wanted.schema_size ||
 			!memcmp(mapping->schema, config->schema, wanted.schema_size)) &&
 		mapping->n_slots == wanted.n_slots && mapping->n_entries == wanted.n_entries &&
-		mapping->slot_size == wanted.slot_size && mapping->full == config->full;
+		mapping->slot_size == wanted.slot_size && mapping->full == config->full &&
+		(!config->epoch || mapping->epoch == config->epoch);
 }
 
 /* Making and finding
@@ -291,9 +292,16 @@ static int make_names(
 	return r;
 }
 
-static void fill_files(struct fnx_mapping *m, const struct fnx_segment *header, const void *schema)
+static void fill_files(struct fnx_mapping *m, const struct fnx_segment *header,
+	const struct fnx_topic_config *config)
 {
+	const void *schema = config->schema;
+
 	memcpy(m->segment, header, offsetof(struct fnx_segment, head));
+	atomic_store_explicit(&m->segment->head, config->first_seq, memory_order_relaxed);
+	atomic_store_explicit(&m->segment->released, config->first_seq, memory_order_relaxed);
+	atomic_store_explicit(&m->segment->releasing, config->first_seq, memory_order_relaxed);
+	atomic_store_explicit(&m->segment->consumed, config->first_seq, memory_order_relaxed);
 	atomic_store_explicit(&m->segment->watermark, INT64_MIN, memory_order_relaxed);
 	if (header->schema_size)
 		memcpy((unsigned char *)m->segment + header->schema_offset, schema,
@@ -328,7 +336,7 @@ int fnx_mapping_create(
 	r = map_new(names.subs_tmp, m.subs_size, &memory);
 	if (!r) {
 		m.subs = memory;
-		fill_files(&m, &header, config->schema);
+		fill_files(&m, &header, config);
 		/* .subs first: a reader opens .data, which says that the topic exists, before
 		 * .subs. */
 		if (rename(names.subs_tmp, names.subs) < 0 ||

@@ -379,23 +379,37 @@ int fnx_subscriber_peek(
 	return r;
 }
 
-void fnx_subscriber_commit(struct fnx_subscriber *sub)
+void fnx_subscriber_commit_to(struct fnx_subscriber *sub, uint64_t seq)
 {
 	uint64_t wake;
 
-	if (sub->committed == sub->next)
+	assert(seq <= sub->next);
+	if (seq <= sub->committed)
 		return;
-	sub->committed = sub->next;
+	sub->committed = seq;
 	if (sub->map.full != FNX_FULL_WAIT) {
 		/* release: what was read of these frames was read before they are given back */
-		atomic_store_explicit(&sub->record->cursor, sub->next, memory_order_release);
+		atomic_store_explicit(&sub->record->cursor, seq, memory_order_release);
 		return;
 	}
 	/* seq_cst: pairs with the publisher's writer_wake store before it looks at cursors */
-	atomic_store(&sub->record->cursor, sub->next);
+	atomic_store(&sub->record->cursor, seq);
 	wake = atomic_load(&sub->map.subs->writer_wake);
-	if (wake && sub->next >= wake)
+	if (wake && seq >= wake)
 		wake_writer(sub);
+}
+
+void fnx_subscriber_commit(struct fnx_subscriber *sub)
+{
+	fnx_subscriber_commit_to(sub, sub->next);
+}
+
+void fnx_subscriber_rewind(struct fnx_subscriber *sub)
+{
+	if (sub->turn && sub->guarded)
+		set_hazard(sub, 0);
+	sub->turn = 0;
+	sub->next = sub->committed;
 }
 
 void fnx_subscriber_release(struct fnx_subscriber *sub)
@@ -529,6 +543,23 @@ const char *fnx_subscriber_publisher(const struct fnx_subscriber *sub)
 uint64_t fnx_subscriber_epoch(const struct fnx_subscriber *sub)
 {
 	return sub->map.epoch;
+}
+
+int fnx_subscriber_guarded(const struct fnx_subscriber *sub)
+{
+	return sub->guarded;
+}
+
+void fnx_subscriber_describe(const struct fnx_subscriber *sub, struct fnx_topic_config *ret_config)
+{
+	*ret_config = (struct fnx_topic_config){.schema_hash = sub->map.schema_hash,
+		.schema = sub->map.schema,
+		.schema_size = sub->map.schema_size,
+		.slot_size = sub->map.slot_size,
+		.n_slots = sub->map.n_slots,
+		.n_entries = sub->map.n_entries,
+		.full = sub->map.full,
+		.epoch = sub->map.epoch};
 }
 
 /* Gives the record back, unless it was taken from us and is somebody else's now. */

@@ -99,6 +99,11 @@ struct fnx_topic_config {
 	enum fnx_full_policy full;
 	int64_t grace_ns; /* how long a dead lossless subscriber keeps its place */
 	enum fnx_bell_form bell; /* of the publisher's node: who drains a full pool rings it */
+	/* For who passes on another machine's topic: its epoch and the sequence number that its
+	 * frames begin with here. 0: an epoch of its own; from 0 on. A predecessor's topic is taken
+	 * over only if its epoch is this one. */
+	uint64_t epoch;
+	uint64_t first_seq;
 };
 
 struct fnx_publisher;
@@ -123,6 +128,9 @@ FNX_MUST_CHECK int fnx_publisher_loan(
 void fnx_publisher_publish(struct fnx_publisher *pub, size_t length, const struct fnx_stamp *stamp);
 /* [frame] Gives the loaned slot back unpublished. */
 void fnx_publisher_abort(struct fnx_publisher *pub);
+/* [frame] The next frame will be `seq`: what lies before it was lost elsewhere, is counted as
+ * dropped, and each reader will see the gap. -EAGAIN: readers must catch up first, call again. */
+FNX_MUST_CHECK int fnx_publisher_skip(struct fnx_publisher *pub, uint64_t seq, int64_t now_ns);
 /* [frame] Promises that no later frame will bear a sample time below `watermark`; never goes back.
  * `ingress_ns`: when the sample that allows the promise entered this machine. */
 void fnx_publisher_advance(struct fnx_publisher *pub, int64_t watermark, int64_t ingress_ns);
@@ -189,6 +197,14 @@ FNX_MUST_CHECK int fnx_subscriber_peek(
 void fnx_subscriber_release(struct fnx_subscriber *sub);
 /* [frame] lazy subscribers: gives back all frames released so far. */
 void fnx_subscriber_commit(struct fnx_subscriber *sub);
+/* [frame] The same for those below `seq`, which is at most what the next peek will look at. */
+void fnx_subscriber_commit_to(struct fnx_subscriber *sub, uint64_t seq);
+/* [frame] Goes back to the first frame not committed. */
+void fnx_subscriber_rewind(struct fnx_subscriber *sub);
+/* 1: what this subscriber reads may be lapped unless it is held; 0: it stays until committed. */
+int fnx_subscriber_guarded(const struct fnx_subscriber *sub);
+/* The topic's own slot size, number of slots and policy, for who makes another like it. */
+void fnx_subscriber_describe(const struct fnx_subscriber *sub, struct fnx_topic_config *ret_config);
 /* [frame] Keeps frame `seq`, peeked and not yet released, beyond its release, until drop; what is
  * held twice is dropped twice. -ENOBUFS: FNX_HOLDS_MAX are held. */
 FNX_MUST_CHECK int fnx_subscriber_hold(struct fnx_subscriber *sub, uint64_t seq);

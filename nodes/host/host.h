@@ -86,6 +86,7 @@ struct fnx_node {
 	int opened; /* ops->open has succeeded */
 	int ended; /* all is published; nothing but what lies aside will come */
 	int live;
+	int watch_fd; /* of a relay, -1: none */
 	char error[FNX_STATUS_TEXT_MAX];
 };
 

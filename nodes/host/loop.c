@@ -41,6 +41,7 @@ struct loop {
 	uv_poll_t bell;
 	uv_poll_t control;
 	uv_poll_t due;
+	uv_poll_t watched; /* of a relay */
 	uv_timer_t slow;
 	uv_timer_t watchdog;
 	uv_signal_t signals[2];
@@ -83,6 +84,14 @@ static void on_control(uv_poll_t *handle, int status, int events)
 		loop->stopping = 1;
 	if (atomic_load(&loop->node->status->state) >= FNX_NODE_RUNNING)
 		fnx_heap_watch(&loop->node->status->heap_allocations);
+}
+
+static void on_watched(uv_poll_t *handle, int status, int events)
+{
+	struct loop *loop = handle->data;
+
+	(void)status, (void)events;
+	loop->woken = 1;
 }
 
 static void on_due(uv_poll_t *handle, int status, int events)
@@ -254,7 +263,7 @@ static void sleep_once(struct loop *loop, enum fnx_drive why)
 		loop->node->ops->idle(loop->node->self);
 	if (why == FNX_DRIVE_FULL)
 		atomic_fetch_add_explicit(&loop->node->status->full_waits, 1, memory_order_relaxed);
-	if (why == FNX_DRIVE_IDLE && loop->node->ops->produce)
+	if (why == FNX_DRIVE_IDLE && (loop->node->ops->produce || loop->node->ops->relay))
 		arm_due(loop, loop->node->due_ns);
 	else if (why != FNX_DRIVE_ENDED && fnx_node_park(loop->node, why, fnx_node_now()))
 		return;
@@ -396,7 +405,8 @@ static int get_ready(struct loop *loop)
 	if (r > 0) {
 		r = node->ops->start ? node->ops->start(node->self) : 0;
 		if (!r) {
-			set_state(node, FNX_NODE_READY);
+			if (!node->ops->relay)
+				set_state(node, FNX_NODE_READY);
 			sd_notify(0, "READY=1");
 		}
 	}
@@ -422,6 +432,11 @@ static int open_loop(struct loop *loop, int signals)
 	uv_poll_init(&loop->uv, &loop->bell, fnx_bell_fd(loop->node->bell));
 	uv_poll_init(&loop->uv, &loop->control, fnx_control_fd(loop->node->control));
 	uv_poll_init(&loop->uv, &loop->due, loop->due_fd);
+	if (loop->node->watch_fd >= 0) {
+		uv_poll_init(&loop->uv, &loop->watched, loop->node->watch_fd);
+		loop->watched.data = loop;
+		uv_poll_start(&loop->watched, UV_READABLE, on_watched);
+	}
 	uv_timer_init(&loop->uv, &loop->slow);
 	uv_timer_init(&loop->uv, &loop->watchdog);
 	loop->bell.data = loop->control.data = loop->due.data = loop->slow.data = loop;
@@ -482,7 +497,8 @@ int fnx_node_run(struct fnx_node *node, const _Atomic int *stop, int signals)
 	if (!r) {
 		int spins = loop->wait == FNX_WAIT_SPIN && !loop->stopping;
 
-		atomic_store(&node->status->started_ns, fnx_node_now());
+		if (!node->ops->relay)
+			atomic_store(&node->status->started_ns, fnx_node_now());
 		r = turns(loop);
 		fnx_heap_watch(NULL);
 		if (spins)

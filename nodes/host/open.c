@@ -11,6 +11,7 @@
 
 #include "bus/control.h"
 #include "nodes/host/host.h"
+#include "nodes/host/placement.h"
 #include "schemas/codec.h"
 
 static enum fnx_bell_form bell_form(const struct fnx_rig *rig)
@@ -86,7 +87,7 @@ int fnx_node_open(struct fnx_node *node, const struct fnx_node_ops *ops, const s
 	node->ops = ops;
 	node->rig = rig;
 	node->live = rig->bus.live;
-	node->presence.fd = -1;
+	node->presence.fd = node->watch_fd = -1;
 	node->grid_samples = rig->clock.time_bin_samples;
 	node->next_grid = INT64_MIN;
 	node->advanced_to = node->watermark = INT64_MIN;
@@ -253,6 +254,10 @@ int fnx_node_peers_ready(const struct fnx_node *node, const char **ret_missing)
 			fnx_status_close(status);
 		}
 		*ret_missing = await->values[i];
+		/* Relays are ready when those who read from them are, and do not wait for each
+		 * other. */
+		if (node->ops->relay && fnx_rig_is_bridge(await->values[i]))
+			continue;
 		if (state < FNX_NODE_READY || state > FNX_NODE_ENDED ||
 			fnx_presence_check(&node->bus, await->values[i]) == 0)
 			return 0;
