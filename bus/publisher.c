@@ -392,6 +392,7 @@ static int recover(struct fnx_publisher *pub)
 		return r;
 	fnx_readers_look(&pub->readers, 1);
 	finish_pass(pub);
+	fnx_readers_wake(&pub->readers);
 	atomic_store_explicit(&segment->publisher_pid, getpid(), memory_order_relaxed);
 	pub->adopted = 1;
 	return 0;

@@ -5,8 +5,8 @@
  * the publisher, and words to be written some accesses later.
  *
  * The publisher may not fail an assert, leave its memory, take more than a bounded number of
- * accesses per call, loan a slot that a frame still has, or lose one for good. (A drop publisher may
- * not be made to wait either.)
+ * accesses per call, loan a slot that a frame still has, or lose one for good. (A drop publisher
+ * may not be made to wait either.)
  *
  * The topic is made once. Each access that changes it is written down and taken back after the
  * execution, so that an execution costs microseconds and depends on its input alone. Bells and
@@ -417,8 +417,9 @@ static void plan_scribble(struct reader *r)
 	for (unsigned i = 0; i < n && n_pending < PENDING_MAX; i++, word++) {
 		if (word >= sizeof(struct fnx_subs) / 8)
 			break;
-		pending[n_pending++] = (struct scribble){n_accesses + when % 128 * (1 + when / 128 * 8),
-			(_Atomic uint64_t *)(void *)world->map.subs + word, take_value(r)};
+		pending[n_pending++] =
+			(struct scribble){n_accesses + when % 128 * (1 + when / 128 * 8),
+				(_Atomic uint64_t *)(void *)world->map.subs + word, take_value(r)};
 	}
 	write_pending();
 }

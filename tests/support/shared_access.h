@@ -91,7 +91,7 @@ static inline void shared_raw_store(volatile void *at, size_t size, uint64_t val
 	__extension__({ \
 		uint64_t shared_found; \
 		int shared_done = shared_compare_exchange((at), sizeof(*(at)), \
-			(uint64_t)(SHARED_TYPE(at))*(expected), \
+			(uint64_t)(SHARED_TYPE(at)) * (expected), \
 			(uint64_t)(SHARED_TYPE(at))(value), (int)(success), &shared_found); \
 		(void)(failure); \
 		if (!shared_done) \
