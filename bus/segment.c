@@ -208,8 +208,8 @@ static int power_of_two(uint64_t value)
 	return value && !(value & (value - 1));
 }
 
-/* Every size against the file's own, in an order in which no sum can overflow. */
-static int check_header(const struct fnx_segment *s, size_t size)
+/* In an order in which no sum can overflow. */
+int fnx_segment_check(const struct fnx_segment *s, size_t size)
 {
 	if (s->abi != FNX_SEGMENT_ABI || s->endian != FNX_SEGMENT_ENDIAN)
 		return -EPROTO;
@@ -364,7 +364,7 @@ static int open_data(
 		return -EBADMSG;
 	/* Copied, the copy checked, the copy used: the file may change under our eyes. */
 	memcpy(&header, m->segment, offsetof(struct fnx_segment, head));
-	r = check_header(&header, m->segment_size);
+	r = fnx_segment_check(&header, m->segment_size);
 	if (!r)
 		derive(m, &header);
 	return r;

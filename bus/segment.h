@@ -210,6 +210,9 @@ FNX_MUST_CHECK int fnx_mapping_create(
  * publisher. */
 FNX_MUST_CHECK int fnx_mapping_open(
 	const struct fnx_bus *bus, const char *topic, int writable, struct fnx_mapping *ret);
+/* Every size in a private copy of a header against that of its file. -EPROTO: of another build;
+ * -EBADMSG. */
+FNX_MUST_CHECK int fnx_segment_check(const struct fnx_segment *header, size_t file_size);
 /* 1 if a topic made from `config` would be of the same node, schema and sizes. */
 int fnx_mapping_matches(const struct fnx_mapping *mapping, const struct fnx_topic_config *config);
 /* Closes what only opening needs, and with it every lock on a record. */

@@ -9,8 +9,12 @@
  * Statement 3: within `grace` (here: as long as it is not evicted) a subscriber that comes back misses nothing; one that
  * lives is never evicted. Statement 4: one that stays dead does not hold up the others for good.
  */
+#ifndef N_FRAMES
 #define N_FRAMES 2
-#define N_DEATHS 2
+#endif
+#ifndef N_DEATHS
+#define N_DEATHS 1
+#endif
 
 #define FREE 0
 #define ACTIVE 1

@@ -27,7 +27,7 @@
 
 proctype publisher()
 {
-	byte head, released, limit, joins, k;
+	byte head, released, limit, joins, k, cursor;
 	bool known[2]; /* the list of readers, refreshed when joins says so */
 
 	do
@@ -45,8 +45,10 @@ proctype publisher()
 		}
 		limit = head;
 		for (k : 0 .. 1) {
+			/* copied once, and the copy used */
+			cursor = mem[CURSOR(k)];
 			if
-			:: known[k] && mem[CURSOR(k)] < limit -> limit = mem[CURSOR(k)]
+			:: known[k] && cursor < limit -> limit = cursor
 			:: else
 			fi
 		}
@@ -64,9 +66,15 @@ proctype publisher()
 				known[0] = mem[ACTIVE(0)];
 				known[1] = mem[ACTIVE(1)];
 				for (k : 0 .. 1) {
+					cursor = mem[CURSOR(k)];
 					if
+#ifndef WITHOUT_COPYING_ONCE
+					:: known[k] && cursor < limit ->
+						limit = (cursor > released -> cursor : released)
+#else
 					:: known[k] && mem[CURSOR(k)] < limit ->
 						limit = (mem[CURSOR(k)] > released -> mem[CURSOR(k)] : released)
+#endif
 					:: else
 					fi
 				}

@@ -3,17 +3,23 @@
  * Parking and ringing, in both directions, and what is left of it by a kill: bus/segment.h "publish" and "park",
  * bus/publisher.c fnx_publisher_park, bus/subscriber.c fnx_subscriber_park and wake_writer.
  *
- * One publisher (wait: a pool of 2 slots, so that 3 frames do not fit), 2 lossless subscribers, N_FRAMES frames. One of the three may be killed, once,
+ * One publisher (wait: a pool of N_SLOTS, less than N_FRAMES), 2 lossless subscribers, N_FRAMES frames. One of the three may be killed, once,
  * where it has taken back a flag and not yet rung; a successor takes over its place: the publisher's head, the subscriber's cursor.
  *
  * Statement 5: no parked subscriber sleeps while a frame it has not seen exists. And its mirror: the publisher does not
  * sleep while there is room.
  */
-#define N_FRAMES 3
-#define N_SLOTS 2
+#ifndef N_FRAMES
+#define N_FRAMES 2
+#endif
+#ifndef N_SLOTS
+#define N_SLOTS 1
+#endif
 #define N_PROCESSES 3
 #define N_WORDS 8
+#ifndef BUFFER
 #define BUFFER 1
+#endif
 
 #define HEAD 0
 #define WRITER_WAKE 1 /* the cursor to reach, 0: it does not sleep */
