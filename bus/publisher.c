@@ -15,6 +15,7 @@
 
 #include "bus/presence.h"
 #include "bus/readers.h"
+#include "bus/validate.h"
 
 struct fnx_publisher {
 	struct fnx_bus bus;
@@ -417,6 +418,7 @@ static int recover(struct fnx_publisher *pub)
 		return r;
 	fnx_readers_look(&pub->readers, 1);
 	finish_pass(pub);
+	fnx_readers_wake(&pub->readers);
 	atomic_store_explicit(&segment->publisher_pid, getpid(), memory_order_relaxed);
 	pub->adopted = 1;
 	return 0;
@@ -519,6 +521,48 @@ int fnx_publisher_open(const struct fnx_bus *bus, const struct fnx_topic_config 
 	atomic_store_explicit(&pub->map.segment->bell_form, config->bell, memory_order_relaxed);
 	*ret = pub;
 	return 0;
+}
+
+/* A successor that goes again at once, without a word to the readers. */
+static int repair(const struct fnx_bus *bus, struct fnx_mapping *map)
+{
+	struct fnx_publisher *pub = calloc(1, sizeof(*pub));
+	int r = -ENOMEM;
+
+	if (!pub)
+		return r;
+	pub->bus = *bus;
+	pub->map = *map;
+	pub->loaned = FNX_NO_SLOT;
+	pub->readers.bus = &pub->bus;
+	pub->readers.map = &pub->map;
+	pub->free_slots = calloc(map->n_slots, sizeof(*pub->free_slots));
+	if (pub->free_slots)
+		r = recover(pub);
+	fnx_readers_forget(&pub->readers);
+	free(pub->free_slots);
+	free(pub);
+	return r;
+}
+
+int fnx_topic_repair(const struct fnx_bus *bus, const char *topic)
+{
+	struct fnx_presence presence;
+	struct fnx_mapping map;
+	int r;
+
+	if (!fnx_name_valid(topic))
+		return -EINVAL;
+	r = fnx_mapping_open(bus, topic, 1, &map);
+	if (r)
+		return r;
+	r = fnx_presence_claim(bus, map.node, &presence, NULL);
+	if (!r) {
+		r = repair(bus, &map);
+		fnx_presence_drop(&presence);
+	}
+	fnx_mapping_close(&map);
+	return r;
 }
 
 uint64_t fnx_publisher_head(const struct fnx_publisher *pub)

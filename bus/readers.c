@@ -249,6 +249,14 @@ void fnx_readers_ring(struct fnx_readers *readers, int64_t watermark)
 	}
 }
 
+void fnx_readers_wake(struct fnx_readers *readers)
+{
+	for (uint32_t i = 0; i < readers->n; i++) {
+		atomic_store(&record_of(readers, &readers->list[i])->parked, 0);
+		ring(readers, &readers->list[i]);
+	}
+}
+
 /* Who is dead
  * --------------------------------------------------------------------------------------- */
 

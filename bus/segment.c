@@ -339,9 +339,10 @@ int fnx_mapping_create(
 		fill_files(&m, &header, config);
 		/* .subs first: a reader opens .data, which says that the topic exists, before
 		 * .subs. */
-		if (rename(names.subs_tmp, names.subs) < 0 ||
-			rename(names.data_tmp, names.data) < 0)
+		if (rename(names.subs_tmp, names.subs) < 0)
 			r = -errno;
+		else if (rename(names.data_tmp, names.data) < 0)
+			r = -errno, unlink(names.subs);
 	}
 	if (r) {
 		unlink(names.data_tmp);

@@ -67,15 +67,19 @@ static void open_ringer(struct fnx_subscriber *sub)
 	sub->ringer_form = form;
 }
 
-/* Rings a publisher that sleeps on a full pool. */
-static void wake_writer(struct fnx_subscriber *sub)
+static void ring_writer(struct fnx_subscriber *sub)
 {
-	if (!atomic_load(&sub->map.subs->writer_wake) ||
-		!atomic_exchange(&sub->map.subs->writer_wake, 0))
-		return;
 	open_ringer(sub);
 	if (sub->ringer && fnx_ringer_ring(sub->ringer) < 0)
 		sub->ringer = fnx_ringer_close(sub->ringer);
+}
+
+/* Rings a publisher that sleeps on a full pool. */
+static void wake_writer(struct fnx_subscriber *sub)
+{
+	if (atomic_load(&sub->map.subs->writer_wake) &&
+		atomic_exchange(&sub->map.subs->writer_wake, 0))
+		ring_writer(sub);
 }
 
 /* Joining
@@ -204,8 +208,12 @@ static void attach(struct fnx_subscriber *sub, const struct fnx_subscriber_confi
 		sub->next = config->start == FNX_START_OLDEST ? sub->floor : head;
 	atomic_store(&sub->record->cursor, sub->next);
 	sub->committed = sub->next;
-	/* A publisher that looked in between took us for one who has everything yet to read. */
-	wake_writer(sub);
+	/* A publisher that looked in between took us for one who has everything yet to read. And a
+	 * predecessor may have died between taking back writer_wake and ringing. */
+	if (sub->resumed)
+		ring_writer(sub);
+	else
+		wake_writer(sub);
 }
 
 static int config_valid(const struct fnx_subscriber_config *config)
