@@ -160,7 +160,7 @@ void fnx_journal_touch(struct fnx_journal *journal, const void *at, size_t size)
 	struct tail tail;
 	uint64_t used, end;
 
-	if (!journal)
+	if (!journal || !journal->log)
 		return;
 	log = journal->log;
 	tail = (struct tail){(uint64_t)((uintptr_t)at - (uintptr_t)journal->memory), size};
@@ -181,7 +181,7 @@ void fnx_journal_touch(struct fnx_journal *journal, const void *at, size_t size)
 
 void fnx_journal_commit(struct fnx_journal *journal)
 {
-	if (!journal)
+	if (!journal || !journal->log)
 		return;
 	/* Not after this: the changes. */
 	atomic_signal_fence(memory_order_seq_cst);

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bus/journal.h"
 #include "nodes/host/credible.h"
 #include "nodes/host/lanes.h"
 
@@ -42,26 +43,65 @@ static void *zeroed(size_t n, size_t size)
 	return memory;
 }
 
+/* What every tick changes, in doubles: expected, posterior. */
+static size_t n_changing(const struct fnx_state_space_config *config)
+{
+	const size_t n_bins = config->transition.n_bins, n_states = config->transition.n_states;
+
+	return fnx_f64_padded(n_bins) + fnx_f64_padded(n_states * n_bins);
+}
+
+/* All that is learnt: the same, then the rates; the occupancy behind. */
+static size_t n_learnt(const struct fnx_state_space_config *config)
+{
+	return n_changing(config) +
+		fnx_f64_padded((size_t)config->n_groups * config->transition.n_bins);
+}
+
+size_t fnx_state_space_memory_size(const struct fnx_state_space_config *config)
+{
+	return n_learnt(config) * sizeof(double) +
+		fnx_occupancy_memory_size(config->transition.n_bins);
+}
+
+void fnx_state_space_tick_needs(
+	const struct fnx_state_space_config *config, size_t *ret_touches, size_t *ret_bytes)
+{
+	*ret_touches = 1 + (size_t)config->max_spikes;
+	*ret_bytes = (n_changing(config) + config->max_spikes) * sizeof(double);
+}
+
+static int place(struct fnx_state_space *space)
+{
+	const struct fnx_state_space_config *config = &space->config;
+	const size_t n_bins = config->transition.n_bins;
+
+	if (!config->memory)
+		space->owned = zeroed(n_learnt(config), sizeof(double));
+	space->expected = config->memory ? config->memory : space->owned;
+	if (!space->expected)
+		return -ENOMEM;
+	space->posterior = space->expected + fnx_f64_padded(n_bins);
+	space->rates = space->expected + n_changing(config);
+	return 0;
+}
+
 static int allocate(struct fnx_state_space *space)
 {
 	const struct fnx_state_space_config *config = &space->config;
 	const size_t n_bins = config->transition.n_bins, n_states = config->transition.n_states;
 	const size_t n_groups = config->n_groups;
 
-	space->rates = zeroed(n_groups * n_bins, sizeof(double));
 	space->silences = zeroed(n_groups * n_bins, sizeof(double));
-	space->expected = zeroed(n_bins, sizeof(double));
-	space->posterior = zeroed(n_states * n_bins, sizeof(double));
 	space->likelihood = zeroed(n_bins, sizeof(double));
 	space->prior = zeroed(n_states * n_bins, sizeof(double));
 	space->work = zeroed(2 * fnx_f64_padded(n_bins), sizeof(double));
 	space->order = zeroed(2 * (size_t)config->max_spikes, sizeof(uint32_t));
 	space->changed = zeroed(n_groups, sizeof(bool));
-	return space->rates && space->silences && space->expected && space->posterior &&
-			space->likelihood && space->prior && space->work && space->order &&
-			space->changed
-		? 0
-		: -ENOMEM;
+	if (!space->silences || !space->likelihood || !space->prior || !space->work ||
+		!space->order || !space->changed)
+		return -ENOMEM;
+	return place(space);
 }
 
 /* Spikes per bin of all groups, smoothed if so configured; with rates_hz only. */
@@ -83,13 +123,25 @@ static void count_expected(struct fnx_state_space *space)
 	}
 }
 
-static void derive_rates(struct fnx_state_space *space)
+/* Silences follow from the rates, when they are next asked for. */
+static void derive_silences(struct fnx_state_space *space)
 {
-	if (space->config.rates_hz)
-		count_expected(space);
 	for (uint32_t g = 0; g < space->config.n_groups; g++)
 		space->changed[g] = true;
 	space->any_changed = true;
+}
+
+static void flatten(const struct fnx_state_space *space, double *ret_posterior)
+{
+	const struct fnx_transition *transition = &space->transition;
+	const uint32_t n_states = transition->n_states, n_bins = transition->n_bins;
+
+	for (uint32_t k = 0; k < n_states; k++)
+		for (uint32_t i = 0; i < n_bins; i++)
+			ret_posterior[(size_t)k * n_bins + i] = space->config.parity
+				? 1.0 / (n_states * n_bins)
+				: transition->on_track[i] ? 1.0 / (n_states * transition->n_track)
+							  : 0.0;
 }
 
 int fnx_state_space_init(struct fnx_state_space *space, const struct fnx_state_space_config *config)
@@ -109,7 +161,11 @@ int fnx_state_space_init(struct fnx_state_space *space, const struct fnx_state_s
 			.initial = 1.0,
 			.parity = config->parity,
 			.floor = config->occupancy_floor,
-			.smoothing = config->smoothing});
+			.smoothing = config->smoothing,
+			.memory =
+				config->memory ? (double *)config->memory + n_learnt(config) : NULL,
+			.resumed = config->resumed,
+			.journal = config->journal});
 	if (r == 0)
 		r = allocate(space);
 	if (r < 0) {
@@ -120,10 +176,14 @@ int fnx_state_space_init(struct fnx_state_space *space, const struct fnx_state_s
 	space->config.transition.bin_arms = NULL;
 	space->config.transition.steps = NULL;
 	space->config.transition.distance_cm = NULL;
+	derive_silences(space);
+	if (config->memory && config->resumed)
+		return 0;
 	for (size_t i = 0; i < (size_t)config->n_groups * transition->n_bins; i++)
 		space->rates[i] = config->rates_hz ? 0.0 : 1.0;
-	derive_rates(space);
-	fnx_state_space_forget(space);
+	if (config->rates_hz)
+		count_expected(space);
+	flatten(space, space->posterior);
 	return 0;
 }
 
@@ -131,10 +191,8 @@ void fnx_state_space_fini(struct fnx_state_space *space)
 {
 	fnx_transition_fini(&space->transition);
 	fnx_occupancy_fini(&space->occupancy);
-	free(space->rates);
+	free(space->owned);
 	free(space->silences);
-	free(space->expected);
-	free(space->posterior);
 	free(space->likelihood);
 	free(space->prior);
 	free(space->work);
@@ -143,21 +201,16 @@ void fnx_state_space_fini(struct fnx_state_space *space)
 	*space = (struct fnx_state_space){0};
 }
 
-static void flatten(const struct fnx_state_space *space, double *ret_posterior)
+/* All that changes at every tick. */
+static void touch(struct fnx_state_space *space)
 {
-	const struct fnx_transition *transition = &space->transition;
-	const uint32_t n_states = transition->n_states, n_bins = transition->n_bins;
-
-	for (uint32_t k = 0; k < n_states; k++)
-		for (uint32_t i = 0; i < n_bins; i++)
-			ret_posterior[(size_t)k * n_bins + i] = space->config.parity
-				? 1.0 / (n_states * n_bins)
-				: transition->on_track[i] ? 1.0 / (n_states * transition->n_track)
-							  : 0.0;
+	fnx_journal_touch(space->config.journal, space->expected,
+		n_changing(&space->config) * sizeof(double));
 }
 
 void fnx_state_space_forget(struct fnx_state_space *space)
 {
+	touch(space);
 	flatten(space, space->posterior);
 }
 
@@ -178,8 +231,12 @@ int fnx_state_space_restore(struct fnx_state_space *space, const double *rates,
 	r = fnx_occupancy_restore(&space->occupancy, occupancy, n_samples);
 	if (r < 0)
 		return r;
+	touch(space);
+	fnx_journal_touch(space->config.journal, space->rates, n * sizeof(double));
 	memcpy(space->rates, rates, n * sizeof(double));
-	derive_rates(space);
+	if (space->config.rates_hz)
+		count_expected(space);
+	derive_silences(space);
 	return 0;
 }
 
@@ -258,6 +315,7 @@ static void count_rate(struct fnx_state_space *space, const struct fnx_decode_sp
 
 	if (spike->position_bin < 0 || bin >= n || (config->rates_hz && !spike->stored))
 		return;
+	fnx_journal_touch(config->journal, &space->rates[spike->group * n + bin], sizeof(double));
 	space->rates[spike->group * n + bin] += 1.0;
 	space->changed[spike->group] = true;
 	space->any_changed = true;
@@ -544,6 +602,7 @@ void fnx_state_space_tick(struct fnx_state_space *space, const struct fnx_decode
 		else
 			order[n++] = i;
 	}
+	touch(space);
 	order = sort_by_time(spikes, order, space->order + config->max_spikes, n);
 	n_kept = remove_duplicates(space, spikes, order, n);
 	result.n_duplicates = n - n_kept;

@@ -44,6 +44,11 @@ struct fnx_state_space_config {
 	bool log_space; /* multiply by adding logarithms: no product underflows */
 	double occupancy_floor; /* position samples */
 	const double *smoothing; /* of occupancy, see fnx_smoothing_gaussian; must outlive this */
+	/* Where what is learnt lies: fnx_state_space_memory_size bytes, 64-aligned, that outlive
+	 * the space; NULL: memory of its own. */
+	void *memory;
+	bool resumed; /* go on with what `memory` holds */
+	struct fnx_journal *journal; /* over `memory`: hears of each change; NULL: none */
 };
 
 /* A spike as an encoder judged it. */
@@ -77,11 +82,12 @@ struct fnx_state_space {
 	struct fnx_state_space_config config;
 	struct fnx_transition transition;
 	struct fnx_occupancy occupancy;
+	double *owned; /* the learnt memory, if it is ours */
 	double *rates; /* [n_groups][n_bins] spikes by group and position: firing_rate */
-	/* Below: derived from the above, or work memory that every tick overwrites. */
-	double *silences; /* [n_groups][n_bins] parity: rates / their sum */
 	double *expected; /* [n_bins] silences or rates summed over groups */
 	double *posterior; /* [n_states][n_bins] */
+	/* Below: derived from the above, or work memory that every tick overwrites. */
+	double *silences; /* [n_groups][n_bins] parity: rates / their sum */
 	double *likelihood; /* [n_bins] */
 	double *prior; /* [n_states][n_bins] work */
 	double *work; /* [2][n_bins rounded up] work */
@@ -90,6 +96,11 @@ struct fnx_state_space {
 	bool any_changed;
 };
 
+/* Bytes that what is learnt takes. */
+size_t fnx_state_space_memory_size(const struct fnx_state_space_config *config);
+/* What one tick of `max_spikes` announces to the journal at the most, for fnx_journal_log_size. */
+void fnx_state_space_tick_needs(
+	const struct fnx_state_space_config *config, size_t *ret_touches, size_t *ret_bytes);
 /* -EINVAL: a field out of range or an option together with parity; -ENOMEM. Not real-time. */
 int fnx_state_space_init(
 	struct fnx_state_space *space, const struct fnx_state_space_config *config);

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bus/journal.h"
+
 static bool is_gap(const struct fnx_occupancy *occupancy, uint32_t bin)
 {
 	return occupancy->bin_arms[bin] < 0;
@@ -59,6 +61,43 @@ static void smooth_all(struct fnx_occupancy *occupancy)
 	}
 }
 
+size_t fnx_occupancy_memory_size(uint32_t n_bins)
+{
+	return (1 + 3 * (size_t)n_bins) * sizeof(double);
+}
+
+/* The number of samples is a whole one, and counted up to 2^53 a double is as good. */
+static void lay_out(struct fnx_occupancy *occupancy, double *memory)
+{
+	const uint32_t n = occupancy->config.n_bins;
+
+	occupancy->memory = memory;
+	occupancy->counts = memory + 1;
+	occupancy->share = occupancy->counts + n;
+	occupancy->smoothed = occupancy->share + n;
+}
+
+static void begin(struct fnx_occupancy *occupancy)
+{
+	const struct fnx_occupancy_config *config = &occupancy->config;
+
+	for (uint32_t i = 0; i < config->n_bins; i++)
+		occupancy->counts[i] =
+			config->parity || !is_gap(occupancy, i) ? config->initial : 0.0;
+	if (config->smoothing)
+		smooth_all(occupancy);
+	update_share(occupancy);
+}
+
+/* Before everything that is about to be counted. */
+static void touch(struct fnx_occupancy *occupancy)
+{
+	const size_t n = occupancy->config.n_bins;
+
+	fnx_journal_touch(occupancy->config.journal, occupancy->memory,
+		(1 + (occupancy->config.smoothing ? 3 : 2) * n) * sizeof(double));
+}
+
 int fnx_occupancy_init(struct fnx_occupancy *occupancy, const struct fnx_occupancy_config *config)
 {
 	const uint32_t n = config->n_bins;
@@ -66,31 +105,28 @@ int fnx_occupancy_init(struct fnx_occupancy *occupancy, const struct fnx_occupan
 	if (n == 0 || !(config->initial >= 0.0) || !(config->floor >= 0.0))
 		return -EINVAL;
 	*occupancy = (struct fnx_occupancy){.config = *config};
-	occupancy->counts = calloc(n, sizeof(double));
-	occupancy->share = calloc(n, sizeof(double));
-	occupancy->smoothed = calloc(n, sizeof(double));
 	occupancy->bin_arms = calloc(n, sizeof(int32_t));
-	if (!occupancy->counts || !occupancy->share || !occupancy->smoothed ||
-		!occupancy->bin_arms) {
+	if (!config->memory)
+		occupancy->owned = calloc(1, fnx_occupancy_memory_size(n));
+	if (!(config->memory || occupancy->owned) || !occupancy->bin_arms) {
 		fnx_occupancy_fini(occupancy);
 		return -ENOMEM;
 	}
 	memcpy(occupancy->bin_arms, config->bin_arms, n * sizeof(int32_t));
 	occupancy->config.bin_arms = occupancy->bin_arms;
-	for (uint32_t i = 0; i < n; i++)
-		occupancy->counts[i] =
-			config->parity || !is_gap(occupancy, i) ? config->initial : 0.0;
-	if (config->smoothing)
-		smooth_all(occupancy);
-	update_share(occupancy);
+	lay_out(occupancy, config->memory ? config->memory : occupancy->owned);
+	if (config->memory && config->resumed)
+		occupancy->n_samples = occupancy->memory[0] >= 0 && occupancy->memory[0] < 9e15
+			? (uint64_t)occupancy->memory[0]
+			: 0;
+	else
+		begin(occupancy);
 	return 0;
 }
 
 void fnx_occupancy_fini(struct fnx_occupancy *occupancy)
 {
-	free(occupancy->counts);
-	free(occupancy->share);
-	free(occupancy->smoothed);
+	free(occupancy->owned);
 	free(occupancy->bin_arms);
 	*occupancy = (struct fnx_occupancy){0};
 }
@@ -102,6 +138,7 @@ bool fnx_occupancy_add(struct fnx_occupancy *occupancy, int32_t bin)
 
 	if (bin < 0 || (uint32_t)bin >= n || is_gap(occupancy, (uint32_t)bin))
 		return false;
+	touch(occupancy);
 	occupancy->counts[bin] += 1.0;
 	if (config->parity)
 		for (uint32_t i = 0; i < n; i++)
@@ -112,7 +149,7 @@ bool fnx_occupancy_add(struct fnx_occupancy *occupancy, int32_t bin)
 			if (!is_gap(occupancy, i))
 				occupancy->smoothed[i] +=
 					config->smoothing[(size_t)i * n + (uint32_t)bin];
-	occupancy->n_samples++;
+	occupancy->memory[0] = (double)++occupancy->n_samples;
 	update_share(occupancy);
 	return true;
 }
@@ -124,6 +161,7 @@ int fnx_occupancy_restore(struct fnx_occupancy *occupancy, const double *counts,
 	for (uint32_t i = 0; i < config->n_bins; i++)
 		if (!is_gap(occupancy, i) && !(counts[i] >= 0.0 && isfinite(counts[i])))
 			return -EINVAL;
+	touch(occupancy);
 	for (uint32_t i = 0; i < config->n_bins; i++) {
 		if (!is_gap(occupancy, i))
 			occupancy->counts[i] = counts[i];
@@ -133,6 +171,7 @@ int fnx_occupancy_restore(struct fnx_occupancy *occupancy, const double *counts,
 			occupancy->counts[i] = n_samples > 0 ? (double)NAN : config->initial;
 	}
 	occupancy->n_samples = n_samples;
+	occupancy->memory[0] = (double)n_samples;
 	if (config->smoothing)
 		smooth_all(occupancy);
 	update_share(occupancy);

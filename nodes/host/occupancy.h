@@ -15,7 +15,10 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+
+struct fnx_journal;
 
 struct fnx_occupancy_config {
 	uint32_t n_bins;
@@ -26,10 +29,17 @@ struct fnx_occupancy_config {
 	double floor; /* the share takes no bin of the track for less than this many samples */
 	/* [n_bins][n_bins], see below; NULL: none; must outlive the occupancy. */
 	const double *smoothing;
+	/* Where what is counted lies: fnx_occupancy_memory_size bytes, 8-aligned, that outlive the
+	 * occupancy; NULL: memory of its own. */
+	void *memory;
+	bool resumed; /* go on with what `memory` holds */
+	struct fnx_journal *journal; /* over `memory`: hears of each change; NULL: none */
 };
 
 struct fnx_occupancy {
 	struct fnx_occupancy_config config;
+	double *memory; /* samples counted, then the three below */
+	void *owned; /* `memory`, if it is ours */
 	double *counts; /* [n_bins] position samples, as counted */
 	double *share; /* [n_bins] smoothed, floored, divided by the sum; frame path reads this */
 	double *smoothed; /* [n_bins] */
@@ -37,6 +47,7 @@ struct fnx_occupancy {
 	uint64_t n_samples; /* counted since init */
 };
 
+size_t fnx_occupancy_memory_size(uint32_t n_bins);
 /* -EINVAL: no bins, a negative count; -ENOMEM. Not real-time. */
 int fnx_occupancy_init(struct fnx_occupancy *occupancy, const struct fnx_occupancy_config *config);
 void fnx_occupancy_fini(struct fnx_occupancy *occupancy);

@@ -82,8 +82,8 @@ static void allow_descriptors(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-int fnx_node_open(struct fnx_node *node, const struct fnx_node_ops *ops, const struct fnx_rig *rig,
-	const char *name)
+static int open_node(struct fnx_node *node, const struct fnx_node_ops *ops,
+	const struct fnx_rig *rig, const char *name)
 {
 	int r;
 
@@ -107,8 +107,20 @@ int fnx_node_open(struct fnx_node *node, const struct fnx_node_ops *ops, const s
 		node->opened = 1;
 		r = fnx_node_open_params(node);
 	}
-	if (!r)
-		r = fnx_progress_seal(node);
+	return r ? r : fnx_progress_seal(node);
+}
+
+int fnx_node_open(struct fnx_node *node, const struct fnx_node_ops *ops, const struct fnx_rig *rig,
+	const char *name)
+{
+	int r = open_node(node, ops, rig, name);
+
+	if ((r == -EBADMSG || r == -ESTALE) && node->remembers) {
+		/* What the predecessor left cannot be trusted, and is taken away. */
+		fnx_node_say(node, "%s; beginning anew", node->error);
+		fnx_node_close(node);
+		r = open_node(node, ops, rig, name);
+	}
 	if (r < 0) {
 		if (node->status) {
 			fnx_status_say(node->status, "%s", node->error);
