@@ -219,6 +219,10 @@ void fnx_progress_resume_time(struct fnx_node *node)
 
 	if (!node->remembers)
 		return;
+	/* What a lazy input brings again is not late. */
+	for (unsigned i = 0; i < node->n_inputs; i++)
+		if (node->inputs[i].flags & FNX_INPUT_LAZY)
+			return;
 	node->merge.until = time->until;
 	node->merge.passed = time->passed;
 	node->merge.ingress_ns = time->ingress_ns;
