@@ -18,7 +18,7 @@ from fornix import SANITIZED, SOURCE, WORK, Run, select_a_moment
 
 KILLS = int(os.environ.get("FORNIX_KILLS", 12 if SANITIZED else 60))
 SEED = int(os.environ.get("FORNIX_TEST_SEED", time.time_ns() % 10**9))
-DURATION = 30
+DURATION = {10: 30, "max": 150}  # of the session, s, by its pace: both take a few seconds
 NODES = ["acquire", "ripple", "encode.1", "encode.2", "decode", "dispatch", "record", "tap"]
 random_ = random.Random(SEED)
 print(f"FORNIX_TEST_SEED={SEED}")
@@ -95,14 +95,29 @@ def differs(expected, found, what):
     assert len(expected) == len(found), f"{what}: {len(found)}, and not {len(expected)}"
 
 
+def start(name, speed):
+    return Run(write_rig(name), "--duration", DURATION[speed], "--speed", speed, "--record", WORK / f"{name}.mcap")
+
+
+def expect(speed):
+    """What is recorded and told when nobody is struck."""
+    name = f"undisturbed{speed}"
+    it = start(name, speed)
+    it.finish()
+    it.assert_nothing_left()
+    messages, tasks = recorded(WORK / f"{name}.mcap"), told(name)
+    print(f"{DURATION[speed]} s:", {topic: len(found) for topic, found in messages.items()}, len(tasks), "tasks")
+    assert len(messages["posterior"]) > DURATION[speed] / 0.006 - 3
+    assert len(messages["decision"]) > 20 and len(tasks) > 20 and len(messages["ripple"]) > 10
+    return messages, tasks
+
+
 def disturb(name, speed, n, kill):
     """One run in which `n` nodes are struck, or as many as it lasts for. How many were."""
-    recording = WORK / f"{name}.mcap"
-    it = Run(write_rig(name), "--duration", DURATION, "--speed", speed, "--record", recording)
-    it.wait_for(lambda: set(NODES) <= set(it.children()), "all nodes")
+    it = start(name, speed)
     struck = 0
     while struck < n and it.process.poll() is None:
-        until = time.monotonic() + random_.choice((0, 0.02, 0.1, 0.3)) * random_.random()
+        until = time.monotonic() + random_.choice((0, 0.02, 0.1, 0.3)) * random_.random() / (5 if speed == "max" else 1)
         while time.monotonic() < until:
             pass
         children = it.children()
@@ -118,13 +133,14 @@ def disturb(name, speed, n, kill):
     assert summary["gaps"] == 0 and summary["drops"] == 0, summary
     for words in ("lost:", "beginning anew", "did not fit", "were not carried out"):
         assert words not in it.text, re.findall(rf".*{words}.*", it.text)
+    expected, expected_log = undisturbed[speed]
     differs(expected_log, told(name), "line of the actuator")
-    found = recorded(recording)
+    found = recorded(WORK / f"{name}.mcap")
     assert set(found) == set(expected)
     for topic in expected:
         differs(expected[topic], found[topic], topic)
-    recording.unlink()
-    print(f"{name}: {struck} struck, {summary['restarts']} restarts")
+    (WORK / f"{name}.mcap").unlink()
+    print(f"{name}, speed {speed}: {struck} struck, {summary['restarts']} restarts")
     return struck
 
 
@@ -142,15 +158,7 @@ def sigstop(pid):
     return 1
 
 
-first = Run(write_rig("undisturbed"), "--duration", DURATION, "--speed", "max", "--record", WORK / "undisturbed.mcap")
-first.finish()
-first.assert_nothing_left()
-expected = recorded(WORK / "undisturbed.mcap")
-expected_log = told("undisturbed")
-print({topic: len(messages) for topic, messages in expected.items()}, len(expected_log), "tasks")
-assert len(expected["posterior"]) > DURATION / 0.006 - 3 and len(expected["decision"]) > 20 and len(expected_log) > 20
-assert len(expected["ripple"]) > 10
-
+undisturbed = {speed: expect(speed) for speed in DURATION}
 total = runs = 0
 while total < KILLS:
     how = runs % 3
