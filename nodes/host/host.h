@@ -44,7 +44,7 @@ struct fnx_node_output_state {
 	void *payload; /* loaned */
 	uint32_t burst;
 	/* What a predecessor published and had not committed, [repeat, repeat_end): not to be
-	 * repeated. Without its state: `tail`, the last it published. */
+	 * repeated. Without a node's own state: `tail`, the last it published. */
 	uint64_t repeat, repeat_end;
 	void *spare; /* [layout.size] what may be a repeat is written here first; NULL: none will be
 		      */
@@ -73,6 +73,7 @@ struct fnx_node {
 	size_t journal_room;
 	const char *why_new; /* why a predecessor's state could not be taken over; NULL */
 	int remembers; /* the state is a predecessor's */
+	int learns; /* the node has pieces of its own in it */
 	int had_begun; /* a predecessor had taken or published something */
 	int owes; /* some input has a gap to tell */
 	struct fnx_merge merge;

@@ -4,8 +4,8 @@
  *
  * After a crash a node does again what its predecessor had not committed. That one may have
  * published some of it: the frames of its topics beyond what it had committed. What has the sample
- * time and origin of one of those is not published twice. Where the state was lost, what is done
- * again may be more; then the last entries alone tell.
+ * time and origin of one of those is not published twice. Where the state was lost, or the node
+ * keeps none, what is done again may be more; then the last entries alone tell.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -308,7 +308,7 @@ static int is_done(struct fnx_node_output_state *output, int64_t sample_time, ui
 	return 0;
 }
 
-/* Was this frame published by a predecessor whose state is lost? Frames of one topic rise in
+/* Was this frame published by a predecessor that left no state? Frames of one topic rise in
  * (sample time, origin); of those equal to the last one published, as many as the predecessor
  * managed are skipped. */
 static int is_repeat(struct fnx_publisher_tail *tail, int64_t sample_time, uint64_t origin)
@@ -358,7 +358,8 @@ static void publish(struct fnx_node *node, unsigned index, struct fnx_stamp *sta
 	struct fnx_node_output_state *output = &node->outputs[index];
 	struct fnx_status_topic *status = &node->status->outputs[index];
 
-	if (is_done(output, stamp->sample_time, stamp->origin) ||
+	/* Both are asked, so that each passes over it. */
+	if (is_done(output, stamp->sample_time, stamp->origin) |
 		is_repeat(&output->tail, stamp->sample_time, stamp->origin)) {
 		give_up(output);
 		atomic_fetch_add_explicit(&status->suppressed, 1, memory_order_relaxed);

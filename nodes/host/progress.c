@@ -107,6 +107,7 @@ void *fnx_node_state(struct fnx_node *node, size_t size, size_t align)
 {
 	void *memory = fnx_state_alloc(node->state, size, align);
 
+	node->learns = 1;
 	if (!memory)
 		fnx_node_fail(node, -ENOMEM, "there is no room in %s for %zu bytes of state",
 			node->bus.segment_dir, size);
@@ -157,6 +158,9 @@ int fnx_progress_seal(struct fnx_node *node)
 		return fnx_node_fail(node, r, "cannot %s the state file in %s: %s",
 			r == -ESTALE ? "take over" : "create", node->bus.segment_dir, strerror(-r));
 	node->journal = *fnx_state_journal(node->state);
+	/* One that remembers where it was does not go back behind what it has committed. */
+	for (unsigned i = 0; i < node->n_outputs && node->remembers && node->learns; i++)
+		node->outputs[i].tail.count = 0;
 	if (node->remembers)
 		restore_params(node);
 	return 0;
@@ -172,14 +176,9 @@ void fnx_progress_resume_output(struct fnx_node *node, unsigned index)
 	uint64_t committed = node->progress->heads[index];
 
 	node->had_begun |= head > 0;
-	if (!node->remembers) {
-		/* What follows from inputs that come again is told by sample time and origin alone.
-		 */
-		fnx_publisher_tail(output->pub, &output->tail);
-		return;
-	}
+	fnx_publisher_tail(output->pub, &output->tail);
 	/* Sources count for themselves what was published of their session. */
-	if (node->ops->produce)
+	if (!node->remembers || node->ops->produce)
 		return;
 	output->repeat = committed < head ? committed : head;
 	output->repeat_end = head;
