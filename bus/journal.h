@@ -74,8 +74,8 @@ FNX_MUST_CHECK int fnx_journal_recover(
 FNX_MUST_CHECK int fnx_journal_validate(const void *log, size_t log_size, size_t size);
 
 /* [frame] Remembers the `size` bytes at `at`, which lie in the protected memory, before the caller
- * changes them. journal NULL, or all zeros (not begun yet): nothing. A record that does not fit, or that lies outside, marks the
- * memory as broken until the next commit, and is counted. */
+ * changes them. journal NULL, or all zeros (not begun yet): nothing. A record that does not fit, or
+ * that lies outside, marks the memory as broken until the next commit, and is counted. */
 void fnx_journal_touch(struct fnx_journal *journal, const void *at, size_t size);
 /* [frame] What was changed so far stays: one store. NULL or zeros: nothing. */
 void fnx_journal_commit(struct fnx_journal *journal);
