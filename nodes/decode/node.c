@@ -135,13 +135,21 @@ static int open_groups(struct decode *decode)
 	return 0;
 }
 
+static uint32_t capacity_for(uint32_t n_bins)
+{
+	size_t fit = PENDING_BYTES / (n_bins * sizeof(double));
+
+	return fit < PENDING_MIN ? PENDING_MIN : fit > PENDING_MAX ? PENDING_MAX : (uint32_t)fit;
+}
+
+size_t fnx_decode_waiting_bytes(uint32_t n_bins)
+{
+	return capacity_for(n_bins) * (sizeof(struct pending) + n_bins * sizeof(double));
+}
+
 static int open_pending(struct decode *decode)
 {
-	size_t fit = PENDING_BYTES / (decode->n_bins * sizeof(double));
-
-	decode->capacity = fit < PENDING_MIN ? PENDING_MIN
-		: fit > PENDING_MAX          ? PENDING_MAX
-					     : (uint32_t)fit;
+	decode->capacity = capacity_for(decode->n_bins);
 	decode->batch = calloc(decode->capacity, sizeof(*decode->batch));
 	if (!decode->batch)
 		return no_memory(decode);
