@@ -336,9 +336,9 @@ static void say_what_is_in_force(struct dispatch *dispatch)
 	const struct fnx_rig_dispatch *rig = &dispatch->rig->dispatch;
 
 	fnx_node_say(dispatch->node, "%s; at least %g ms between two tasks, at most %g per minute",
-		rig->dry_run         ? "dry run"
-			: rig->armed ? "armed"
-				     : "disarmed",
+		dispatch->dry_run > 0          ? "dry run"
+			: dispatch->armed >= 1 ? "armed"
+					       : "disarmed",
 		rig->lockout_ms, rig->max_rate_per_min);
 	if (!rig->n_actuators)
 		fnx_node_say(dispatch->node,

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "bus/segment.h"
+#include "bus/state.h"
 #include "nodes/fornix/command.h"
 
 int fnx_command_version(int argc, char **argv)

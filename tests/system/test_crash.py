@@ -3,7 +3,8 @@
 moments, paced and as fast as can be. Whatever was recorded, and whatever the actuator was told, is bit for bit that of
 the undisturbed run; no gap, nothing twice, nothing left over, and nobody says that anything was lost.
 
-FORNIX_KILLS: how many in all (60). FORNIX_TEST_SEED: another sequence of moments; printed.
+FORNIX_KILLS: how many in all (60). FORNIX_TEST_SEED: another sequence of moments; printed. FORNIX_SEGMENTS: where the
+segments lie, say a small tmpfs that is nearly full.
 """
 import json
 import os
@@ -48,6 +49,8 @@ def write_rig(name):
         assert n, key
     # A reader that is slow to come back must not be taken for one that does not.
     text = text.replace("  name: demo\n", "  name: demo\n  grace_ms: 60000\n")
+    if "FORNIX_SEGMENTS" in os.environ:
+        text = text.replace("  name: demo\n", f"  name: demo\n  segment_dir: {os.environ['FORNIX_SEGMENTS']}\n")
     text = text.replace("file: /dev/null", f"file: {WORK / name}.log").replace("record: {}", "record: {compress: false}")
     path = WORK / f"{name}.yaml"
     path.write_text(text)
