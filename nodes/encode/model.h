@@ -12,7 +12,11 @@
  * so that the kernels read memory straight through and add each block's weights to its bin's
  * accumulator, with no histogram pass. Of a bin's blocks all but the last are full.
  *
- * Arithmetic on plain memory, all taken by new; one thread at a time.
+ * All that is learnt lies in one contiguous region without pointers, given by the caller: it may be
+ * shared memory, mapped again by a successor process at another address. Every change is announced
+ * to a journal first, so that a successor can undo what its predecessor did not live to complete.
+ *
+ * Arithmetic on plain memory, none taken after init; one thread at a time.
  */
 #pragma once
 
@@ -56,13 +60,32 @@ enum fnx_model_answer {
 };
 
 struct fnx_model;
+struct fnx_journal;
 
-/* -EINVAL: a field out of its range; -ENOMEM. Not real-time. */
+/* Bytes of memory that a model of this configuration lives in; 0: a field out of its range. */
+size_t fnx_model_memory_size(const struct fnx_model_config *config);
+/* What one fnx_model_add announces to the journal at the most, for fnx_journal_log_size. */
+void fnx_model_add_needs(
+	const struct fnx_model_config *config, size_t *ret_touches, size_t *ret_bytes);
+/*
+ * A handle on the model in `memory`, fnx_model_memory_size bytes at an address divisible by 64,
+ * which must outlive it. `resumed`: go on with the model that is there, else it is made empty.
+ * `journal`, over memory that includes this one, hears of each change before it is made; NULL: no
+ * journal. What makes the model empty is not announced. -EINVAL: a field out of its range, or the
+ * address; -ENOMEM; -EBADMSG: resumed, and there is no sound model of this configuration (the gate
+ * and the smoothing may differ). Not real-time.
+ */
+int fnx_model_init(const struct fnx_model_config *config, void *memory, bool resumed,
+	struct fnx_journal *journal, struct fnx_model **ret_model);
+/* The same in memory of its own, without a journal. -EINVAL, -ENOMEM. Not real-time. */
 int fnx_model_new(const struct fnx_model_config *config, struct fnx_model **ret_model);
+/* Frees the handle, and the memory only if it is the model's own. */
 struct fnx_model *fnx_model_free(struct fnx_model *model);
 
 /* The configuration in force. */
 const struct fnx_model_config *fnx_model_config(const struct fnx_model *model);
+/* Whether all that the memory holds fits together: O(marks). Not real-time. */
+bool fnx_model_is_sound(const struct fnx_model *model);
 /* Marks stored, at most the capacity. */
 uint32_t fnx_model_marks(const struct fnx_model *model);
 /* Position in the sequence of marks that the overwrite rule goes by; what fnx_model_resume takes.

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A region that a predecessor left is believed only after a look at all of it: whatever indexes
+ * something must lie within, and slots and places must point at each other.
+ */
+#include "nodes/encode/model_memory.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool is_valid(const struct fnx_model_config *config)
+{
+	return config->n_dims >= 1 && config->n_dims <= FNX_MARK_DIMS_MAX && config->n_bins >= 1 &&
+		config->n_bins <= FNX_MODEL_BINS_MAX && config->capacity >= 1 &&
+		config->capacity <= FNX_MODEL_CAPACITY_MAX && isfinite(config->kernel_uv) &&
+		config->kernel_uv >= 1e-6 && config->kernel_uv <= 1e9 &&
+		(!config->gate ||
+			(config->gate_deviations > 0.0 && config->gate_deviations <= 1e6));
+}
+
+static size_t part(size_t *size, size_t n, size_t value_size)
+{
+	const size_t at = *size;
+
+	*size = (at + n * value_size + FNX_LANES_ALIGN - 1) / FNX_LANES_ALIGN * FNX_LANES_ALIGN;
+	return at;
+}
+
+static uint32_t blocks_needed(const struct fnx_model_config *config)
+{
+	const uint64_t n_partial =
+		config->n_bins < config->capacity ? config->n_bins : config->capacity;
+
+	return (uint32_t)((config->capacity + n_partial * (FNX_BLOCK_MARKS - 1)) / FNX_BLOCK_MARKS);
+}
+
+static struct fnx_model_parts parts_of(const struct fnx_model_config *config)
+{
+	const size_t lane_size = config->single ? sizeof(int32_t) : sizeof(double);
+	const size_t capacity = config->capacity, n_dims = config->n_dims;
+	const size_t n_blocks = blocks_needed(config);
+	struct fnx_model_parts parts = {.n_blocks = (uint32_t)n_blocks};
+	size_t *size = &parts.size;
+
+	part(size, 1, sizeof(struct fnx_model_header));
+	parts.marks = part(size, capacity * n_dims, sizeof(double));
+	parts.bins = part(size, capacity, sizeof(uint32_t));
+	parts.places = part(size, capacity, sizeof(uint32_t));
+	parts.lanes = part(size, n_blocks * FNX_BLOCK_MARKS * n_dims, lane_size);
+	parts.block_bins = part(size, n_blocks, sizeof(uint32_t));
+	parts.slots = part(size, n_blocks * FNX_BLOCK_MARKS, sizeof(uint32_t));
+	parts.counts = part(size, n_blocks, sizeof(uint32_t));
+	parts.previous = part(size, n_blocks, sizeof(uint32_t));
+	parts.last = part(size, config->n_bins, sizeof(uint32_t));
+	return parts;
+}
+
+size_t fnx_model_memory_size(const struct fnx_model_config *config)
+{
+	return is_valid(config) ? parts_of(config).size : 0;
+}
+
+void fnx_model_add_needs(
+	const struct fnx_model_config *config, size_t *ret_touches, size_t *ret_bytes)
+{
+	/* Three places written, each with its slot; the stored mark; bookkeeping. */
+	*ret_touches = 3 * ((size_t)config->n_dims + 2) + 24;
+	*ret_bytes = (3 * (size_t)config->n_dims + config->n_dims) * sizeof(double) + 30 * 8;
+}
+
+static struct fnx_model *attach(const struct fnx_model_config *config, void *memory)
+{
+	const struct fnx_model_parts parts = parts_of(config);
+	struct fnx_model *model = calloc(1, sizeof(*model));
+	char *at = memory;
+
+	if (!model)
+		return NULL;
+	model->config = *config;
+	model->kernel = fnx_kernel(fnx_processor());
+	model->weight = 1.0 / (sqrt(2.0 * M_PI) * config->kernel_uv);
+	model->n_blocks = parts.n_blocks;
+	model->header = memory;
+	model->marks = (double *)(at + parts.marks);
+	model->bins = (uint32_t *)(at + parts.bins);
+	model->places = (uint32_t *)(at + parts.places);
+	model->block_bins = (uint32_t *)(at + parts.block_bins);
+	model->slots = (uint32_t *)(at + parts.slots);
+	model->counts = (uint32_t *)(at + parts.counts);
+	model->previous = (uint32_t *)(at + parts.previous);
+	model->last = (uint32_t *)(at + parts.last);
+	model->blocks = (struct fnx_blocks){
+		.lanes = at + parts.lanes,
+		.bins = model->block_bins,
+		.n_dims = config->n_dims,
+	};
+	return model;
+}
+
+static void make(struct fnx_model *model, size_t size)
+{
+	const struct fnx_model_config *config = &model->config;
+	const size_t n_lanes = (size_t)model->n_blocks * FNX_BLOCK_MARKS * config->n_dims;
+
+	memset(model->header, 0, size);
+	*model->header = (struct fnx_model_header){
+		.magic = FNX_MODEL_MAGIC,
+		.size = size,
+		.n_dims = config->n_dims,
+		.n_bins = config->n_bins,
+		.capacity = config->capacity,
+		.single = config->single,
+		.kernel_uv = config->kernel_uv,
+		.free_block = FNX_MODEL_NO_BLOCK,
+	};
+	for (uint32_t i = 0; i < config->n_bins; i++)
+		model->last[i] = FNX_MODEL_NO_BLOCK;
+	for (size_t i = 0; i < n_lanes; i++) {
+		if (config->single)
+			((int32_t *)model->blocks.lanes)[i] = (int32_t)FNX_BLOCK_UNUSED_I32;
+		else
+			((double *)model->blocks.lanes)[i] = FNX_BLOCK_UNUSED_F64;
+	}
+}
+
+/* Whether the header is one that `make` writes for this configuration. */
+static bool is_ours(const struct fnx_model *model, size_t size)
+{
+	const struct fnx_model_config *config = &model->config;
+	const struct fnx_model_header *header = model->header;
+
+	return header->magic == FNX_MODEL_MAGIC && header->size == size &&
+		header->n_dims == config->n_dims && header->n_bins == config->n_bins &&
+		header->capacity == config->capacity && header->single == config->single &&
+		header->kernel_uv == config->kernel_uv && header->n_blocks <= model->n_blocks;
+}
+
+static bool is_slot_sound(const struct fnx_model *model, uint32_t slot)
+{
+	const uint32_t n_dims = model->config.n_dims, place = model->places[slot];
+	const uint32_t block = place / FNX_BLOCK_MARKS;
+	const double *mark = model->marks + (size_t)slot * n_dims;
+
+	for (uint32_t d = 0; d < n_dims; d++)
+		if (!isfinite(mark[d]))
+			return false;
+	return model->bins[slot] < model->config.n_bins && block < model->header->n_blocks &&
+		model->block_bins[block] == model->bins[slot] &&
+		place % FNX_BLOCK_MARKS < model->counts[block] && model->slots[place] == slot;
+}
+
+/* Whether a chain of `previous` ends, passes only blocks of `bin` (FNX_MODEL_NO_BLOCK: free ones),
+ * and all but the first are full; adds up what it holds. */
+static bool is_chain_sound(const struct fnx_model *model, uint32_t first, uint32_t bin,
+	uint32_t *n_blocks, uint64_t *n_marks)
+{
+	const bool free = bin == FNX_MODEL_NO_BLOCK;
+
+	for (uint32_t block = first; block != FNX_MODEL_NO_BLOCK; block = model->previous[block]) {
+		if (block >= model->header->n_blocks || ++*n_blocks > model->header->n_blocks)
+			return false;
+		if (free ? model->counts[block] != 0
+			 : model->block_bins[block] != bin || model->counts[block] == 0 ||
+					model->counts[block] > FNX_BLOCK_MARKS ||
+					(block != first && model->counts[block] < FNX_BLOCK_MARKS))
+			return false;
+		*n_marks += model->counts[block];
+	}
+	return true;
+}
+
+bool fnx_model_is_sound(const struct fnx_model *model)
+{
+	const uint32_t n_marks = fnx_model_marks(model);
+	uint32_t n_blocks = 0;
+	uint64_t n_chained = 0;
+
+	if (!is_chain_sound(
+		    model, model->header->free_block, FNX_MODEL_NO_BLOCK, &n_blocks, &n_chained))
+		return false;
+	for (uint32_t bin = 0; bin < model->config.n_bins; bin++)
+		if (!is_chain_sound(model, model->last[bin], bin, &n_blocks, &n_chained))
+			return false;
+	if (n_blocks != model->header->n_blocks || n_chained != n_marks)
+		return false;
+	for (uint32_t block = 0; block < n_blocks; block++)
+		if (model->block_bins[block] >= model->config.n_bins)
+			return false;
+	for (uint32_t slot = 0; slot < n_marks; slot++)
+		if (!is_slot_sound(model, slot))
+			return false;
+	return true;
+}
+
+int fnx_model_init(const struct fnx_model_config *config, void *memory, bool resumed,
+	struct fnx_journal *journal, struct fnx_model **ret_model)
+{
+	const size_t size = fnx_model_memory_size(config);
+	struct fnx_model *model;
+
+	if (!size || (uintptr_t)memory % FNX_LANES_ALIGN)
+		return -EINVAL;
+	model = attach(config, memory);
+	if (!model)
+		return -ENOMEM;
+	if (!resumed)
+		make(model, size);
+	if (!is_ours(model, size) || (resumed && !fnx_model_is_sound(model))) {
+		free(model);
+		return -EBADMSG;
+	}
+	model->blocks.n = model->header->n_blocks;
+	model->journal = journal;
+	*ret_model = model;
+	return 0;
+}
+
+int fnx_model_new(const struct fnx_model_config *config, struct fnx_model **ret_model)
+{
+	const size_t size = fnx_model_memory_size(config);
+	void *memory;
+	int r;
+
+	if (!size)
+		return -EINVAL;
+	memory = aligned_alloc(FNX_LANES_ALIGN, size);
+	if (!memory)
+		return -ENOMEM;
+	r = fnx_model_init(config, memory, false, NULL, ret_model);
+	if (r)
+		free(memory);
+	else
+		(*ret_model)->own = memory;
+	return r;
+}
+
+struct fnx_model *fnx_model_free(struct fnx_model *model)
+{
+	if (!model)
+		return NULL;
+	free(model->own);
+	free(model);
+	return NULL;
+}
