@@ -46,28 +46,27 @@ static struct fnx_model_config random_config(struct check_random *random)
 	};
 }
 
-static struct state state_new(const struct fnx_model_config *config)
+/* In place: the model keeps the journal's address. */
+static void state_init(struct state *it, const struct fnx_model_config *config)
 {
-	struct state state = {.config = *config, .size = fnx_model_memory_size(config)};
 	size_t n_touches, n_bytes;
 
+	it->config = *config;
+	it->size = fnx_model_memory_size(config);
 	fnx_model_add_needs(config, &n_touches, &n_bytes);
-	state.log_size = (fnx_journal_log_size(n_touches, n_bytes) + 63) / 64 * 64;
-	state.memory = map(state.size);
-	state.log = map(state.log_size);
+	it->log_size = (fnx_journal_log_size(n_touches, n_bytes) + 63) / 64 * 64;
+	it->memory = map(it->size);
+	it->log = map(it->log_size);
+	assert_int_equal(fnx_model_init(config, it->memory, false, &it->journal, &it->model), 0);
 	assert_int_equal(
-		fnx_model_init(config, state.memory, false, &state.journal, &state.model), 0);
-	assert_int_equal(fnx_journal_init(&state.journal, state.log, state.log_size, state.memory,
-				 state.size),
-		0);
-	return state;
+		fnx_journal_init(&it->journal, it->log, it->log_size, it->memory, it->size), 0);
 }
 
-static void state_free(struct state *state)
+static void state_fini(struct state *it)
 {
-	fnx_model_free(state->model);
-	munmap(state->memory, state->size);
-	munmap(state->log, state->log_size);
+	fnx_model_free(it->model);
+	munmap(it->memory, it->size);
+	munmap(it->log, it->log_size);
 }
 
 /* The i-th mark is the same for whoever asks. */
@@ -120,49 +119,53 @@ TEST(an_addition_that_was_not_committed_is_undone_to_the_byte)
 
 	for (int round = 0; round < 40; round++) {
 		const struct fnx_model_config config = random_config(&random);
-		struct state state = state_new(&config);
-		void *before = malloc(state.size);
+		struct state it;
+		void *before;
 
+		state_init(&it, &config);
+		before = malloc(it.size);
+		assert_non_null(before);
 		for (uint64_t i = 0; i < 1500; i++) {
 			struct fnx_model *successor;
 
 			if (check_random_below(&random, 10)) {
-				add_nth(state.model, 2, i);
-				fnx_journal_commit(&state.journal);
+				add_nth(it.model, 2, i);
+				fnx_journal_commit(&it.journal);
 				continue;
 			}
-			memcpy(before, state.memory, state.size);
-			add_nth(state.model, 2, i);
-			assert_int_equal(fnx_journal_recover(&state.journal, state.log,
-						 state.log_size, state.memory, state.size),
+			memcpy(before, it.memory, it.size);
+			add_nth(it.model, 2, i);
+			assert_int_equal(fnx_journal_recover(&it.journal, it.log, it.log_size,
+						 it.memory, it.size),
 				1);
-			assert_memory_equal(before, state.memory, state.size);
-			assert_int_equal(fnx_model_init(&config, state.memory, true, &state.journal,
-						 &successor),
+			assert_memory_equal(before, it.memory, it.size);
+			assert_int_equal(
+				fnx_model_init(&config, it.memory, true, &it.journal, &successor),
 				0);
-			fnx_model_free(state.model);
-			state.model = successor;
+			fnx_model_free(it.model);
+			it.model = successor;
 		}
-		assert_int_equal(fnx_journal_overflows(&state.journal), 0);
+		assert_int_equal(fnx_journal_overflows(&it.journal), 0);
 		free(before);
-		state_free(&state);
+		state_fini(&it);
 	}
 }
 
 /* The child adds and commits until it is killed, wherever that is. */
-static void add_until_killed(struct state *state, uint64_t seed, _Atomic uint64_t *n_added)
+static void add_until_killed(
+	struct state *it, uint64_t seed, uint64_t n_wanted, _Atomic uint64_t *n_added)
 {
 	const pid_t child = fork();
 
 	assert_true(child >= 0);
 	if (child == 0) {
 		for (;;) {
-			add_nth(state->model, seed, *n_added);
-			fnx_journal_commit(&state->journal);
+			add_nth(it->model, seed, *n_added);
+			fnx_journal_commit(&it->journal);
 			*n_added += 1;
 		}
 	}
-	for (uint64_t seen = *n_added; *n_added < seen + 20;)
+	while (*n_added < n_wanted && !waitpid(child, NULL, WNOHANG))
 		;
 	kill(child, SIGKILL);
 	assert_int_equal(waitpid(child, NULL, 0), child);
@@ -175,28 +178,30 @@ TEST(a_writer_killed_anywhere_leaves_a_model_that_can_be_resumed)
 
 	for (int round = 0; round < 100; round++) {
 		const struct fnx_model_config config = random_config(&random);
-		struct state state = state_new(&config);
+		struct state it;
 		const uint64_t seed = check_random_u64(&random);
-		void *replayed = map(state.size);
 		struct fnx_model *successor;
+		void *replayed;
 		uint64_t n;
 
+		state_init(&it, &config);
+		replayed = map(it.size);
 		*n_added = 0;
-		add_until_killed(&state, seed, n_added);
-		assert_true(fnx_journal_recover(&state.journal, state.log, state.log_size,
-				    state.memory, state.size) >= 0);
-		assert_int_equal(fnx_model_init(&config, state.memory, true, NULL, &successor), 0);
-		fnx_model_free(state.model);
-		state.model = successor;
+		add_until_killed(&it, seed, 20 + check_random_below(&random, 1500), n_added);
+		assert_true(fnx_journal_recover(
+				    &it.journal, it.log, it.log_size, it.memory, it.size) >= 0);
+		assert_int_equal(fnx_model_init(&config, it.memory, true, NULL, &successor), 0);
+		fnx_model_free(it.model);
+		it.model = successor;
 		assert_int_equal(fnx_model_init(&config, replayed, false, NULL, &successor), 0);
 		for (n = 0; n < *n_added; n++)
 			add_nth(successor, seed, n);
-		if (fnx_model_index(successor) != fnx_model_index(state.model))
+		if (fnx_model_index(successor) != fnx_model_index(it.model))
 			add_nth(successor, seed, n); /* committed, not yet counted */
-		assert_memory_equal(replayed, state.memory, state.size);
+		assert_memory_equal(replayed, it.memory, it.size);
 		fnx_model_free(successor);
-		munmap(replayed, state.size);
-		state_free(&state);
+		munmap(replayed, it.size);
+		state_fini(&it);
 	}
 	munmap(n_added, sizeof(*n_added));
 }
