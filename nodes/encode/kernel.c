@@ -6,15 +6,15 @@
 
 #ifdef __x86_64__
 #undef LANES_BYTES
-#undef KERNEL_TARGET
+#undef LANES_TARGET
 #define LANES_BYTES 32
-#define KERNEL_TARGET __attribute__((target("avx2")))
+#define LANES_TARGET __attribute__((target("avx2,fma")))
 #include "nodes/encode/kernel_width.h"
 
 #undef LANES_BYTES
-#undef KERNEL_TARGET
+#undef LANES_TARGET
 #define LANES_BYTES 64
-#define KERNEL_TARGET __attribute__((target("arch=x86-64-v4")))
+#define LANES_TARGET __attribute__((target("arch=x86-64-v4")))
 #include "nodes/encode/kernel_width.h"
 #endif
 

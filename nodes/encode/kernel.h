@@ -36,7 +36,8 @@ struct fnx_blocks {
 	uint32_t n_dims;
 };
 
-/* One set per processor generation; all sets give the same results. */
+/* One set per processor generation. All give the same results; but weigh_i32 is the same only on
+ * all that fuse products and sums, and within 1e-6, relative, of FNX_PROCESSOR_ANY. */
 struct fnx_kernel {
 	/* ret_sums[bins[k]] [FNX_BLOCK_SUMS_F32] += e^(-|m - x|^2 / 2), in kernel deviations, over
 	 * the marks m of block k, by lane; x [n_dims]; ret_sums 64-byte aligned. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The kernels for one width of vectors. Included by kernel.c once for each, with LANES_BYTES and
- * KERNEL_TARGET (the functions' target attribute, or nothing) defined.
+ * LANES_TARGET (the functions' target attribute, or nothing) defined.
  *
  * Of a block's 32 marks, those 16 (floats) or 8 (doubles) apart are added up first and then go into
  * the same lane of the bin's accumulator. So every width adds the same numbers in the same order,
@@ -13,55 +13,76 @@
 #include "nodes/encode/kernel.h"
 #include "nodes/host/lanes_width.h"
 
-#ifndef KERNEL_TARGET
-#define KERNEL_TARGET
-#endif
-
 /* Accumulator in vectors; a block has 2 (floats) or 4 (doubles) times as many. */
 #define PARTS (64 / LANES_BYTES)
 
-static inline __attribute__((always_inline)) void LANES(weigh_i32_dims)(
+/* Vectors of a block that are worked on at once: the chains of sums hide each other's latency, and
+ * the query's value is fetched once for all. */
+#define AT_ONCE (PARTS == 1 ? 1 : 2)
+
+/* n vectors of a block, and those PARTS further on: ret_weights [n] */
+LANES_INLINE void LANES(weights_i32)(const LANES(i32) * lanes, uint32_t n, uint32_t n_dims,
+	const int32_t *x, LANES(f32) * ret_weights)
+{
+	const float factor = (float)(-0.5 * M_LOG2E / (FNX_BLOCK_STEPS * FNX_BLOCK_STEPS));
+	LANES(f32) s[2 * AT_ONCE] = {{0}};
+
+#pragma GCC unroll 4
+	for (uint32_t d = 0; d < n_dims; d++, lanes += 2 * PARTS) {
+		const LANES(i32) at = (LANES(i32)){0} + x[d];
+
+#pragma GCC unroll 4
+		for (uint32_t i = 0; i < 2 * n; i++) {
+			const LANES(f32) diff = __builtin_convertvector(
+				at - lanes[i / 2 + i % 2 * PARTS], LANES(f32));
+
+			LANES(fuse)(&diff, &diff, &s[i]);
+		}
+	}
+#pragma GCC unroll 4
+	for (uint32_t i = 0; i < 2 * n; i++) {
+		s[i] *= factor;
+		LANES(exp2)(&s[i], &s[i]);
+	}
+#pragma GCC unroll 2
+	for (uint32_t i = 0; i < n; i++)
+		ret_weights[i] = s[2 * i] + s[2 * i + 1];
+}
+
+LANES_INLINE void LANES(weigh_i32_dims)(
 	const struct fnx_blocks *blocks, uint32_t n_dims, const int32_t *x, float *ret_sums)
 {
-	const float factor = (float)(0.5 * M_LOG2E / (FNX_BLOCK_STEPS * FNX_BLOCK_STEPS));
 	const LANES(i32) *lanes = blocks->lanes;
 	LANES(f32) *sums = (LANES(f32) *)ret_sums;
+	LANES(f32) weights[AT_ONCE];
 
 	for (uint32_t k = 0; k < blocks->n; k++, lanes += n_dims * 2 * PARTS) {
-		for (uint32_t part = 0; part < PARTS; part++) {
-			const LANES(i32) *at = lanes + part;
-			LANES(f32) a = {0}, b = {0};
-
-			for (uint32_t d = 0; d < n_dims; d++, at += 2 * PARTS) {
-				const LANES(f32) da =
-					__builtin_convertvector(at[0] - x[d], LANES(f32));
-				const LANES(f32) db =
-					__builtin_convertvector(at[PARTS] - x[d], LANES(f32));
-
-				a -= da * da;
-				b -= db * db;
-			}
-			a *= factor;
-			b *= factor;
-			LANES(exp2)(&a, &a);
-			LANES(exp2)(&b, &b);
-			sums[blocks->bins[k] * PARTS + part] += a + b;
+		for (uint32_t part = 0; part < PARTS; part += AT_ONCE) {
+			LANES(weights_i32)(lanes + part, AT_ONCE, n_dims, x, weights);
+#pragma GCC unroll 2
+			for (uint32_t i = 0; i < AT_ONCE; i++)
+				sums[blocks->bins[k] * PARTS + part + i] += weights[i];
 		}
 	}
 }
 
-KERNEL_TARGET static void LANES(weigh_i32)(
+LANES_TARGET static void LANES(weigh_i32)(
 	const struct fnx_blocks *blocks, const int32_t *x, float *ret_sums)
 {
-	if (blocks->n_dims == 4)
+	switch (blocks->n_dims) {
+	case 4:
 		LANES(weigh_i32_dims)(blocks, 4, x, ret_sums);
-	else
+		break;
+	case 16:
+		LANES(weigh_i32_dims)(blocks, 16, x, ret_sums);
+		break;
+	default:
 		LANES(weigh_i32_dims)(blocks, blocks->n_dims, x, ret_sums);
+	}
 }
 
-static inline __attribute__((always_inline)) void LANES(weigh_f64_dims)(
-	const struct fnx_blocks *blocks, uint32_t n_dims, const double *x, double factor,
-	double *ret_sums)
+LANES_INLINE void LANES(weigh_f64_dims)(const struct fnx_blocks *blocks, uint32_t n_dims,
+	const double *x, double factor, double *ret_sums)
 {
 	const LANES(f64) *lanes = blocks->lanes;
 	LANES(f64) *sums = (LANES(f64) *)ret_sums;
@@ -87,7 +108,7 @@ static inline __attribute__((always_inline)) void LANES(weigh_f64_dims)(
 	}
 }
 
-KERNEL_TARGET static void LANES(weigh_f64)(
+LANES_TARGET static void LANES(weigh_f64)(
 	const struct fnx_blocks *blocks, const double *x, double factor, double *ret_sums)
 {
 	if (blocks->n_dims == 4)
@@ -97,7 +118,7 @@ KERNEL_TARGET static void LANES(weigh_f64)(
 }
 
 /* The sign of a difference is the comparison: a - b is negative if and only if a < b. */
-KERNEL_TARGET static uint32_t LANES(inside_i32)(const struct fnx_blocks *blocks,
+LANES_TARGET static uint32_t LANES(inside_i32)(const struct fnx_blocks *blocks,
 	const int32_t *lower, const int32_t *upper, uint32_t enough)
 {
 	const LANES(i32) *lanes = blocks->lanes;
@@ -123,7 +144,7 @@ KERNEL_TARGET static uint32_t LANES(inside_i32)(const struct fnx_blocks *blocks,
 	return n_inside;
 }
 
-KERNEL_TARGET static uint32_t LANES(inside_f64)(
+LANES_TARGET static uint32_t LANES(inside_f64)(
 	const struct fnx_blocks *blocks, const double *lower, const double *upper, uint32_t enough)
 {
 	const LANES(f64) *lanes = blocks->lanes;
@@ -150,4 +171,5 @@ KERNEL_TARGET static uint32_t LANES(inside_f64)(
 	return n_inside;
 }
 
+#undef AT_ONCE
 #undef PARTS
