@@ -37,7 +37,7 @@ struct fnx_blocks {
 };
 
 /* One set per processor generation. All give the same results; but weigh_i32 is the same only on
- * all that fuse products and sums, and within 1e-6, relative, of FNX_PROCESSOR_ANY. */
+ * all that fuse products and sums; FNX_PROCESSOR_ANY of x86-64 does not, and rounds once more. */
 struct fnx_kernel {
 	/* ret_sums[bins[k]] [FNX_BLOCK_SUMS_F32] += e^(-|m - x|^2 / 2), in kernel deviations, over
 	 * the marks m of block k, by lane; x [n_dims]; ret_sums 64-byte aligned. */
