@@ -52,16 +52,19 @@ LANES_INLINE void LANES(weights_i32)(const LANES(i32) * lanes, uint32_t n, uint3
 LANES_INLINE void LANES(weigh_i32_dims)(
 	const struct fnx_blocks *blocks, uint32_t n_dims, const int32_t *x, float *ret_sums)
 {
-	const LANES(i32) *lanes = blocks->lanes;
 	LANES(f32) *sums = (LANES(f32) *)ret_sums;
 	LANES(f32) weights[AT_ONCE];
 
-	for (uint32_t k = 0; k < blocks->n; k++, lanes += n_dims * 2 * PARTS) {
+	for (uint32_t k = 0; k < blocks->n; k++) {
+		const uint32_t block = blocks->list ? blocks->list[k] : k;
+		const LANES(i32) *lanes =
+			(const LANES(i32) *)blocks->lanes + (size_t)block * n_dims * 2 * PARTS;
+
 		for (uint32_t part = 0; part < PARTS; part += AT_ONCE) {
 			LANES(weights_i32)(lanes + part, AT_ONCE, n_dims, x, weights);
 #pragma GCC unroll 2
 			for (uint32_t i = 0; i < AT_ONCE; i++)
-				sums[blocks->bins[k] * PARTS + part + i] += weights[i];
+				sums[blocks->bins[block] * PARTS + part + i] += weights[i];
 		}
 	}
 }
@@ -84,10 +87,13 @@ LANES_TARGET static void LANES(weigh_i32)(
 LANES_INLINE void LANES(weigh_f64_dims)(const struct fnx_blocks *blocks, uint32_t n_dims,
 	const double *x, double factor, double *ret_sums)
 {
-	const LANES(f64) *lanes = blocks->lanes;
 	LANES(f64) *sums = (LANES(f64) *)ret_sums;
 
-	for (uint32_t k = 0; k < blocks->n; k++, lanes += n_dims * 4 * PARTS) {
+	for (uint32_t k = 0; k < blocks->n; k++) {
+		const uint32_t block = blocks->list ? blocks->list[k] : k;
+		const LANES(f64) *lanes =
+			(const LANES(f64) *)blocks->lanes + (size_t)block * n_dims * 4 * PARTS;
+
 		for (uint32_t part = 0; part < PARTS; part++) {
 			const LANES(f64) *at = lanes + part;
 			LANES(f64) s[4] = {{0}};
@@ -103,7 +109,7 @@ LANES_INLINE void LANES(weigh_f64_dims)(const struct fnx_blocks *blocks, uint32_
 				s[i] *= factor;
 				LANES(exp)(&s[i], &s[i]);
 			}
-			sums[blocks->bins[k] * PARTS + part] += (s[0] + s[1]) + (s[2] + s[3]);
+			sums[blocks->bins[block] * PARTS + part] += (s[0] + s[1]) + (s[2] + s[3]);
 		}
 	}
 }
@@ -121,13 +127,16 @@ LANES_TARGET static void LANES(weigh_f64)(
 LANES_TARGET static uint32_t LANES(inside_i32)(const struct fnx_blocks *blocks,
 	const int32_t *lower, const int32_t *upper, uint32_t enough)
 {
-	const LANES(i32) *lanes = blocks->lanes;
 	uint32_t n_inside = 0;
 
 	for (uint32_t k = 0; k < blocks->n && n_inside < enough;) {
 		LANES(i32) n = {0};
 
 		for (uint32_t end = k + FNX_GATE_STRIDE; k < blocks->n && k < end; k++) {
+			const uint32_t block = blocks->list ? blocks->list[k] : k;
+			const LANES(i32) *lanes = (const LANES(i32) *)blocks->lanes +
+				(size_t)block * blocks->n_dims * 2 * PARTS;
+
 			for (uint32_t part = 0; part < 2 * PARTS; part++) {
 				const LANES(i32) *at = lanes + part;
 				LANES(i32) in = ~(LANES(i32)){0};
@@ -136,7 +145,6 @@ LANES_TARGET static uint32_t LANES(inside_i32)(const struct fnx_blocks *blocks,
 					in &= (lower[d] - at[0]) & (at[0] - upper[d]);
 				n -= in >> 31;
 			}
-			lanes += blocks->n_dims * 2 * PARTS;
 		}
 		for (size_t i = 0; i < LANES_BYTES / sizeof(int32_t); i++)
 			n_inside += (uint32_t)n[i];
@@ -147,13 +155,16 @@ LANES_TARGET static uint32_t LANES(inside_i32)(const struct fnx_blocks *blocks,
 LANES_TARGET static uint32_t LANES(inside_f64)(
 	const struct fnx_blocks *blocks, const double *lower, const double *upper, uint32_t enough)
 {
-	const LANES(f64) *lanes = blocks->lanes;
 	uint32_t n_inside = 0;
 
 	for (uint32_t k = 0; k < blocks->n && n_inside < enough;) {
 		LANES(u64) n = {0};
 
 		for (uint32_t end = k + FNX_GATE_STRIDE; k < blocks->n && k < end; k++) {
+			const uint32_t block = blocks->list ? blocks->list[k] : k;
+			const LANES(f64) *lanes = (const LANES(f64) *)blocks->lanes +
+				(size_t)block * blocks->n_dims * 4 * PARTS;
+
 			for (uint32_t part = 0; part < 4 * PARTS; part++) {
 				const LANES(f64) *at = lanes + part;
 				LANES(u64) in = ~(LANES(u64)){0};
@@ -163,12 +174,60 @@ LANES_TARGET static uint32_t LANES(inside_f64)(
 						(LANES(u64))(at[0] - upper[d]);
 				n += in >> 63;
 			}
-			lanes += blocks->n_dims * 4 * PARTS;
 		}
 		for (size_t i = 0; i < LANES_BYTES / sizeof(uint64_t); i++)
 			n_inside += (uint32_t)n[i];
 	}
 	return n_inside;
+}
+
+/* Bits of the lanes of a group that are below the limit. */
+LANES_INLINE uint32_t LANES(below)(const LANES(f32) * squares, float limit)
+{
+	uint32_t bits = 0;
+
+	for (uint32_t part = 0; part < PARTS; part++) {
+		const LANES(i32) in = (LANES(i32))(squares[part] - limit);
+#if defined __x86_64__ && LANES_BYTES == 64
+		bits |= (uint32_t)_mm512_movepi32_mask((__m512i)in);
+#elif defined __x86_64__ && LANES_BYTES == 32
+		bits |= (uint32_t)_mm256_movemask_ps((__m256)in) << (8 * part);
+#elif defined __x86_64__
+		bits |= (uint32_t)_mm_movemask_ps((__m128)in) << (4 * part);
+#else
+		for (uint32_t i = 0; i < LANES_BYTES / 4; i++)
+			bits |= (uint32_t)(in[i] < 0) << (LANES_BYTES / 4 * part + i);
+#endif
+	}
+	return bits;
+}
+
+/* From a box to the query one of the two differences is positive where there is a gap: the larger
+ * of them and 0. */
+LANES_TARGET static uint32_t LANES(near_boxes)(const float *boxes, uint32_t n, uint32_t n_dims,
+	const float *low, const float *high, float limit, uint32_t *ret_list)
+{
+	const LANES(f32) *at = (const LANES(f32) *)boxes;
+	uint32_t n_near = 0;
+
+	for (uint32_t first = 0; first < n; first += FNX_BOX_GROUP) {
+		LANES(f32) squares[PARTS] = {{0}};
+
+		for (uint32_t d = 0; d < n_dims; d++, at += 2 * PARTS) {
+			for (uint32_t part = 0; part < PARTS; part++) {
+				LANES(f32) gap = at[part] - high[d];
+				LANES(f32) beyond = low[d] - at[PARTS + part];
+
+				LANES(at_least)(0.0f, &gap);
+				LANES(at_least)(0.0f, &beyond);
+				gap += beyond;
+				LANES(fuse)(&gap, &gap, &squares[part]);
+			}
+		}
+		for (uint32_t bits = LANES(below)(squares, limit); bits; bits &= bits - 1)
+			ret_list[n_near++] = first + (uint32_t)__builtin_ctz(bits);
+	}
+	return n_near;
 }
 
 #undef AT_ONCE

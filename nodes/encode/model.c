@@ -20,7 +20,7 @@ static void touch(struct fnx_model *model, const void *at, size_t size)
 	fnx_journal_touch(model->journal, at, size);
 }
 
-static void set(struct fnx_model *model, uint32_t *at, uint32_t value)
+void fnx_model_set(struct fnx_model *model, uint32_t *at, uint32_t value)
 {
 	touch(model, at, sizeof(*at));
 	*at = value;
@@ -53,7 +53,7 @@ static void set_lane_single(struct fnx_model *model, uint32_t place, uint32_t di
 	*at = fnx_model_steps(model, uv);
 }
 
-static void put(struct fnx_model *model, uint32_t place, uint32_t slot)
+void fnx_model_put(struct fnx_model *model, uint32_t place, uint32_t slot)
 {
 	const double *mark = model->marks + (size_t)slot * model->config.n_dims;
 
@@ -63,11 +63,13 @@ static void put(struct fnx_model *model, uint32_t place, uint32_t slot)
 		else
 			set_lane(model, place, d, mark[d]);
 	}
-	set(model, &model->slots[place], slot);
-	set(model, &model->places[slot], place);
+	if (model->boxes)
+		fnx_model_box_grow(model, place / FNX_BLOCK_MARKS, mark);
+	fnx_model_set(model, &model->slots[place], slot);
+	fnx_model_set(model, &model->places[slot], place);
 }
 
-static void clear_place(struct fnx_model *model, uint32_t place)
+void fnx_model_clear(struct fnx_model *model, uint32_t place)
 {
 	for (uint32_t d = 0; d < model->config.n_dims; d++) {
 		const size_t lane = fnx_model_lane(model, place, d);
@@ -125,23 +127,29 @@ int fnx_model_resume(struct fnx_model *model, uint64_t index)
 
 /* A block for the free lane that `bin` needs. There is always one: n_blocks counts on every bin
  * having one that is not full. */
-static uint32_t take_block(struct fnx_model *model, uint32_t bin)
+uint32_t fnx_model_take_block(struct fnx_model *model, uint32_t bin)
 {
 	struct fnx_model_header *header = model->header;
 	uint32_t block = header->free_block;
 
 	if (block != FNX_MODEL_NO_BLOCK) {
-		set(model, &header->free_block, model->previous[block]);
+		fnx_model_set(model, &header->free_block, model->previous[block]);
 	} else {
 		block = header->n_blocks;
-		set(model, &header->n_blocks, block + 1);
+		fnx_model_set(model, &header->n_blocks, block + 1);
 		model->blocks.n = block + 1;
 	}
 	assert(block < model->n_blocks);
-	set(model, &model->block_bins[block], bin);
-	set(model, &model->previous[block], model->last[bin]);
-	set(model, &model->last[bin], block);
+	fnx_model_set(model, &model->block_bins[block], bin);
 	return block;
+}
+
+void fnx_model_give_block(struct fnx_model *model, uint32_t block)
+{
+	if (model->boxes)
+		fnx_model_box_clear(model, block);
+	fnx_model_set(model, &model->previous[block], model->header->free_block);
+	fnx_model_set(model, &model->header->free_block, block);
 }
 
 static void append(struct fnx_model *model, uint32_t slot)
@@ -150,11 +158,14 @@ static void append(struct fnx_model *model, uint32_t slot)
 	uint32_t block = model->last[bin];
 	uint32_t lane;
 
-	if (block == FNX_MODEL_NO_BLOCK || model->counts[block] == FNX_BLOCK_MARKS)
-		block = take_block(model, bin);
+	if (block == FNX_MODEL_NO_BLOCK || model->counts[block] == FNX_BLOCK_MARKS) {
+		block = fnx_model_take_block(model, bin);
+		fnx_model_set(model, &model->previous[block], model->last[bin]);
+		fnx_model_set(model, &model->last[bin], block);
+	}
 	lane = model->counts[block];
-	set(model, &model->counts[block], lane + 1);
-	put(model, block * FNX_BLOCK_MARKS + lane, slot);
+	fnx_model_set(model, &model->counts[block], lane + 1);
+	fnx_model_put(model, block * FNX_BLOCK_MARKS + lane, slot);
 }
 
 /*	bin 7:  [m m m m] [m . m m] [m m - -]     the hole at '.' is filled with the bin's last mark
@@ -167,15 +178,14 @@ static void take_out(struct fnx_model *model, uint32_t slot)
 	const uint32_t n_left = model->counts[block] - 1;
 	const uint32_t end = block * FNX_BLOCK_MARKS + n_left;
 
-	set(model, &model->counts[block], n_left);
+	fnx_model_set(model, &model->counts[block], n_left);
 	if (hole != end)
-		put(model, hole, model->slots[end]);
-	clear_place(model, end);
+		fnx_model_put(model, hole, model->slots[end]);
+	fnx_model_clear(model, end);
 	if (n_left > 0)
 		return;
-	set(model, &model->last[bin], model->previous[block]);
-	set(model, &model->previous[block], model->header->free_block);
-	set(model, &model->header->free_block, block);
+	fnx_model_set(model, &model->last[bin], model->previous[block]);
+	fnx_model_give_block(model, block);
 }
 
 static void store(struct fnx_model *model, uint32_t slot, const double *mark, uint32_t bin)
@@ -185,8 +195,9 @@ static void store(struct fnx_model *model, uint32_t slot, const double *mark, ui
 
 	touch(model, at, size);
 	memcpy(at, mark, size);
-	set(model, &model->bins[slot], bin);
-	append(model, slot);
+	fnx_model_set(model, &model->bins[slot], bin);
+	if (!model->boxes || !fnx_model_tree_add(model, slot))
+		append(model, slot);
 }
 
 int fnx_model_add(struct fnx_model *model, const double *mark, int32_t bin)
@@ -205,7 +216,10 @@ int fnx_model_add(struct fnx_model *model, const double *mark, int32_t bin)
 	model->header->index = index + (full ? 3 : 1);
 	if (full && index % 2 != 0)
 		return FNX_MODEL_PASSED_OVER;
-	if (full)
+	if (full && model->boxes &&
+		model->parents[model->places[slot] / FNX_BLOCK_MARKS] != FNX_MODEL_CHAINED)
+		fnx_model_tree_take_out(model, slot);
+	else if (full)
 		take_out(model, slot);
 	store(model, slot, mark, (uint32_t)bin);
 	return FNX_MODEL_STORED;

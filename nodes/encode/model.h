@@ -29,6 +29,7 @@
 enum {
 	FNX_MODEL_BINS_MAX = 4096,
 	FNX_MODEL_CAPACITY_MAX = 1 << 24,
+	FNX_MODEL_BATCH_MAX = 8,
 };
 
 struct fnx_model_config {
@@ -43,6 +44,10 @@ struct fnx_model_config {
 	 * one in double precision; amplitudes beyond 256 kernel deviations count as that many. The
 	 * gate answers the same in both. */
 	bool single;
+	/* Option, off in parity: blocks whose marks are all beyond the distance at which the kernel
+	 * is 1e-7 of its peak are passed over, and marks are put into blocks by likeness. Time then
+	 * grows with the marks near a spike. */
+	bool cut_off;
 	/* Option, off in parity. Smoothing over position, [n_bins][n_bins], see
 	 * fnx_smoothing_gaussian; NULL: none; must outlive the model. */
 	const double *smoothing;
@@ -123,3 +128,9 @@ size_t fnx_model_scratch_size(const struct fnx_model *model);
  */
 int fnx_model_likelihood(const struct fnx_model *model, const double *mark, const double *share,
 	void *scratch, double *ret_likelihood);
+
+/* The same, bit for bit, for n <= FNX_MODEL_BATCH_MAX marks at once, [n][n_dims], with the memory
+ * read once for all (but with cut_off, where each has its own blocks): ret_likelihoods
+ * [n][n_bins], ret_answers [n]. */
+void fnx_model_likelihoods(const struct fnx_model *model, uint32_t n, const double *marks,
+	const double *share, void *scratch, double *ret_likelihoods, int *ret_answers);
