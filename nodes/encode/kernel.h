@@ -31,6 +31,7 @@ enum {
 #define FNX_BLOCK_LIMIT_F64 1e150
 #define FNX_BLOCK_UNUSED_F64 3e150
 
+#define FNX_BLOCK_MASS_MAX 0x1p20
 #define FNX_BOX_FAR 1e17f /* lower bound of an empty box, negative its upper bound */
 
 /* Index of a block's lower bound; the upper one is FNX_BOX_GROUP further on. */
@@ -43,6 +44,8 @@ static inline size_t fnx_model_bound(uint32_t n_dims, uint32_t block, uint32_t d
 struct fnx_blocks {
 	void *lanes; /* [n][n_dims][FNX_BLOCK_MARKS] of int32_t or double, 64-byte aligned */
 	uint32_t *bins; /* [n] accumulator that each block adds to */
+	void *masses; /* [n][FNX_BLOCK_MARKS] of float or, beside doubles, double: marks that each
+			 stands for, whole numbers of at most FNX_BLOCK_MASS_MAX; NULL: 1 */
 	const uint32_t *list; /* [n] blocks to go through; NULL: 0 .. n - 1 */
 	uint32_t n;
 	uint32_t n_dims;

@@ -21,8 +21,8 @@
 #define AT_ONCE (PARTS == 1 ? 1 : 2)
 
 /* n vectors of a block, and those PARTS further on: ret_weights [n] */
-LANES_INLINE void LANES(weights_i32)(const LANES(i32) * lanes, uint32_t n, uint32_t n_dims,
-	const int32_t *x, LANES(f32) * ret_weights)
+LANES_INLINE void LANES(weights_i32)(const LANES(i32) * lanes, const LANES(f32) * masses,
+	uint32_t n, uint32_t n_dims, const int32_t *x, LANES(f32) * ret_weights)
 {
 	const float factor = (float)(-0.5 * M_LOG2E / (FNX_BLOCK_STEPS * FNX_BLOCK_STEPS));
 	LANES(f32) s[2 * AT_ONCE] = {{0}};
@@ -43,6 +43,8 @@ LANES_INLINE void LANES(weights_i32)(const LANES(i32) * lanes, uint32_t n, uint3
 	for (uint32_t i = 0; i < 2 * n; i++) {
 		s[i] *= factor;
 		LANES(exp2)(&s[i], &s[i]);
+		if (masses)
+			s[i] *= masses[i / 2 + i % 2 * PARTS];
 	}
 #pragma GCC unroll 2
 	for (uint32_t i = 0; i < n; i++)
@@ -59,9 +61,13 @@ LANES_INLINE void LANES(weigh_i32_dims)(
 		const uint32_t block = blocks->list ? blocks->list[k] : k;
 		const LANES(i32) *lanes =
 			(const LANES(i32) *)blocks->lanes + (size_t)block * n_dims * 2 * PARTS;
+		const LANES(f32) *masses = blocks->masses
+			? (const LANES(f32) *)blocks->masses + (size_t)block * 2 * PARTS
+			: NULL;
 
 		for (uint32_t part = 0; part < PARTS; part += AT_ONCE) {
-			LANES(weights_i32)(lanes + part, AT_ONCE, n_dims, x, weights);
+			LANES(weights_i32)
+			(lanes + part, masses ? masses + part : NULL, AT_ONCE, n_dims, x, weights);
 #pragma GCC unroll 2
 			for (uint32_t i = 0; i < AT_ONCE; i++)
 				sums[blocks->bins[block] * PARTS + part + i] += weights[i];
@@ -93,21 +99,26 @@ LANES_INLINE void LANES(weigh_f64_dims)(const struct fnx_blocks *blocks, uint32_
 		const uint32_t block = blocks->list ? blocks->list[k] : k;
 		const LANES(f64) *lanes =
 			(const LANES(f64) *)blocks->lanes + (size_t)block * n_dims * 4 * PARTS;
+		const LANES(f64) *masses = blocks->masses
+			? (const LANES(f64) *)blocks->masses + (size_t)block * 4 * PARTS
+			: NULL;
 
 		for (uint32_t part = 0; part < PARTS; part++) {
 			const LANES(f64) *at = lanes + part;
 			LANES(f64) s[4] = {{0}};
 
 			for (uint32_t d = 0; d < n_dims; d++, at += 4 * PARTS) {
-				for (int i = 0; i < 4; i++) {
+				for (uint32_t i = 0; i < 4; i++) {
 					const LANES(f64) diff = at[i * PARTS] - x[d];
 
 					s[i] += diff * diff;
 				}
 			}
-			for (int i = 0; i < 4; i++) {
+			for (uint32_t i = 0; i < 4; i++) {
 				s[i] *= factor;
 				LANES(exp)(&s[i], &s[i]);
+				if (masses)
+					s[i] *= masses[i * PARTS + part];
 			}
 			sums[blocks->bins[block] * PARTS + part] += (s[0] + s[1]) + (s[2] + s[3]);
 		}
@@ -136,6 +147,8 @@ LANES_TARGET static uint32_t LANES(inside_i32)(const struct fnx_blocks *blocks,
 			const uint32_t block = blocks->list ? blocks->list[k] : k;
 			const LANES(i32) *lanes = (const LANES(i32) *)blocks->lanes +
 				(size_t)block * blocks->n_dims * 2 * PARTS;
+			const LANES(f32) *masses =
+				(const LANES(f32) *)blocks->masses + (size_t)block * 2 * PARTS;
 
 			for (uint32_t part = 0; part < 2 * PARTS; part++) {
 				const LANES(i32) *at = lanes + part;
@@ -143,7 +156,10 @@ LANES_TARGET static uint32_t LANES(inside_i32)(const struct fnx_blocks *blocks,
 
 				for (uint32_t d = 0; d < blocks->n_dims; d++, at += 2 * PARTS)
 					in &= (lower[d] - at[0]) & (at[0] - upper[d]);
-				n -= in >> 31;
+				in >>= 31;
+				n -= blocks->masses
+					? in & -__builtin_convertvector(masses[part], LANES(i32))
+					: in;
 			}
 		}
 		for (size_t i = 0; i < LANES_BYTES / sizeof(int32_t); i++)
@@ -164,6 +180,8 @@ LANES_TARGET static uint32_t LANES(inside_f64)(
 			const uint32_t block = blocks->list ? blocks->list[k] : k;
 			const LANES(f64) *lanes = (const LANES(f64) *)blocks->lanes +
 				(size_t)block * blocks->n_dims * 4 * PARTS;
+			const LANES(f64) *masses =
+				(const LANES(f64) *)blocks->masses + (size_t)block * 4 * PARTS;
 
 			for (uint32_t part = 0; part < 4 * PARTS; part++) {
 				const LANES(f64) *at = lanes + part;
@@ -172,7 +190,10 @@ LANES_TARGET static uint32_t LANES(inside_f64)(
 				for (uint32_t d = 0; d < blocks->n_dims; d++, at += 4 * PARTS)
 					in &= (LANES(u64))(lower[d] - at[0]) &
 						(LANES(u64))(at[0] - upper[d]);
-				n += in >> 63;
+				in >>= 63;
+				n += blocks->masses
+					? -in & __builtin_convertvector(masses[part], LANES(u64))
+					: in;
 			}
 		}
 		for (size_t i = 0; i < LANES_BYTES / sizeof(uint64_t); i++)

@@ -53,6 +53,28 @@ static void set_lane_single(struct fnx_model *model, uint32_t place, uint32_t di
 	*at = fnx_model_steps(model, uv);
 }
 
+static double mass_at(const struct fnx_model *model, uint32_t place)
+{
+	return model->config.single ? (double)((const float *)model->blocks.masses)[place]
+				    : ((const double *)model->blocks.masses)[place];
+}
+
+static void set_mass(struct fnx_model *model, uint32_t place, double mass)
+{
+	if (model->config.single) {
+		float *at = (float *)model->blocks.masses + place;
+
+		touch(model, at, sizeof(*at));
+		*at = (float)mass;
+	} else {
+		double *at = (double *)model->blocks.masses + place;
+
+		touch(model, at, sizeof(*at));
+		*at = mass;
+	}
+}
+
+/* A mark that moves from another place takes its mass along. */
 void fnx_model_put(struct fnx_model *model, uint32_t place, uint32_t slot)
 {
 	const double *mark = model->marks + (size_t)slot * model->config.n_dims;
@@ -65,6 +87,8 @@ void fnx_model_put(struct fnx_model *model, uint32_t place, uint32_t slot)
 	}
 	if (model->boxes)
 		fnx_model_box_grow(model, place / FNX_BLOCK_MARKS, mark);
+	if (model->scatters)
+		set_mass(model, place, mass_at(model, model->places[slot]));
 	fnx_model_set(model, &model->slots[place], slot);
 	fnx_model_set(model, &model->places[slot], place);
 }
@@ -112,6 +136,24 @@ void fnx_model_stored(
 	assert(slot < fnx_model_marks(model));
 	memcpy(ret_mark, model->marks + (size_t)slot * n_dims, n_dims * sizeof(double));
 	*ret_bin = model->bins[slot];
+}
+
+uint32_t fnx_model_mass(const struct fnx_model *model, uint32_t slot)
+{
+	const double mass = model->scatters ? mass_at(model, model->places[slot]) : 1.0;
+
+	return mass >= 1.0 && mass <= FNX_BLOCK_MASS_MAX ? (uint32_t)mass : 0;
+}
+
+struct fnx_model_merging fnx_model_merging(const struct fnx_model *model)
+{
+	const double n_merged = (double)model->header->n_merged;
+	const double n_marks = n_merged + fnx_model_marks(model);
+
+	return (struct fnx_model_merging){
+		.n_merged = model->header->n_merged,
+		.error_bound = n_merged > 0.0 ? 0.5 * model->header->scatter / n_marks : 0.0,
+	};
 }
 
 int fnx_model_resume(struct fnx_model *model, uint64_t index)
@@ -188,6 +230,44 @@ static void take_out(struct fnx_model *model, uint32_t slot)
 	fnx_model_give_block(model, block);
 }
 
+static void set_scatter(struct fnx_model *model, uint32_t slot, double scatter)
+{
+	struct fnx_model_header *header = model->header;
+	const double sum = header->scatter - model->scatters[slot] + scatter;
+
+	touch(model, &header->scatter, sizeof(header->scatter));
+	header->scatter = fmax(sum, 0.0);
+	touch(model, &model->scatters[slot], sizeof(model->scatters[slot]));
+	model->scatters[slot] = scatter;
+}
+
+static void add_merged(struct fnx_model *model, int64_t n)
+{
+	touch(model, &model->header->n_merged, sizeof(model->header->n_merged));
+	model->header->n_merged += (uint64_t)n;
+}
+
+/* The mean moves by its share of the difference; squared distances from it grow by the rest. */
+static void merge(struct fnx_model *model, uint32_t slot, const double *mark)
+{
+	const uint32_t n_dims = model->config.n_dims, place = model->places[slot];
+	const double mass = mass_at(model, place);
+	double *at = model->marks + (size_t)slot * n_dims;
+	double square = 0.0;
+
+	touch(model, at, n_dims * sizeof(double));
+	for (uint32_t d = 0; d < n_dims; d++) {
+		const double z = (mark[d] - at[d]) / model->config.kernel_uv;
+
+		square += z * z;
+		at[d] += (mark[d] - at[d]) / (mass + 1.0);
+	}
+	fnx_model_put(model, place, slot);
+	set_mass(model, place, mass + 1.0);
+	set_scatter(model, slot, model->scatters[slot] + square * mass / (mass + 1.0));
+	add_merged(model, 1);
+}
+
 static void store(struct fnx_model *model, uint32_t slot, const double *mark, uint32_t bin)
 {
 	const size_t size = model->config.n_dims * sizeof(double);
@@ -198,6 +278,10 @@ static void store(struct fnx_model *model, uint32_t slot, const double *mark, ui
 	fnx_model_set(model, &model->bins[slot], bin);
 	if (!model->boxes || !fnx_model_tree_add(model, slot))
 		append(model, slot);
+	if (model->scatters) {
+		set_mass(model, model->places[slot], 1.0);
+		set_scatter(model, slot, 0.0);
+	}
 }
 
 int fnx_model_add(struct fnx_model *model, const double *mark, int32_t bin)
@@ -212,10 +296,20 @@ int fnx_model_add(struct fnx_model *model, const double *mark, int32_t bin)
 	for (uint32_t d = 0; d < config->n_dims; d++)
 		if (!isfinite(mark[d]))
 			return -EINVAL;
+	if (model->scatters) {
+		const uint32_t like = fnx_model_tree_like(model, (uint32_t)bin, mark);
+
+		if (like != FNX_MODEL_NONE) {
+			merge(model, like, mark);
+			return FNX_MODEL_MERGED;
+		}
+	}
 	touch(model, &model->header->index, sizeof(index));
 	model->header->index = index + (full ? 3 : 1);
 	if (full && index % 2 != 0)
 		return FNX_MODEL_PASSED_OVER;
+	if (full && model->scatters)
+		add_merged(model, 1 - (int64_t)fnx_model_mass(model, slot));
 	if (full && model->boxes &&
 		model->parents[model->places[slot] / FNX_BLOCK_MARKS] != FNX_MODEL_CHAINED)
 		fnx_model_tree_take_out(model, slot);

@@ -38,7 +38,7 @@ static struct scratch scratch_of(const struct fnx_model *model, void *memory)
 size_t fnx_model_scratch_size(const struct fnx_model *model)
 {
 	const size_t n = model->config.n_bins;
-	const size_t n_listed = model->boxes ? (size_t)model->n_blocks + FNX_BOX_GROUP : 0;
+	const size_t n_listed = model->config.cut_off ? (size_t)model->n_blocks + FNX_BOX_GROUP : 0;
 
 	return n * FNX_LANES_ALIGN * FNX_MODEL_BATCH_MAX + fnx_f64_padded(n) * sizeof(double) +
 		n_listed * sizeof(uint32_t);
@@ -52,7 +52,7 @@ static struct fnx_blocks blocks_near(
 	float low[FNX_MARK_DIMS_MAX], high[FNX_MARK_DIMS_MAX];
 	struct fnx_blocks blocks = model->blocks;
 
-	if (!model->boxes)
+	if (!model->config.cut_off)
 		return blocks;
 	for (uint32_t d = 0; d < blocks.n_dims; d++) {
 		const float z = (float)fnx_model_deviations(model, mark[d]);
@@ -257,6 +257,9 @@ static void weigh_together(const struct fnx_model *model, uint32_t n, const doub
 		const struct fnx_blocks tile = {
 			.lanes = (char *)model->blocks.lanes + first * block_size,
 			.bins = model->blocks.bins + first,
+			.masses = model->blocks.masses
+				? (char *)model->blocks.masses + first * FNX_BLOCK_MARKS * lane_size
+				: NULL,
 			.n = n_left < n_tile ? n_left : n_tile,
 			.n_dims = model->blocks.n_dims,
 		};
@@ -280,7 +283,7 @@ void fnx_model_likelihoods(const struct fnx_model *model, uint32_t n, const doub
 		const double *mark = marks + (size_t)i * config->n_dims;
 
 		/* Each has near blocks of its own. */
-		if (model->boxes || model->header->index == 0)
+		if (model->config.cut_off || model->header->index == 0)
 			ret_answers[i] = fnx_model_likelihood(model, mark, share, scratch,
 				ret_likelihoods + (size_t)i * config->n_bins);
 		else if (config->gate && is_gated(model, &model->blocks, mark))

@@ -23,7 +23,13 @@ static bool is_valid(const struct fnx_model_config *config)
 		config->capacity <= FNX_MODEL_CAPACITY_MAX && isfinite(config->kernel_uv) &&
 		config->kernel_uv >= 1e-6 && config->kernel_uv <= 1e9 &&
 		(!config->gate ||
-			(config->gate_deviations > 0.0 && config->gate_deviations <= 1e6));
+			(config->gate_deviations > 0.0 && config->gate_deviations <= 1e6)) &&
+		config->merge_deviations >= 0.0 && config->merge_deviations <= 1.0;
+}
+
+static bool has_trees(const struct fnx_model_config *config)
+{
+	return config->cut_off || config->merge_deviations > 0.0;
 }
 
 static size_t part(size_t *size, size_t n, size_t value_size)
@@ -46,7 +52,7 @@ static struct fnx_model_parts parts_of(const struct fnx_model_config *config)
 {
 	const size_t lane_size = config->single ? sizeof(int32_t) : sizeof(double);
 	const size_t capacity = config->capacity, n_dims = config->n_dims;
-	const size_t n_leaves = config->cut_off ? capacity / LEAF_MARKS + config->n_bins : 0;
+	const size_t n_leaves = has_trees(config) ? capacity / LEAF_MARKS + config->n_bins : 0;
 	const size_t n_blocks = blocks_needed(config) + n_leaves;
 	struct fnx_model_parts parts = {
 		.n_blocks = (uint32_t)n_blocks, .n_leaves = (uint32_t)n_leaves};
@@ -62,7 +68,11 @@ static struct fnx_model_parts parts_of(const struct fnx_model_config *config)
 	parts.counts = part(size, n_blocks, sizeof(uint32_t));
 	parts.previous = part(size, n_blocks, sizeof(uint32_t));
 	parts.last = part(size, config->n_bins, sizeof(uint32_t));
-	if (!config->cut_off)
+	if (config->merge_deviations > 0.0) {
+		parts.masses = part(size, n_blocks * FNX_BLOCK_MARKS, lane_size);
+		parts.scatters = part(size, capacity, sizeof(double));
+	}
+	if (!has_trees(config))
 		return parts;
 	parts.boxes = part(size,
 		(n_blocks + FNX_BOX_GROUP - 1) / FNX_BOX_GROUP * FNX_BOX_GROUP * n_dims * 2,
@@ -83,12 +93,12 @@ void fnx_model_add_needs(
 {
 	/* Places written or cleared, each with its slot and its box: one overwritten, one filled;
 	 * and in a split each mark once, with what it leaves behind. */
-	const size_t n_places = 3 + (config->cut_off ? 3 * FNX_BLOCK_MARKS : 0);
-	const size_t n_boxes = config->cut_off ? n_places + 3 : 0;
+	const size_t n_places = 3 + (has_trees(config) ? 3 * FNX_BLOCK_MARKS : 0);
+	const size_t n_boxes = has_trees(config) ? n_places + 3 : 0;
 	const size_t n_dims = config->n_dims;
 
-	*ret_touches = n_places * (n_dims + 3) + 2 * n_boxes * n_dims + 48;
-	*ret_bytes = n_places * (n_dims * sizeof(double) + 3 * sizeof(uint32_t)) +
+	*ret_touches = n_places * (n_dims + 4) + 2 * n_boxes * n_dims + 48;
+	*ret_bytes = n_places * (n_dims * sizeof(double) + 3 * sizeof(uint32_t) + 8) +
 		2 * n_boxes * n_dims * sizeof(float) + n_dims * sizeof(double) + 64 * 8;
 }
 
@@ -113,7 +123,9 @@ static struct fnx_model *attach(const struct fnx_model_config *config, void *mem
 	model->counts = (uint32_t *)(at + parts.counts);
 	model->previous = (uint32_t *)(at + parts.previous);
 	model->last = (uint32_t *)(at + parts.last);
-	if (config->cut_off) {
+	if (config->merge_deviations > 0.0)
+		model->scatters = (double *)(at + parts.scatters);
+	if (has_trees(config)) {
 		model->n_leaves = parts.n_leaves;
 		model->boxes = (float *)(at + parts.boxes);
 		model->planes = (struct fnx_model_plane *)(at + parts.planes);
@@ -123,6 +135,7 @@ static struct fnx_model *attach(const struct fnx_model_config *config, void *mem
 	model->blocks = (struct fnx_blocks){
 		.lanes = at + parts.lanes,
 		.bins = model->block_bins,
+		.masses = config->merge_deviations > 0.0 ? at + parts.masses : NULL,
 		.n_dims = config->n_dims,
 	};
 	return model;
@@ -154,12 +167,13 @@ static void make(struct fnx_model *model, size_t size)
 		.n_bins = config->n_bins,
 		.capacity = config->capacity,
 		.single = config->single,
-		.cut_off = config->cut_off,
+		.trees = has_trees(config),
+		.merge_deviations = config->merge_deviations,
 		.kernel_uv = config->kernel_uv,
 		.free_block = FNX_MODEL_NO_BLOCK,
 		.free_plane = FNX_MODEL_NONE,
 	};
-	if (config->cut_off)
+	if (has_trees(config))
 		make_trees(model);
 	for (uint32_t i = 0; i < config->n_bins; i++)
 		model->last[i] = FNX_MODEL_NO_BLOCK;
@@ -180,16 +194,22 @@ static bool is_ours(const struct fnx_model *model, size_t size)
 	return header->magic == FNX_MODEL_MAGIC && header->size == size &&
 		header->n_dims == config->n_dims && header->n_bins == config->n_bins &&
 		header->capacity == config->capacity && header->single == config->single &&
-		header->cut_off == config->cut_off && header->n_planes <= model->n_leaves &&
-		header->kernel_uv == config->kernel_uv && header->n_blocks <= model->n_blocks;
+		header->trees == has_trees(config) &&
+		header->merge_deviations == config->merge_deviations &&
+		header->n_planes <= model->n_leaves && header->kernel_uv == config->kernel_uv &&
+		header->n_blocks <= model->n_blocks;
 }
 
 static bool is_boxed(const struct fnx_model *model, uint32_t block, uint32_t dim, double uv)
 {
-	const float *low = model->boxes + fnx_model_bound(model->config.n_dims, block, dim);
-	const double z = fnx_model_deviations(model, uv);
+	const float *low;
+	double z;
 
-	return !model->boxes || (z >= (double)*low && z <= (double)low[FNX_BOX_GROUP]);
+	if (!model->boxes)
+		return true;
+	low = model->boxes + fnx_model_bound(model->config.n_dims, block, dim);
+	z = fnx_model_deviations(model, uv);
+	return (z >= (double)*low && z <= (double)low[FNX_BOX_GROUP]);
 }
 
 static bool is_slot_sound(const struct fnx_model *model, uint32_t slot)
@@ -199,6 +219,8 @@ static bool is_slot_sound(const struct fnx_model *model, uint32_t slot)
 	const double *mark = model->marks + (size_t)slot * n_dims;
 
 	if (block >= model->header->n_blocks)
+		return false;
+	if (model->scatters && !(fnx_model_mass(model, slot) >= 1 && model->scatters[slot] >= 0.0))
 		return false;
 	for (uint32_t d = 0; d < n_dims; d++)
 		if (!isfinite(mark[d]) || !is_boxed(model, block, d, mark[d]))

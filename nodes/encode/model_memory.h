@@ -14,7 +14,13 @@
  *	previous   uint32_t [n_blocks]             block before in the same bin, or in the free list
  *	last       uint32_t [n_bins]               last block of each bin's chain
  *
- * and where far blocks are passed over (model_tree.c)
+ * where marks are merged
+ *
+ *	masses     float or double [n_blocks][32]  marks that each lane stands for
+ *	scatters   double [capacity]               their squared distances from it, kernel
+ *deviations
+ *
+ * and where blocks are of like marks, for either (model_tree.c)
  *
  *	boxes      float [n_blocks / 16][n_dims][low, high][16]   around each block's marks
  *	planes     struct fnx_model_plane [n_leaves]
@@ -50,20 +56,22 @@ struct fnx_model_plane {
 struct fnx_model_header {
 	uint64_t magic;
 	uint64_t size;
-	uint32_t n_dims, n_bins, capacity, single, cut_off, unused;
-	double kernel_uv;
+	uint32_t n_dims, n_bins, capacity, single, trees, reserved;
+	double kernel_uv, merge_deviations;
+	double scatter; /* sum of all scatters */
+	uint64_t n_merged; /* sum of all masses, less the marks */
 	uint64_t index;
 	uint32_t n_blocks; /* ever taken */
 	uint32_t free_block; /* head of the free list */
 	uint32_t n_leaves; /* blocks in trees */
 	uint32_t n_planes; /* ever taken */
 	uint32_t free_plane; /* head of the free list */
-	uint32_t reserved;
+	uint32_t reserved_too;
 };
 
 struct fnx_model_parts {
-	size_t marks, bins, places, lanes, block_bins, slots, counts, previous, last, boxes, planes,
-		parents, roots, size;
+	size_t marks, bins, places, lanes, block_bins, slots, counts, previous, last, boxes, masses,
+		scatters, planes, parents, roots, size;
 	uint32_t n_blocks, n_leaves;
 };
 
@@ -83,6 +91,7 @@ struct fnx_model {
 	uint32_t *counts;
 	uint32_t *previous;
 	uint32_t *last;
+	double *scatters; /* NULL: no merging */
 	float *boxes; /* NULL: none, and no trees */
 	struct fnx_model_plane *planes;
 	uint32_t *parents;
@@ -115,6 +124,8 @@ void fnx_model_give_block(struct fnx_model *model, uint32_t block);
 double fnx_model_deviations(const struct fnx_model *model, double uv);
 void fnx_model_box_clear(struct fnx_model *model, uint32_t block);
 void fnx_model_box_grow(struct fnx_model *model, uint32_t block, const double *mark);
+/* Slot to merge `mark` into, FNX_MODEL_NONE: there is none. */
+uint32_t fnx_model_tree_like(const struct fnx_model *model, uint32_t bin, const double *mark);
 /* false: the tree does not take it. */
 bool fnx_model_tree_add(struct fnx_model *model, uint32_t slot);
 void fnx_model_tree_take_out(struct fnx_model *model, uint32_t slot);

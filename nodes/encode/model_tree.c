@@ -242,6 +242,32 @@ static bool split(struct fnx_model *model, uint32_t block)
 	return true;
 }
 
+uint32_t fnx_model_tree_like(const struct fnx_model *model, uint32_t bin, const double *mark)
+{
+	const double reach = model->config.merge_deviations * model->config.kernel_uv;
+	uint32_t like = FNX_MODEL_NONE, block, depth;
+	double nearest = reach * reach;
+
+	if (model->roots[bin] == FNX_MODEL_NONE)
+		return FNX_MODEL_NONE;
+	block = leaf_for(model, bin, mark, &depth);
+	for (uint32_t i = 0; i < model->counts[block]; i++) {
+		const uint32_t slot = model->slots[block * FNX_BLOCK_MARKS + i];
+		double square = 0.0;
+
+		for (uint32_t d = 0; d < model->config.n_dims; d++) {
+			const double difference = mark_at(model, slot)[d] - mark[d];
+
+			square += difference * difference;
+		}
+		if (square <= nearest && fnx_model_mass(model, slot) < FNX_BLOCK_MASS_MAX) {
+			nearest = square;
+			like = slot;
+		}
+	}
+	return like;
+}
+
 bool fnx_model_tree_add(struct fnx_model *model, uint32_t slot)
 {
 	const uint32_t bin = model->bins[slot];
