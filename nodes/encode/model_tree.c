@@ -209,8 +209,8 @@ static void share_out(struct fnx_model *model, uint32_t block, uint32_t other, u
 		const uint32_t place = block * FNX_BLOCK_MARKS + i, slot = model->slots[place];
 
 		if (mark_at(model, slot)[dim] >= value) {
-			take_from(model, place);
 			put_last(model, other, slot);
+			take_from(model, place);
 		}
 	}
 	fnx_model_box_clear(model, block);
