@@ -334,3 +334,54 @@ TEST(a_batch_gives_bit_for_bit_what_each_mark_gives_alone)
 		fnx_model_free(model);
 	}
 }
+
+TEST(no_option_makes_a_likelihood_that_is_not_finite)
+{
+	struct check_random random = check_random_seeded();
+	const double values[] = {INFINITY, -INFINITY, NAN, 1e300, -1e300, 0.0, 100.0, 100.0};
+	const double shares[] = {0.0, 0.0, NAN, INFINITY, 1e-320, 0.5};
+
+	for (int round = 0; round < 400; round++) {
+		struct fnx_model_config config = random_config(&random);
+		double mark[FNX_MARK_DIMS_MAX], share[MAX_BINS], likelihood[MAX_BINS];
+		const uint64_t n = check_random_below(&random, 200);
+		struct fnx_model *model;
+		void *scratch;
+
+		config.n_bins = check_random_below(&random, 3) ? config.n_bins : 1;
+		config.cut_off = check_random_below(&random, 2);
+		config.merge_deviations = check_random_below(&random, 2) ? 1.0 : 0.0;
+		model = model_new(&config);
+		scratch = scratch_new(model);
+		for (uint64_t i = 0; i < n; i++) {
+			for (uint32_t d = 0; d < config.n_dims; d++)
+				mark[d] = values[3 + check_random_below(&random, 5)];
+			assert_true(
+				fnx_model_add(model, mark,
+					(int32_t)check_random_below(&random, config.n_bins)) >= 0);
+		}
+		assert_true(fnx_model_is_sound(model));
+		for (int i = 0; i < 20; i++) {
+			double sum = 0.0;
+			int answer;
+
+			for (uint32_t d = 0; d < config.n_dims; d++)
+				mark[d] = values[check_random_below(&random, 8)];
+			for (uint32_t b = 0; b < config.n_bins; b++)
+				share[b] = shares[check_random_below(&random, round % 6 + 1)];
+			memset(scratch, 0xff, fnx_model_scratch_size(model));
+			memset(likelihood, 0xff, sizeof(likelihood));
+			answer = fnx_model_likelihood(model, mark, share, scratch, likelihood);
+			assert_int_equal(answer, n ? FNX_ENCODE_VALID : FNX_ENCODE_NO_MARKS);
+			if (answer != FNX_ENCODE_VALID)
+				continue;
+			for (uint32_t b = 0; b < config.n_bins; b++) {
+				assert_true(isfinite(likelihood[b]));
+				sum += likelihood[b];
+			}
+			assert_true(fabs(sum - 1.0) < 1e-12);
+		}
+		free(scratch);
+		fnx_model_free(model);
+	}
+}
