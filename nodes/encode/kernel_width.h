@@ -20,6 +20,19 @@
  * the query's value is fetched once for all. */
 #define AT_ONCE (PARTS == 1 ? 1 : 2)
 
+/* A list jumps about in memory, which no processor foresees: fetch what comes a few blocks later.
+ */
+LANES_INLINE void LANES(fetch_ahead)(const struct fnx_blocks *blocks, uint32_t k, size_t block_size)
+{
+	const uint32_t ahead = k + 6;
+	const char *lanes = blocks->lanes;
+
+	if (!blocks->list || ahead >= blocks->n)
+		return;
+	for (size_t at = 0; at < block_size; at += 64)
+		__builtin_prefetch(lanes + blocks->list[ahead] * block_size + at, 0, 3);
+}
+
 /* n vectors of a block, and those PARTS further on: ret_weights [n] */
 LANES_INLINE void LANES(weights_i32)(const LANES(i32) * lanes, const LANES(f32) * masses,
 	uint32_t n, uint32_t n_dims, const int32_t *x, LANES(f32) * ret_weights)
@@ -65,6 +78,7 @@ LANES_INLINE void LANES(weigh_i32_dims)(
 			? (const LANES(f32) *)blocks->masses + (size_t)block * 2 * PARTS
 			: NULL;
 
+		LANES(fetch_ahead)(blocks, k, n_dims * FNX_BLOCK_MARKS * sizeof(int32_t));
 		for (uint32_t part = 0; part < PARTS; part += AT_ONCE) {
 			LANES(weights_i32)
 			(lanes + part, masses ? masses + part : NULL, AT_ONCE, n_dims, x, weights);
@@ -103,6 +117,7 @@ LANES_INLINE void LANES(weigh_f64_dims)(const struct fnx_blocks *blocks, uint32_
 			? (const LANES(f64) *)blocks->masses + (size_t)block * 4 * PARTS
 			: NULL;
 
+		LANES(fetch_ahead)(blocks, k, n_dims * FNX_BLOCK_MARKS * sizeof(double));
 		for (uint32_t part = 0; part < PARTS; part++) {
 			const LANES(f64) *at = lanes + part;
 			LANES(f64) s[4] = {{0}};
