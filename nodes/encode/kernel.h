@@ -12,6 +12,7 @@
  */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "nodes/host/lanes.h"
@@ -20,6 +21,7 @@ enum {
 	FNX_BLOCK_MARKS = 32,
 	FNX_BLOCK_SUMS_F32 = 16, /* lanes of an accumulator: 64 bytes of either type */
 	FNX_BLOCK_SUMS_F64 = 8,
+	FNX_BOX_GROUP = 16, /* blocks whose boxes lie side by side */
 	FNX_GATE_STRIDE = 16, /* blocks between two looks at whether there are enough */
 };
 
@@ -29,14 +31,28 @@ enum {
 #define FNX_BLOCK_LIMIT_F64 1e150
 #define FNX_BLOCK_UNUSED_F64 3e150
 
+#define FNX_BLOCK_MASS_MAX 0x1p20
+#define FNX_BOX_FAR 1e17f /* lower bound of an empty box, negative its upper bound */
+
+/* Index of a block's lower bound; the upper one is FNX_BOX_GROUP further on. */
+static inline size_t fnx_model_bound(uint32_t n_dims, uint32_t block, uint32_t dim)
+{
+	return ((size_t)(block / FNX_BOX_GROUP) * n_dims + dim) * 2 * FNX_BOX_GROUP +
+		block % FNX_BOX_GROUP;
+}
+
 struct fnx_blocks {
 	void *lanes; /* [n][n_dims][FNX_BLOCK_MARKS] of int32_t or double, 64-byte aligned */
 	uint32_t *bins; /* [n] accumulator that each block adds to */
+	void *masses; /* [n][FNX_BLOCK_MARKS] of float or, beside doubles, double: marks that each
+			 stands for, whole numbers of at most FNX_BLOCK_MASS_MAX; NULL: 1 */
+	const uint32_t *list; /* [n] blocks to go through; NULL: 0 .. n - 1 */
 	uint32_t n;
 	uint32_t n_dims;
 };
 
-/* One set per processor generation; all sets give the same results. */
+/* One set per processor generation. All give the same results; but weigh_i32 is the same only on
+ * all that fuse products and sums; FNX_PROCESSOR_ANY of x86-64 does not, and rounds once more. */
 struct fnx_kernel {
 	/* ret_sums[bins[k]] [FNX_BLOCK_SUMS_F32] += e^(-|m - x|^2 / 2), in kernel deviations, over
 	 * the marks m of block k, by lane; x [n_dims]; ret_sums 64-byte aligned. */
@@ -50,6 +66,11 @@ struct fnx_kernel {
 		const int32_t *upper, uint32_t enough);
 	uint32_t (*inside_f64)(const struct fnx_blocks *blocks, const double *lower,
 		const double *upper, uint32_t enough);
+	/* Blocks, rising, of [0, n) whose box, boxes[n / 16, rounded up][n_dims][2][16], comes
+	 * closer than the square root of `limit` to [low, high]: ret_list [n + 16], and their
+	 * number. */
+	uint32_t (*near_boxes)(const float *boxes, uint32_t n, uint32_t n_dims, const float *low,
+		const float *high, float limit, uint32_t *ret_list);
 };
 
 /* The set for `processor`, which this machine must have: at most fnx_processor(). */

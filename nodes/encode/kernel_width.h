@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The kernels for one width of vectors. Included by kernel.c once for each, with LANES_BYTES and
- * KERNEL_TARGET (the functions' target attribute, or nothing) defined.
+ * LANES_TARGET (the functions' target attribute, or nothing) defined.
  *
  * Of a block's 32 marks, those 16 (floats) or 8 (doubles) apart are added up first and then go into
  * the same lane of the bin's accumulator. So every width adds the same numbers in the same order,
@@ -13,81 +13,134 @@
 #include "nodes/encode/kernel.h"
 #include "nodes/host/lanes_width.h"
 
-#ifndef KERNEL_TARGET
-#define KERNEL_TARGET
-#endif
-
 /* Accumulator in vectors; a block has 2 (floats) or 4 (doubles) times as many. */
 #define PARTS (64 / LANES_BYTES)
 
-static inline __attribute__((always_inline)) void LANES(weigh_i32_dims)(
+/* Vectors of a block that are worked on at once: the chains of sums hide each other's latency, and
+ * the query's value is fetched once for all. */
+#define AT_ONCE (PARTS == 1 ? 1 : 2)
+
+/* A list jumps about in memory, which no processor foresees: fetch what comes a few blocks later.
+ */
+LANES_INLINE void LANES(fetch_ahead)(const struct fnx_blocks *blocks, uint32_t k, size_t block_size)
+{
+	const uint32_t ahead = k + 6;
+	const char *lanes = blocks->lanes;
+
+	if (!blocks->list || ahead >= blocks->n)
+		return;
+	for (size_t at = 0; at < block_size; at += 64)
+		__builtin_prefetch(lanes + blocks->list[ahead] * block_size + at, 0, 3);
+}
+
+/* n vectors of a block, and those PARTS further on: ret_weights [n] */
+LANES_INLINE void LANES(weights_i32)(const LANES(i32) * lanes, const LANES(f32) * masses,
+	uint32_t n, uint32_t n_dims, const int32_t *x, LANES(f32) * ret_weights)
+{
+	const float factor = (float)(-0.5 * M_LOG2E / (FNX_BLOCK_STEPS * FNX_BLOCK_STEPS));
+	LANES(f32) s[2 * AT_ONCE] = {{0}};
+
+#pragma GCC unroll 4
+	for (uint32_t d = 0; d < n_dims; d++, lanes += 2 * PARTS) {
+		const LANES(i32) at = (LANES(i32)){0} + x[d];
+
+#pragma GCC unroll 4
+		for (uint32_t i = 0; i < 2 * n; i++) {
+			const LANES(f32) diff = __builtin_convertvector(
+				at - lanes[i / 2 + i % 2 * PARTS], LANES(f32));
+
+			LANES(fuse)(&diff, &diff, &s[i]);
+		}
+	}
+#pragma GCC unroll 4
+	for (uint32_t i = 0; i < 2 * n; i++) {
+		s[i] *= factor;
+		LANES(exp2)(&s[i], &s[i]);
+		if (masses)
+			s[i] *= masses[i / 2 + i % 2 * PARTS];
+	}
+#pragma GCC unroll 2
+	for (uint32_t i = 0; i < n; i++)
+		ret_weights[i] = s[2 * i] + s[2 * i + 1];
+}
+
+LANES_INLINE void LANES(weigh_i32_dims)(
 	const struct fnx_blocks *blocks, uint32_t n_dims, const int32_t *x, float *ret_sums)
 {
-	const float factor = (float)(0.5 * M_LOG2E / (FNX_BLOCK_STEPS * FNX_BLOCK_STEPS));
-	const LANES(i32) *lanes = blocks->lanes;
 	LANES(f32) *sums = (LANES(f32) *)ret_sums;
+	LANES(f32) weights[AT_ONCE];
 
-	for (uint32_t k = 0; k < blocks->n; k++, lanes += n_dims * 2 * PARTS) {
-		for (uint32_t part = 0; part < PARTS; part++) {
-			const LANES(i32) *at = lanes + part;
-			LANES(f32) a = {0}, b = {0};
+	for (uint32_t k = 0; k < blocks->n; k++) {
+		const uint32_t block = blocks->list ? blocks->list[k] : k;
+		const LANES(i32) *lanes =
+			(const LANES(i32) *)blocks->lanes + (size_t)block * n_dims * 2 * PARTS;
+		const LANES(f32) *masses = blocks->masses
+			? (const LANES(f32) *)blocks->masses + (size_t)block * 2 * PARTS
+			: NULL;
 
-			for (uint32_t d = 0; d < n_dims; d++, at += 2 * PARTS) {
-				const LANES(f32) da =
-					__builtin_convertvector(at[0] - x[d], LANES(f32));
-				const LANES(f32) db =
-					__builtin_convertvector(at[PARTS] - x[d], LANES(f32));
-
-				a -= da * da;
-				b -= db * db;
-			}
-			a *= factor;
-			b *= factor;
-			LANES(exp2)(&a, &a);
-			LANES(exp2)(&b, &b);
-			sums[blocks->bins[k] * PARTS + part] += a + b;
+		LANES(fetch_ahead)(blocks, k, n_dims * FNX_BLOCK_MARKS * sizeof(int32_t));
+		for (uint32_t part = 0; part < PARTS; part += AT_ONCE) {
+			LANES(weights_i32)
+			(lanes + part, masses ? masses + part : NULL, AT_ONCE, n_dims, x, weights);
+#pragma GCC unroll 2
+			for (uint32_t i = 0; i < AT_ONCE; i++)
+				sums[blocks->bins[block] * PARTS + part + i] += weights[i];
 		}
 	}
 }
 
-KERNEL_TARGET static void LANES(weigh_i32)(
+LANES_TARGET static void LANES(weigh_i32)(
 	const struct fnx_blocks *blocks, const int32_t *x, float *ret_sums)
 {
-	if (blocks->n_dims == 4)
+	switch (blocks->n_dims) {
+	case 4:
 		LANES(weigh_i32_dims)(blocks, 4, x, ret_sums);
-	else
+		break;
+	case 16:
+		LANES(weigh_i32_dims)(blocks, 16, x, ret_sums);
+		break;
+	default:
 		LANES(weigh_i32_dims)(blocks, blocks->n_dims, x, ret_sums);
+	}
 }
 
-static inline __attribute__((always_inline)) void LANES(weigh_f64_dims)(
-	const struct fnx_blocks *blocks, uint32_t n_dims, const double *x, double factor,
-	double *ret_sums)
+LANES_INLINE void LANES(weigh_f64_dims)(const struct fnx_blocks *blocks, uint32_t n_dims,
+	const double *x, double factor, double *ret_sums)
 {
-	const LANES(f64) *lanes = blocks->lanes;
 	LANES(f64) *sums = (LANES(f64) *)ret_sums;
 
-	for (uint32_t k = 0; k < blocks->n; k++, lanes += n_dims * 4 * PARTS) {
+	for (uint32_t k = 0; k < blocks->n; k++) {
+		const uint32_t block = blocks->list ? blocks->list[k] : k;
+		const LANES(f64) *lanes =
+			(const LANES(f64) *)blocks->lanes + (size_t)block * n_dims * 4 * PARTS;
+		const LANES(f64) *masses = blocks->masses
+			? (const LANES(f64) *)blocks->masses + (size_t)block * 4 * PARTS
+			: NULL;
+
+		LANES(fetch_ahead)(blocks, k, n_dims * FNX_BLOCK_MARKS * sizeof(double));
 		for (uint32_t part = 0; part < PARTS; part++) {
 			const LANES(f64) *at = lanes + part;
 			LANES(f64) s[4] = {{0}};
 
 			for (uint32_t d = 0; d < n_dims; d++, at += 4 * PARTS) {
-				for (int i = 0; i < 4; i++) {
+				for (uint32_t i = 0; i < 4; i++) {
 					const LANES(f64) diff = at[i * PARTS] - x[d];
 
 					s[i] += diff * diff;
 				}
 			}
-			for (int i = 0; i < 4; i++) {
+			for (uint32_t i = 0; i < 4; i++) {
 				s[i] *= factor;
 				LANES(exp)(&s[i], &s[i]);
+				if (masses)
+					s[i] *= masses[i * PARTS + part];
 			}
-			sums[blocks->bins[k] * PARTS + part] += (s[0] + s[1]) + (s[2] + s[3]);
+			sums[blocks->bins[block] * PARTS + part] += (s[0] + s[1]) + (s[2] + s[3]);
 		}
 	}
 }
 
-KERNEL_TARGET static void LANES(weigh_f64)(
+LANES_TARGET static void LANES(weigh_f64)(
 	const struct fnx_blocks *blocks, const double *x, double factor, double *ret_sums)
 {
 	if (blocks->n_dims == 4)
@@ -97,25 +150,32 @@ KERNEL_TARGET static void LANES(weigh_f64)(
 }
 
 /* The sign of a difference is the comparison: a - b is negative if and only if a < b. */
-KERNEL_TARGET static uint32_t LANES(inside_i32)(const struct fnx_blocks *blocks,
+LANES_TARGET static uint32_t LANES(inside_i32)(const struct fnx_blocks *blocks,
 	const int32_t *lower, const int32_t *upper, uint32_t enough)
 {
-	const LANES(i32) *lanes = blocks->lanes;
 	uint32_t n_inside = 0;
 
 	for (uint32_t k = 0; k < blocks->n && n_inside < enough;) {
 		LANES(i32) n = {0};
 
 		for (uint32_t end = k + FNX_GATE_STRIDE; k < blocks->n && k < end; k++) {
+			const uint32_t block = blocks->list ? blocks->list[k] : k;
+			const LANES(i32) *lanes = (const LANES(i32) *)blocks->lanes +
+				(size_t)block * blocks->n_dims * 2 * PARTS;
+			const LANES(f32) *masses =
+				(const LANES(f32) *)blocks->masses + (size_t)block * 2 * PARTS;
+
 			for (uint32_t part = 0; part < 2 * PARTS; part++) {
 				const LANES(i32) *at = lanes + part;
 				LANES(i32) in = ~(LANES(i32)){0};
 
 				for (uint32_t d = 0; d < blocks->n_dims; d++, at += 2 * PARTS)
 					in &= (lower[d] - at[0]) & (at[0] - upper[d]);
-				n -= in >> 31;
+				in >>= 31;
+				n -= blocks->masses
+					? in & -__builtin_convertvector(masses[part], LANES(i32))
+					: in;
 			}
-			lanes += blocks->n_dims * 2 * PARTS;
 		}
 		for (size_t i = 0; i < LANES_BYTES / sizeof(int32_t); i++)
 			n_inside += (uint32_t)n[i];
@@ -123,16 +183,21 @@ KERNEL_TARGET static uint32_t LANES(inside_i32)(const struct fnx_blocks *blocks,
 	return n_inside;
 }
 
-KERNEL_TARGET static uint32_t LANES(inside_f64)(
+LANES_TARGET static uint32_t LANES(inside_f64)(
 	const struct fnx_blocks *blocks, const double *lower, const double *upper, uint32_t enough)
 {
-	const LANES(f64) *lanes = blocks->lanes;
 	uint32_t n_inside = 0;
 
 	for (uint32_t k = 0; k < blocks->n && n_inside < enough;) {
 		LANES(u64) n = {0};
 
 		for (uint32_t end = k + FNX_GATE_STRIDE; k < blocks->n && k < end; k++) {
+			const uint32_t block = blocks->list ? blocks->list[k] : k;
+			const LANES(f64) *lanes = (const LANES(f64) *)blocks->lanes +
+				(size_t)block * blocks->n_dims * 4 * PARTS;
+			const LANES(f64) *masses =
+				(const LANES(f64) *)blocks->masses + (size_t)block * 4 * PARTS;
+
 			for (uint32_t part = 0; part < 4 * PARTS; part++) {
 				const LANES(f64) *at = lanes + part;
 				LANES(u64) in = ~(LANES(u64)){0};
@@ -140,9 +205,11 @@ KERNEL_TARGET static uint32_t LANES(inside_f64)(
 				for (uint32_t d = 0; d < blocks->n_dims; d++, at += 4 * PARTS)
 					in &= (LANES(u64))(lower[d] - at[0]) &
 						(LANES(u64))(at[0] - upper[d]);
-				n += in >> 63;
+				in >>= 63;
+				n += blocks->masses
+					? -in & __builtin_convertvector(masses[part], LANES(u64))
+					: in;
 			}
-			lanes += blocks->n_dims * 4 * PARTS;
 		}
 		for (size_t i = 0; i < LANES_BYTES / sizeof(uint64_t); i++)
 			n_inside += (uint32_t)n[i];
@@ -150,4 +217,54 @@ KERNEL_TARGET static uint32_t LANES(inside_f64)(
 	return n_inside;
 }
 
+/* Bits of the lanes of a group that are below the limit. */
+LANES_INLINE uint32_t LANES(below)(const LANES(f32) * squares, float limit)
+{
+	uint32_t bits = 0;
+
+	for (uint32_t part = 0; part < PARTS; part++) {
+		const LANES(i32) in = (LANES(i32))(squares[part] - limit);
+#if defined __x86_64__ && LANES_BYTES == 64
+		bits |= (uint32_t)_mm512_movepi32_mask((__m512i)in);
+#elif defined __x86_64__ && LANES_BYTES == 32
+		bits |= (uint32_t)_mm256_movemask_ps((__m256)in) << (8 * part);
+#elif defined __x86_64__
+		bits |= (uint32_t)_mm_movemask_ps((__m128)in) << (4 * part);
+#else
+		for (uint32_t i = 0; i < LANES_BYTES / 4; i++)
+			bits |= (uint32_t)(in[i] < 0) << (LANES_BYTES / 4 * part + i);
+#endif
+	}
+	return bits;
+}
+
+/* From a box to the query one of the two differences is positive where there is a gap: the larger
+ * of them and 0. */
+LANES_TARGET static uint32_t LANES(near_boxes)(const float *boxes, uint32_t n, uint32_t n_dims,
+	const float *low, const float *high, float limit, uint32_t *ret_list)
+{
+	const LANES(f32) *at = (const LANES(f32) *)boxes;
+	uint32_t n_near = 0;
+
+	for (uint32_t first = 0; first < n; first += FNX_BOX_GROUP) {
+		LANES(f32) squares[PARTS] = {{0}};
+
+		for (uint32_t d = 0; d < n_dims; d++, at += 2 * PARTS) {
+			for (uint32_t part = 0; part < PARTS; part++) {
+				LANES(f32) gap = at[part] - high[d];
+				LANES(f32) beyond = low[d] - at[PARTS + part];
+
+				LANES(at_least)(0.0f, &gap);
+				LANES(at_least)(0.0f, &beyond);
+				gap += beyond;
+				LANES(fuse)(&gap, &gap, &squares[part]);
+			}
+		}
+		for (uint32_t bits = LANES(below)(squares, limit); bits; bits &= bits - 1)
+			ret_list[n_near++] = first + (uint32_t)__builtin_ctz(bits);
+	}
+	return n_near;
+}
+
+#undef AT_ONCE
 #undef PARTS

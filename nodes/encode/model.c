@@ -20,7 +20,7 @@ static void touch(struct fnx_model *model, const void *at, size_t size)
 	fnx_journal_touch(model->journal, at, size);
 }
 
-static void set(struct fnx_model *model, uint32_t *at, uint32_t value)
+void fnx_model_set(struct fnx_model *model, uint32_t *at, uint32_t value)
 {
 	touch(model, at, sizeof(*at));
 	*at = value;
@@ -53,7 +53,29 @@ static void set_lane_single(struct fnx_model *model, uint32_t place, uint32_t di
 	*at = fnx_model_steps(model, uv);
 }
 
-static void put(struct fnx_model *model, uint32_t place, uint32_t slot)
+static double mass_at(const struct fnx_model *model, uint32_t place)
+{
+	return model->config.single ? (double)((const float *)model->blocks.masses)[place]
+				    : ((const double *)model->blocks.masses)[place];
+}
+
+static void set_mass(struct fnx_model *model, uint32_t place, double mass)
+{
+	if (model->config.single) {
+		float *at = (float *)model->blocks.masses + place;
+
+		touch(model, at, sizeof(*at));
+		*at = (float)mass;
+	} else {
+		double *at = (double *)model->blocks.masses + place;
+
+		touch(model, at, sizeof(*at));
+		*at = mass;
+	}
+}
+
+/* A mark that moves from another place takes its mass along. */
+void fnx_model_put(struct fnx_model *model, uint32_t place, uint32_t slot)
 {
 	const double *mark = model->marks + (size_t)slot * model->config.n_dims;
 
@@ -63,11 +85,15 @@ static void put(struct fnx_model *model, uint32_t place, uint32_t slot)
 		else
 			set_lane(model, place, d, mark[d]);
 	}
-	set(model, &model->slots[place], slot);
-	set(model, &model->places[slot], place);
+	if (model->boxes)
+		fnx_model_box_grow(model, place / FNX_BLOCK_MARKS, mark);
+	if (model->scatters)
+		set_mass(model, place, mass_at(model, model->places[slot]));
+	fnx_model_set(model, &model->slots[place], slot);
+	fnx_model_set(model, &model->places[slot], place);
 }
 
-static void clear_place(struct fnx_model *model, uint32_t place)
+void fnx_model_clear(struct fnx_model *model, uint32_t place)
 {
 	for (uint32_t d = 0; d < model->config.n_dims; d++) {
 		const size_t lane = fnx_model_lane(model, place, d);
@@ -112,6 +138,24 @@ void fnx_model_stored(
 	*ret_bin = model->bins[slot];
 }
 
+uint32_t fnx_model_mass(const struct fnx_model *model, uint32_t slot)
+{
+	const double mass = model->scatters ? mass_at(model, model->places[slot]) : 1.0;
+
+	return mass >= 1.0 && mass <= FNX_BLOCK_MASS_MAX ? (uint32_t)mass : 0;
+}
+
+struct fnx_model_merging fnx_model_merging(const struct fnx_model *model)
+{
+	const double n_merged = (double)model->header->n_merged;
+	const double n_marks = n_merged + fnx_model_marks(model);
+
+	return (struct fnx_model_merging){
+		.n_merged = model->header->n_merged,
+		.error_bound = n_merged > 0.0 ? 0.5 * model->header->scatter / n_marks : 0.0,
+	};
+}
+
 int fnx_model_resume(struct fnx_model *model, uint64_t index)
 {
 	if (index < model->header->index)
@@ -125,23 +169,29 @@ int fnx_model_resume(struct fnx_model *model, uint64_t index)
 
 /* A block for the free lane that `bin` needs. There is always one: n_blocks counts on every bin
  * having one that is not full. */
-static uint32_t take_block(struct fnx_model *model, uint32_t bin)
+uint32_t fnx_model_take_block(struct fnx_model *model, uint32_t bin)
 {
 	struct fnx_model_header *header = model->header;
 	uint32_t block = header->free_block;
 
 	if (block != FNX_MODEL_NO_BLOCK) {
-		set(model, &header->free_block, model->previous[block]);
+		fnx_model_set(model, &header->free_block, model->previous[block]);
 	} else {
 		block = header->n_blocks;
-		set(model, &header->n_blocks, block + 1);
+		fnx_model_set(model, &header->n_blocks, block + 1);
 		model->blocks.n = block + 1;
 	}
 	assert(block < model->n_blocks);
-	set(model, &model->block_bins[block], bin);
-	set(model, &model->previous[block], model->last[bin]);
-	set(model, &model->last[bin], block);
+	fnx_model_set(model, &model->block_bins[block], bin);
 	return block;
+}
+
+void fnx_model_give_block(struct fnx_model *model, uint32_t block)
+{
+	if (model->boxes)
+		fnx_model_box_clear(model, block);
+	fnx_model_set(model, &model->previous[block], model->header->free_block);
+	fnx_model_set(model, &model->header->free_block, block);
 }
 
 static void append(struct fnx_model *model, uint32_t slot)
@@ -150,11 +200,14 @@ static void append(struct fnx_model *model, uint32_t slot)
 	uint32_t block = model->last[bin];
 	uint32_t lane;
 
-	if (block == FNX_MODEL_NO_BLOCK || model->counts[block] == FNX_BLOCK_MARKS)
-		block = take_block(model, bin);
+	if (block == FNX_MODEL_NO_BLOCK || model->counts[block] == FNX_BLOCK_MARKS) {
+		block = fnx_model_take_block(model, bin);
+		fnx_model_set(model, &model->previous[block], model->last[bin]);
+		fnx_model_set(model, &model->last[bin], block);
+	}
 	lane = model->counts[block];
-	set(model, &model->counts[block], lane + 1);
-	put(model, block * FNX_BLOCK_MARKS + lane, slot);
+	fnx_model_set(model, &model->counts[block], lane + 1);
+	fnx_model_put(model, block * FNX_BLOCK_MARKS + lane, slot);
 }
 
 /*	bin 7:  [m m m m] [m . m m] [m m - -]     the hole at '.' is filled with the bin's last mark
@@ -167,15 +220,52 @@ static void take_out(struct fnx_model *model, uint32_t slot)
 	const uint32_t n_left = model->counts[block] - 1;
 	const uint32_t end = block * FNX_BLOCK_MARKS + n_left;
 
-	set(model, &model->counts[block], n_left);
+	fnx_model_set(model, &model->counts[block], n_left);
 	if (hole != end)
-		put(model, hole, model->slots[end]);
-	clear_place(model, end);
+		fnx_model_put(model, hole, model->slots[end]);
+	fnx_model_clear(model, end);
 	if (n_left > 0)
 		return;
-	set(model, &model->last[bin], model->previous[block]);
-	set(model, &model->previous[block], model->header->free_block);
-	set(model, &model->header->free_block, block);
+	fnx_model_set(model, &model->last[bin], model->previous[block]);
+	fnx_model_give_block(model, block);
+}
+
+static void set_scatter(struct fnx_model *model, uint32_t slot, double scatter)
+{
+	struct fnx_model_header *header = model->header;
+	const double sum = header->scatter - model->scatters[slot] + scatter;
+
+	touch(model, &header->scatter, sizeof(header->scatter));
+	header->scatter = fmax(sum, 0.0);
+	touch(model, &model->scatters[slot], sizeof(model->scatters[slot]));
+	model->scatters[slot] = scatter;
+}
+
+static void add_merged(struct fnx_model *model, int64_t n)
+{
+	touch(model, &model->header->n_merged, sizeof(model->header->n_merged));
+	model->header->n_merged += (uint64_t)n;
+}
+
+/* The mean moves by its share of the difference; squared distances from it grow by the rest. */
+static void merge(struct fnx_model *model, uint32_t slot, const double *mark)
+{
+	const uint32_t n_dims = model->config.n_dims, place = model->places[slot];
+	const double mass = mass_at(model, place);
+	double *at = model->marks + (size_t)slot * n_dims;
+	double square = 0.0;
+
+	touch(model, at, n_dims * sizeof(double));
+	for (uint32_t d = 0; d < n_dims; d++) {
+		const double z = (mark[d] - at[d]) / model->config.kernel_uv;
+
+		square += z * z;
+		at[d] += (mark[d] - at[d]) / (mass + 1.0);
+	}
+	fnx_model_put(model, place, slot);
+	set_mass(model, place, mass + 1.0);
+	set_scatter(model, slot, model->scatters[slot] + square * mass / (mass + 1.0));
+	add_merged(model, 1);
 }
 
 static void store(struct fnx_model *model, uint32_t slot, const double *mark, uint32_t bin)
@@ -185,8 +275,13 @@ static void store(struct fnx_model *model, uint32_t slot, const double *mark, ui
 
 	touch(model, at, size);
 	memcpy(at, mark, size);
-	set(model, &model->bins[slot], bin);
-	append(model, slot);
+	fnx_model_set(model, &model->bins[slot], bin);
+	if (!model->boxes || !fnx_model_tree_add(model, slot))
+		append(model, slot);
+	if (model->scatters) {
+		set_mass(model, model->places[slot], 1.0);
+		set_scatter(model, slot, 0.0);
+	}
 }
 
 int fnx_model_add(struct fnx_model *model, const double *mark, int32_t bin)
@@ -201,11 +296,24 @@ int fnx_model_add(struct fnx_model *model, const double *mark, int32_t bin)
 	for (uint32_t d = 0; d < config->n_dims; d++)
 		if (!isfinite(mark[d]))
 			return -EINVAL;
+	if (model->scatters) {
+		const uint32_t like = fnx_model_tree_like(model, (uint32_t)bin, mark);
+
+		if (like != FNX_MODEL_NONE) {
+			merge(model, like, mark);
+			return FNX_MODEL_MERGED;
+		}
+	}
 	touch(model, &model->header->index, sizeof(index));
 	model->header->index = index + (full ? 3 : 1);
 	if (full && index % 2 != 0)
 		return FNX_MODEL_PASSED_OVER;
-	if (full)
+	if (full && model->scatters)
+		add_merged(model, 1 - (int64_t)fnx_model_mass(model, slot));
+	if (full && model->boxes &&
+		model->parents[model->places[slot] / FNX_BLOCK_MARKS] != FNX_MODEL_CHAINED)
+		fnx_model_tree_take_out(model, slot);
+	else if (full)
 		take_out(model, slot);
 	store(model, slot, mark, (uint32_t)bin);
 	return FNX_MODEL_STORED;

@@ -29,6 +29,7 @@
 enum {
 	FNX_MODEL_BINS_MAX = 4096,
 	FNX_MODEL_CAPACITY_MAX = 1 << 24,
+	FNX_MODEL_BATCH_MAX = 8,
 };
 
 struct fnx_model_config {
@@ -43,6 +44,14 @@ struct fnx_model_config {
 	 * one in double precision; amplitudes beyond 256 kernel deviations count as that many. The
 	 * gate answers the same in both. */
 	bool single;
+	/* Option, off in parity: blocks whose marks are all beyond the distance at which the kernel
+	 * is 1e-7 of its peak are passed over, and marks are put into blocks by likeness. Time then
+	 * grows with the marks near a spike. */
+	bool cut_off;
+	/* Option, off in parity (0): a mark within so many kernel deviations of one in the same
+	 * block of its bin is merged into it, as their weighted mean with the mass of both. Time
+	 * then grows with the marks that are unlike. See fnx_model_merging for the error. */
+	double merge_deviations;
 	/* Option, off in parity. Smoothing over position, [n_bins][n_bins], see
 	 * fnx_smoothing_gaussian; NULL: none; must outlive the model. */
 	const double *smoothing;
@@ -57,6 +66,7 @@ enum fnx_encode_answer {
 enum fnx_model_answer {
 	FNX_MODEL_STORED = 0,
 	FNX_MODEL_PASSED_OVER = 1, /* at capacity every other mark is let go */
+	FNX_MODEL_MERGED = 2, /* into one that is like it; the index stays */
 };
 
 struct fnx_model;
@@ -96,6 +106,19 @@ uint64_t fnx_model_index(const struct fnx_model *model);
  * but for the order in which a bin's weights are summed. */
 void fnx_model_stored(
 	const struct fnx_model *model, uint32_t slot, double *ret_mark, uint32_t *ret_bin);
+/* Marks that the stored mark `slot` stands for: 1, or more by merging. */
+uint32_t fnx_model_mass(const struct fnx_model *model, uint32_t slot);
+
+struct fnx_model_merging {
+	uint64_t n_merged; /* marks that went into others, of those stored */
+	/* Whatever the spike and the bin, the sum of weights is within this much, times the number
+	 * of marks and the kernel's peak, of the sum over all marks as they came: half their mean
+	 * squared distance, in kernel deviations, from the marks that stand for them. (The mean of
+	 * the differences is 0, and no second derivative of exp(-x^2 / 2) exceeds 1.) */
+	double error_bound;
+};
+
+struct fnx_model_merging fnx_model_merging(const struct fnx_model *model);
 /* Sets the index of a model that has been filled from a saved one. -EINVAL: an index below the
  * number of marks, or above it while the model is not full. */
 int fnx_model_resume(struct fnx_model *model, uint64_t index);
@@ -104,7 +127,7 @@ int fnx_model_resume(struct fnx_model *model, uint64_t index);
  * Stores `mark` [n_dims], seen in position bin `bin`. Below capacity it is appended at the index,
  * which grows by 1. At capacity: if the index is even it overwrites slot (index mod capacity); in
  * any case the index grows by 3. Real-time, O(n_dims). Answers: FNX_MODEL_STORED,
- * FNX_MODEL_PASSED_OVER; -EINVAL: bin out of range or a value not finite.
+ * FNX_MODEL_PASSED_OVER, FNX_MODEL_MERGED; -EINVAL: bin out of range or a value not finite.
  */
 int fnx_model_add(struct fnx_model *model, const double *mark, int32_t bin);
 
@@ -123,3 +146,9 @@ size_t fnx_model_scratch_size(const struct fnx_model *model);
  */
 int fnx_model_likelihood(const struct fnx_model *model, const double *mark, const double *share,
 	void *scratch, double *ret_likelihood);
+
+/* The same, bit for bit, for n <= FNX_MODEL_BATCH_MAX marks at once, [n][n_dims], with the memory
+ * read once for all (but with cut_off, where each has its own blocks): ret_likelihoods
+ * [n][n_bins], ret_answers [n]. */
+void fnx_model_likelihoods(const struct fnx_model *model, uint32_t n, const double *marks,
+	const double *share, void *scratch, double *ret_likelihoods, int *ret_answers);

@@ -9,12 +9,61 @@
 
 #include "nodes/encode/model_memory.h"
 
-/* Accumulators of every bin, then one histogram to smooth from. */
+/* Squared distance, in kernel deviations, at which the kernel is 1e-7 of its peak. */
+static const double CUT_OFF_SQUARED = 2.0 * 16.118095650958319;
+
+/* Bytes of a block's lanes that are to stay in the nearest cache while a batch goes over them. */
+enum {
+	TILE_SIZE = 16384
+};
+
+/* Accumulators of every bin for each mark of a batch, one histogram to smooth from, and the list of
+ * blocks that are near. */
+struct scratch {
+	char *sums;
+	double *hist;
+	uint32_t *list;
+};
+
+static struct scratch scratch_of(const struct fnx_model *model, void *memory)
+{
+	const size_t n = model->config.n_bins;
+	struct scratch scratch = {.sums = memory};
+
+	scratch.hist = (double *)(scratch.sums + n * FNX_LANES_ALIGN * FNX_MODEL_BATCH_MAX);
+	scratch.list = (uint32_t *)(scratch.hist + fnx_f64_padded(n));
+	return scratch;
+}
+
 size_t fnx_model_scratch_size(const struct fnx_model *model)
 {
 	const size_t n = model->config.n_bins;
+	const size_t n_listed = model->config.cut_off ? (size_t)model->n_blocks + FNX_BOX_GROUP : 0;
 
-	return n * FNX_LANES_ALIGN + fnx_f64_padded(n) * sizeof(double);
+	return n * FNX_LANES_ALIGN * FNX_MODEL_BATCH_MAX + fnx_f64_padded(n) * sizeof(double) +
+		n_listed * sizeof(uint32_t);
+}
+
+/* The blocks that a spike's weights go over: those near it, or all. */
+static struct fnx_blocks blocks_near(
+	const struct fnx_model *model, const double *mark, uint32_t *list)
+{
+	const float limit = (float)(CUT_OFF_SQUARED * (1.0 + 1e-5));
+	float low[FNX_MARK_DIMS_MAX], high[FNX_MARK_DIMS_MAX];
+	struct fnx_blocks blocks = model->blocks;
+
+	if (!model->config.cut_off)
+		return blocks;
+	for (uint32_t d = 0; d < blocks.n_dims; d++) {
+		const float z = (float)fnx_model_deviations(model, mark[d]);
+
+		low[d] = nextafterf(z, -FNX_BOX_FAR);
+		high[d] = nextafterf(z, FNX_BOX_FAR);
+	}
+	blocks.list = list;
+	blocks.n = model->kernel->near_boxes(
+		model->boxes, blocks.n, blocks.n_dims, low, high, limit, list);
+	return blocks;
 }
 
 static bool is_gated_exactly(
@@ -40,7 +89,8 @@ static bool is_gated_exactly(
  * without the cube widened by one is outside. Only where the two disagree do the exact values
  * decide.
  */
-static bool is_gated_single(const struct fnx_model *model, const double *lower, const double *upper)
+static bool is_gated_single(const struct fnx_model *model, const struct fnx_blocks *blocks,
+	const double *lower, const double *upper)
 {
 	const uint32_t enough = model->config.gate_min_marks;
 	int32_t narrow_lower[FNX_MARK_DIMS_MAX], narrow_upper[FNX_MARK_DIMS_MAX];
@@ -55,18 +105,23 @@ static bool is_gated_single(const struct fnx_model *model, const double *lower, 
 		narrow_upper[d] = high - 1;
 		wide_upper[d] = high + 1;
 	}
-	if (model->kernel->inside_i32(&model->blocks, narrow_lower, narrow_upper, enough) >= enough)
+	if (model->kernel->inside_i32(blocks, narrow_lower, narrow_upper, enough) >= enough)
 		return false;
-	if (model->kernel->inside_i32(&model->blocks, wide_lower, wide_upper, enough) < enough)
+	if (model->kernel->inside_i32(blocks, wide_lower, wide_upper, enough) < enough)
 		return true;
 	return is_gated_exactly(model, lower, upper);
 }
 
-static bool is_gated(const struct fnx_model *model, const double *mark)
+/* `near` has the whole cube if its corners are within the cut-off. */
+static bool is_gated(
+	const struct fnx_model *model, const struct fnx_blocks *near, const double *mark)
 {
 	const struct fnx_model_config *config = &model->config;
 	const uint32_t enough = config->gate_min_marks;
 	const double reach = config->gate_deviations * config->kernel_uv;
+	const double corner_squared =
+		config->gate_deviations * config->gate_deviations * config->n_dims;
+	const struct fnx_blocks *blocks = corner_squared <= CUT_OFF_SQUARED ? near : &model->blocks;
 	double lower[FNX_MARK_DIMS_MAX], upper[FNX_MARK_DIMS_MAX];
 
 	for (uint32_t d = 0; d < config->n_dims; d++) {
@@ -76,8 +131,8 @@ static bool is_gated(const struct fnx_model *model, const double *mark)
 		upper[d] = mark[d] + reach;
 	}
 	if (config->single)
-		return is_gated_single(model, lower, upper);
-	return model->kernel->inside_f64(&model->blocks, lower, upper, enough) < enough;
+		return is_gated_single(model, blocks, lower, upper);
+	return model->kernel->inside_f64(blocks, lower, upper, enough) < enough;
 }
 
 static double sum_f64(const double *v)
@@ -94,43 +149,42 @@ static double sum_f32(const float *v)
 	return sum_f64(pairs);
 }
 
-/* Sum of the weights of each bin's marks, ret_hist [n_bins]. */
-static void weigh(
-	const struct fnx_model *model, const double *mark, void *scratch, double *ret_hist)
+/* Adds the blocks' weights to the accumulators. */
+static void weigh(const struct fnx_model *model, const struct fnx_blocks *blocks,
+	const double *mark, void *sums)
 {
 	const struct fnx_model_config *config = &model->config;
-	const uint32_t n_bins = config->n_bins;
 
-	memset(scratch, 0, n_bins * (size_t)FNX_LANES_ALIGN);
 	if (config->single) {
 		int32_t x[FNX_MARK_DIMS_MAX];
-		const float *sums = scratch;
 
 		for (uint32_t d = 0; d < config->n_dims; d++)
 			x[d] = fnx_model_steps(model, mark[d]);
-		model->kernel->weigh_i32(&model->blocks, x, scratch);
-		for (uint32_t i = 0; i < n_bins; i++)
-			ret_hist[i] =
-				model->weight * sum_f32(sums + (size_t)i * FNX_BLOCK_SUMS_F32);
+		model->kernel->weigh_i32(blocks, x, sums);
 	} else {
 		double x[FNX_MARK_DIMS_MAX];
-		const double *sums = scratch;
 
 		for (uint32_t d = 0; d < config->n_dims; d++)
 			x[d] = fnx_model_clamped(mark[d], FNX_BLOCK_LIMIT_F64);
 		model->kernel->weigh_f64(
-			&model->blocks, x, -0.5 / (config->kernel_uv * config->kernel_uv), scratch);
-		for (uint32_t i = 0; i < n_bins; i++)
-			ret_hist[i] =
-				model->weight * sum_f64(sums + (size_t)i * FNX_BLOCK_SUMS_F64);
+			blocks, x, -0.5 / (config->kernel_uv * config->kernel_uv), sums);
 	}
 }
 
-static void smooth(const struct fnx_model *model, void *scratch, double *hist)
+/* Sum of the weights of each bin's marks. */
+static void add_up(const struct fnx_model *model, const void *sums, double *ret_hist)
+{
+	for (size_t i = 0; i < model->config.n_bins; i++)
+		ret_hist[i] = model->weight *
+			(model->config.single
+					? sum_f32((const float *)sums + i * FNX_BLOCK_SUMS_F32)
+					: sum_f64((const double *)sums + i * FNX_BLOCK_SUMS_F64));
+}
+
+static void smooth(const struct fnx_model *model, double *from, double *hist)
 {
 	const size_t n_bins = model->config.n_bins;
 	const double *weights = model->config.smoothing;
-	double *from = (double *)((char *)scratch + n_bins * FNX_LANES_ALIGN);
 
 	memcpy(from, hist, n_bins * sizeof(double));
 	for (size_t i = 0; i < n_bins; i++) {
@@ -161,19 +215,89 @@ static void normalise(double *hist, const double *share, uint32_t n_bins)
 			hist[i] = 1.0 / n_bins;
 }
 
+static void finish(const struct fnx_model *model, const double *share, const void *sums,
+	double *work, double *ret_likelihood)
+{
+	add_up(model, sums, ret_likelihood);
+	if (model->config.smoothing)
+		smooth(model, work, ret_likelihood);
+	normalise(ret_likelihood, share, model->config.n_bins);
+}
+
 int fnx_model_likelihood(const struct fnx_model *model, const double *mark, const double *share,
 	void *scratch, double *ret_likelihood)
 {
-	const struct fnx_model_config *config = &model->config;
+	const struct scratch parts = scratch_of(model, scratch);
+	struct fnx_blocks blocks;
 
 	assert((uintptr_t)scratch % FNX_LANES_ALIGN == 0);
 	if (model->header->index == 0)
 		return FNX_ENCODE_NO_MARKS;
-	if (config->gate && is_gated(model, mark))
+	blocks = blocks_near(model, mark, parts.list);
+	if (model->config.gate && is_gated(model, &blocks, mark))
 		return FNX_ENCODE_GATED;
-	weigh(model, mark, scratch, ret_likelihood);
-	if (config->smoothing)
-		smooth(model, scratch, ret_likelihood);
-	normalise(ret_likelihood, share, config->n_bins);
+	memset(parts.sums, 0, model->config.n_bins * (size_t)FNX_LANES_ALIGN);
+	weigh(model, &blocks, mark, parts.sums);
+	finish(model, share, parts.sums, parts.hist, ret_likelihood);
 	return FNX_ENCODE_VALID;
+}
+
+/* All marks go over a tile of blocks before the next tile is fetched. Each adds the same blocks in
+ * the same order as alone. */
+static void weigh_together(const struct fnx_model *model, uint32_t n, const double *const *marks,
+	char *sums, size_t sums_size)
+{
+	const size_t lane_size = model->config.single ? sizeof(int32_t) : sizeof(double);
+	const size_t block_size = lane_size * FNX_BLOCK_MARKS * model->config.n_dims;
+	const uint32_t n_tile = block_size < TILE_SIZE ? (uint32_t)(TILE_SIZE / block_size) : 1;
+
+	memset(sums, 0, n * sums_size);
+	for (uint32_t first = 0; first < model->blocks.n; first += n_tile) {
+		const uint32_t n_left = model->blocks.n - first;
+		const struct fnx_blocks tile = {
+			.lanes = (char *)model->blocks.lanes + first * block_size,
+			.bins = model->blocks.bins + first,
+			.masses = model->blocks.masses
+				? (char *)model->blocks.masses + first * FNX_BLOCK_MARKS * lane_size
+				: NULL,
+			.n = n_left < n_tile ? n_left : n_tile,
+			.n_dims = model->blocks.n_dims,
+		};
+
+		for (uint32_t i = 0; i < n; i++)
+			weigh(model, &tile, marks[i], sums + i * sums_size);
+	}
+}
+
+void fnx_model_likelihoods(const struct fnx_model *model, uint32_t n, const double *marks,
+	const double *share, void *scratch, double *ret_likelihoods, int *ret_answers)
+{
+	const struct fnx_model_config *config = &model->config;
+	const size_t sums_size = config->n_bins * (size_t)FNX_LANES_ALIGN;
+	const struct scratch parts = scratch_of(model, scratch);
+	const double *judged[FNX_MODEL_BATCH_MAX];
+	uint32_t n_judged = 0;
+
+	assert(n <= FNX_MODEL_BATCH_MAX);
+	for (uint32_t i = 0; i < n; i++) {
+		const double *mark = marks + (size_t)i * config->n_dims;
+
+		/* Each has near blocks of its own. */
+		if (model->config.cut_off || model->header->index == 0)
+			ret_answers[i] = fnx_model_likelihood(model, mark, share, scratch,
+				ret_likelihoods + (size_t)i * config->n_bins);
+		else if (config->gate && is_gated(model, &model->blocks, mark))
+			ret_answers[i] = FNX_ENCODE_GATED;
+		else {
+			ret_answers[i] = FNX_ENCODE_VALID;
+			judged[n_judged++] = mark;
+		}
+	}
+	if (n_judged == 0)
+		return;
+	weigh_together(model, n_judged, judged, parts.sums, sums_size);
+	for (uint32_t i = 0, k = 0; i < n; i++)
+		if (ret_answers[i] == FNX_ENCODE_VALID)
+			finish(model, share, parts.sums + k++ * sums_size, parts.hist,
+				ret_likelihoods + (size_t)i * config->n_bins);
 }

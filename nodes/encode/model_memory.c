@@ -10,6 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum {
+	/* Trees get a block for so many marks of the capacity: median splits leave them a good two
+	 * thirds full. */
+	LEAF_MARKS = 16
+};
+
 static bool is_valid(const struct fnx_model_config *config)
 {
 	return config->n_dims >= 1 && config->n_dims <= FNX_MARK_DIMS_MAX && config->n_bins >= 1 &&
@@ -17,7 +23,13 @@ static bool is_valid(const struct fnx_model_config *config)
 		config->capacity <= FNX_MODEL_CAPACITY_MAX && isfinite(config->kernel_uv) &&
 		config->kernel_uv >= 1e-6 && config->kernel_uv <= 1e9 &&
 		(!config->gate ||
-			(config->gate_deviations > 0.0 && config->gate_deviations <= 1e6));
+			(config->gate_deviations > 0.0 && config->gate_deviations <= 1e6)) &&
+		config->merge_deviations >= 0.0 && config->merge_deviations <= 1.0;
+}
+
+static bool has_trees(const struct fnx_model_config *config)
+{
+	return config->cut_off || config->merge_deviations > 0.0;
 }
 
 static size_t part(size_t *size, size_t n, size_t value_size)
@@ -40,8 +52,10 @@ static struct fnx_model_parts parts_of(const struct fnx_model_config *config)
 {
 	const size_t lane_size = config->single ? sizeof(int32_t) : sizeof(double);
 	const size_t capacity = config->capacity, n_dims = config->n_dims;
-	const size_t n_blocks = blocks_needed(config);
-	struct fnx_model_parts parts = {.n_blocks = (uint32_t)n_blocks};
+	const size_t n_leaves = has_trees(config) ? capacity / LEAF_MARKS + config->n_bins : 0;
+	const size_t n_blocks = blocks_needed(config) + n_leaves;
+	struct fnx_model_parts parts = {
+		.n_blocks = (uint32_t)n_blocks, .n_leaves = (uint32_t)n_leaves};
 	size_t *size = &parts.size;
 
 	part(size, 1, sizeof(struct fnx_model_header));
@@ -54,6 +68,18 @@ static struct fnx_model_parts parts_of(const struct fnx_model_config *config)
 	parts.counts = part(size, n_blocks, sizeof(uint32_t));
 	parts.previous = part(size, n_blocks, sizeof(uint32_t));
 	parts.last = part(size, config->n_bins, sizeof(uint32_t));
+	if (config->merge_deviations > 0.0) {
+		parts.masses = part(size, n_blocks * FNX_BLOCK_MARKS, lane_size);
+		parts.scatters = part(size, capacity, sizeof(double));
+	}
+	if (!has_trees(config))
+		return parts;
+	parts.boxes = part(size,
+		(n_blocks + FNX_BOX_GROUP - 1) / FNX_BOX_GROUP * FNX_BOX_GROUP * n_dims * 2,
+		sizeof(float));
+	parts.planes = part(size, n_leaves, sizeof(struct fnx_model_plane));
+	parts.parents = part(size, n_blocks, sizeof(uint32_t));
+	parts.roots = part(size, config->n_bins, sizeof(uint32_t));
 	return parts;
 }
 
@@ -65,9 +91,15 @@ size_t fnx_model_memory_size(const struct fnx_model_config *config)
 void fnx_model_add_needs(
 	const struct fnx_model_config *config, size_t *ret_touches, size_t *ret_bytes)
 {
-	/* Three places written, each with its slot; the stored mark; bookkeeping. */
-	*ret_touches = 3 * ((size_t)config->n_dims + 2) + 24;
-	*ret_bytes = (3 * (size_t)config->n_dims + config->n_dims) * sizeof(double) + 30 * 8;
+	/* Places written or cleared, each with its slot and its box: one overwritten, one filled;
+	 * and in a split each mark once, with what it leaves behind. */
+	const size_t n_places = 3 + (has_trees(config) ? 3 * FNX_BLOCK_MARKS : 0);
+	const size_t n_boxes = has_trees(config) ? n_places + 3 : 0;
+	const size_t n_dims = config->n_dims;
+
+	*ret_touches = n_places * (n_dims + 4) + 2 * n_boxes * n_dims + 48;
+	*ret_bytes = n_places * (n_dims * sizeof(double) + 3 * sizeof(uint32_t) + 8) +
+		2 * n_boxes * n_dims * sizeof(float) + n_dims * sizeof(double) + 64 * 8;
 }
 
 static struct fnx_model *attach(const struct fnx_model_config *config, void *memory)
@@ -91,12 +123,35 @@ static struct fnx_model *attach(const struct fnx_model_config *config, void *mem
 	model->counts = (uint32_t *)(at + parts.counts);
 	model->previous = (uint32_t *)(at + parts.previous);
 	model->last = (uint32_t *)(at + parts.last);
+	if (config->merge_deviations > 0.0)
+		model->scatters = (double *)(at + parts.scatters);
+	if (has_trees(config)) {
+		model->n_leaves = parts.n_leaves;
+		model->boxes = (float *)(at + parts.boxes);
+		model->planes = (struct fnx_model_plane *)(at + parts.planes);
+		model->parents = (uint32_t *)(at + parts.parents);
+		model->roots = (uint32_t *)(at + parts.roots);
+	}
 	model->blocks = (struct fnx_blocks){
 		.lanes = at + parts.lanes,
 		.bins = model->block_bins,
+		.masses = config->merge_deviations > 0.0 ? at + parts.masses : NULL,
 		.n_dims = config->n_dims,
 	};
 	return model;
+}
+
+static void make_trees(struct fnx_model *model)
+{
+	const uint32_t n_padded =
+		(model->n_blocks + FNX_BOX_GROUP - 1) / FNX_BOX_GROUP * FNX_BOX_GROUP;
+
+	for (uint32_t block = 0; block < n_padded; block++)
+		fnx_model_box_clear(model, block);
+	for (uint32_t block = 0; block < model->n_blocks; block++)
+		model->parents[block] = FNX_MODEL_CHAINED;
+	for (uint32_t bin = 0; bin < model->config.n_bins; bin++)
+		model->roots[bin] = FNX_MODEL_NONE;
 }
 
 static void make(struct fnx_model *model, size_t size)
@@ -112,9 +167,14 @@ static void make(struct fnx_model *model, size_t size)
 		.n_bins = config->n_bins,
 		.capacity = config->capacity,
 		.single = config->single,
+		.trees = has_trees(config),
+		.merge_deviations = config->merge_deviations,
 		.kernel_uv = config->kernel_uv,
 		.free_block = FNX_MODEL_NO_BLOCK,
+		.free_plane = FNX_MODEL_NONE,
 	};
+	if (has_trees(config))
+		make_trees(model);
 	for (uint32_t i = 0; i < config->n_bins; i++)
 		model->last[i] = FNX_MODEL_NO_BLOCK;
 	for (size_t i = 0; i < n_lanes; i++) {
@@ -134,7 +194,22 @@ static bool is_ours(const struct fnx_model *model, size_t size)
 	return header->magic == FNX_MODEL_MAGIC && header->size == size &&
 		header->n_dims == config->n_dims && header->n_bins == config->n_bins &&
 		header->capacity == config->capacity && header->single == config->single &&
-		header->kernel_uv == config->kernel_uv && header->n_blocks <= model->n_blocks;
+		header->trees == has_trees(config) &&
+		header->merge_deviations == config->merge_deviations &&
+		header->n_planes <= model->n_leaves && header->kernel_uv == config->kernel_uv &&
+		header->n_blocks <= model->n_blocks;
+}
+
+static bool is_boxed(const struct fnx_model *model, uint32_t block, uint32_t dim, double uv)
+{
+	const float *low;
+	double z;
+
+	if (!model->boxes)
+		return true;
+	low = model->boxes + fnx_model_bound(model->config.n_dims, block, dim);
+	z = fnx_model_deviations(model, uv);
+	return (z >= (double)*low && z <= (double)low[FNX_BOX_GROUP]);
 }
 
 static bool is_slot_sound(const struct fnx_model *model, uint32_t slot)
@@ -143,10 +218,14 @@ static bool is_slot_sound(const struct fnx_model *model, uint32_t slot)
 	const uint32_t block = place / FNX_BLOCK_MARKS;
 	const double *mark = model->marks + (size_t)slot * n_dims;
 
+	if (block >= model->header->n_blocks)
+		return false;
+	if (model->scatters && !(fnx_model_mass(model, slot) >= 1 && model->scatters[slot] >= 0.0))
+		return false;
 	for (uint32_t d = 0; d < n_dims; d++)
-		if (!isfinite(mark[d]))
+		if (!isfinite(mark[d]) || !is_boxed(model, block, d, mark[d]))
 			return false;
-	return model->bins[slot] < model->config.n_bins && block < model->header->n_blocks &&
+	return model->bins[slot] < model->config.n_bins &&
 		model->block_bins[block] == model->bins[slot] &&
 		place % FNX_BLOCK_MARKS < model->counts[block] && model->slots[place] == slot;
 }
@@ -166,6 +245,8 @@ static bool is_chain_sound(const struct fnx_model *model, uint32_t first, uint32
 					model->counts[block] > FNX_BLOCK_MARKS ||
 					(block != first && model->counts[block] < FNX_BLOCK_MARKS))
 			return false;
+		if (model->parents && model->parents[block] != FNX_MODEL_CHAINED)
+			return false;
 		*n_marks += model->counts[block];
 	}
 	return true;
@@ -174,15 +255,22 @@ static bool is_chain_sound(const struct fnx_model *model, uint32_t first, uint32
 bool fnx_model_is_sound(const struct fnx_model *model)
 {
 	const uint32_t n_marks = fnx_model_marks(model);
-	uint32_t n_blocks = 0;
+	uint32_t n_blocks = 0, n_leaves = 0;
 	uint64_t n_chained = 0;
 
 	if (!is_chain_sound(
 		    model, model->header->free_block, FNX_MODEL_NO_BLOCK, &n_blocks, &n_chained))
 		return false;
 	for (uint32_t bin = 0; bin < model->config.n_bins; bin++)
-		if (!is_chain_sound(model, model->last[bin], bin, &n_blocks, &n_chained))
+		if (!is_chain_sound(model, model->last[bin], bin, &n_blocks, &n_chained) ||
+			(model->roots &&
+				!fnx_model_tree_is_sound(model, bin, &n_leaves, &n_chained)))
 			return false;
+	if (n_leaves != model->header->n_leaves || n_leaves > model->n_leaves)
+		return false;
+	if (model->roots && !fnx_model_planes_are_sound(model))
+		return false;
+	n_blocks += n_leaves;
 	if (n_blocks != model->header->n_blocks || n_chained != n_marks)
 		return false;
 	for (uint32_t block = 0; block < n_blocks; block++)

@@ -12,7 +12,20 @@
  *	slots      uint32_t [n_blocks][32]         slot of each lane in use
  *	counts     uint32_t [n_blocks]             lanes in use
  *	previous   uint32_t [n_blocks]             block before in the same bin, or in the free list
- *	last       uint32_t [n_bins]               last block of each bin
+ *	last       uint32_t [n_bins]               last block of each bin's chain
+ *
+ * where marks are merged
+ *
+ *	masses     float or double [n_blocks][32]  marks that each lane stands for
+ *	scatters   double [capacity]               their squared distances from it, kernel
+ *deviations
+ *
+ * and where blocks are of like marks, for either (model_tree.c)
+ *
+ *	boxes      float [n_blocks / 16][n_dims][low, high][16]   around each block's marks
+ *	planes     struct fnx_model_plane [n_leaves]
+ *	parents    uint32_t [n_blocks]             plane above each leaf; or chained
+ *	roots      uint32_t [n_bins]               plane, or block with FNX_MODEL_LEAF
  *
  * each part at a multiple of 64 bytes. Every change is announced to the journal before it is made.
  */
@@ -24,8 +37,18 @@
 
 #define FNX_MODEL_MAGIC UINT64_C(0x316c65646d786e66)
 
-enum {
-	FNX_MODEL_NO_BLOCK = UINT32_MAX
+#define FNX_MODEL_NO_BLOCK UINT32_MAX
+#define FNX_MODEL_NONE UINT32_MAX
+#define FNX_MODEL_CHAINED (UINT32_MAX - 1)
+/* A reference to a block rather than to a plane. FNX_MODEL_NONE has it too. */
+#define FNX_MODEL_LEAF UINT32_C(0x80000000)
+#define FNX_BOX_LIMIT 1e15 /* kernel deviations; what is farther counts as this */
+
+struct fnx_model_plane {
+	double value;
+	uint32_t dim;
+	uint32_t parent; /* or the next free one */
+	uint32_t children[2]; /* below `value`, not below it */
 };
 
 /* What the region was made for comes first: a successor with another configuration cannot use it.
@@ -33,16 +56,23 @@ enum {
 struct fnx_model_header {
 	uint64_t magic;
 	uint64_t size;
-	uint32_t n_dims, n_bins, capacity, single;
-	double kernel_uv;
+	uint32_t n_dims, n_bins, capacity, single, trees, reserved;
+	double kernel_uv, merge_deviations;
+	double scatter; /* sum of all scatters */
+	uint64_t n_merged; /* sum of all masses, less the marks */
 	uint64_t index;
 	uint32_t n_blocks; /* ever taken */
 	uint32_t free_block; /* head of the free list */
+	uint32_t n_leaves; /* blocks in trees */
+	uint32_t n_planes; /* ever taken */
+	uint32_t free_plane; /* head of the free list */
+	uint32_t reserved_too;
 };
 
 struct fnx_model_parts {
-	size_t marks, bins, places, lanes, block_bins, slots, counts, previous, last, size;
-	uint32_t n_blocks;
+	size_t marks, bins, places, lanes, block_bins, slots, counts, previous, last, boxes, masses,
+		scatters, planes, parents, roots, size;
+	uint32_t n_blocks, n_leaves;
 };
 
 struct fnx_model {
@@ -61,7 +91,13 @@ struct fnx_model {
 	uint32_t *counts;
 	uint32_t *previous;
 	uint32_t *last;
+	double *scatters; /* NULL: no merging */
+	float *boxes; /* NULL: none, and no trees */
+	struct fnx_model_plane *planes;
+	uint32_t *parents;
+	uint32_t *roots;
 	uint32_t n_blocks; /* that there is room for */
+	uint32_t n_leaves; /* of them at the most in trees */
 };
 
 /* A value of a lane as stored, far short of the values of unused lanes. */
@@ -75,3 +111,25 @@ static inline size_t fnx_model_lane(const struct fnx_model *model, uint32_t plac
 
 	return (block * model->config.n_dims + dim) * FNX_BLOCK_MARKS + place % FNX_BLOCK_MARKS;
 }
+
+/* model.c */
+void fnx_model_set(struct fnx_model *model, uint32_t *at, uint32_t value);
+void fnx_model_put(struct fnx_model *model, uint32_t place, uint32_t slot);
+void fnx_model_clear(struct fnx_model *model, uint32_t place);
+uint32_t fnx_model_take_block(struct fnx_model *model, uint32_t bin);
+void fnx_model_give_block(struct fnx_model *model, uint32_t block);
+
+/* model_tree.c */
+/* A value in kernel deviations, as far as boxes reach. */
+double fnx_model_deviations(const struct fnx_model *model, double uv);
+void fnx_model_box_clear(struct fnx_model *model, uint32_t block);
+void fnx_model_box_grow(struct fnx_model *model, uint32_t block, const double *mark);
+/* Slot to merge `mark` into, FNX_MODEL_NONE: there is none. */
+uint32_t fnx_model_tree_like(const struct fnx_model *model, uint32_t bin, const double *mark);
+/* false: the tree does not take it. */
+bool fnx_model_tree_add(struct fnx_model *model, uint32_t slot);
+void fnx_model_tree_take_out(struct fnx_model *model, uint32_t slot);
+bool fnx_model_tree_is_sound(
+	const struct fnx_model *model, uint32_t bin, uint32_t *n_leaves, uint64_t *n_marks);
+/* After each bin's tree was found sound: whether the planes not in use are all in the free list. */
+bool fnx_model_planes_are_sound(const struct fnx_model *model);

@@ -124,6 +124,8 @@ static int open_group(struct encode *encode, struct group *group, uint32_t id)
 		.gate_deviations = config->gate_deviations,
 		.gate_min_marks = config->gate_min_marks,
 		.single = config->single,
+		.cut_off = config->cut_off,
+		.merge_deviations = config->merge_deviations,
 		.smoothing = encode->smoothing,
 	};
 	size_t n_touches, n_bytes;
@@ -248,10 +250,29 @@ static int open_topics(struct encode *encode)
 	return encode->output < 0 ? encode->output : 0;
 }
 
+static void say_merged(const struct encode *encode)
+{
+	double error_bound = 0.0;
+	uint64_t n_merged = 0;
+
+	for (uint32_t i = 0; i < encode->n_groups; i++) {
+		const struct fnx_model_merging merging = fnx_model_merging(encode->groups[i].model);
+
+		n_merged += merging.n_merged;
+		error_bound = fmax(error_bound, merging.error_bound);
+	}
+	if (n_merged > 0)
+		fnx_node_say(encode->node,
+			"%llu marks were merged into others: no sum of weights is off by more than "
+			"%.2g of the kernel's peak per mark",
+			(unsigned long long)n_merged, error_bound);
+}
+
 static void encode_close(void *self)
 {
 	struct encode *encode = self;
 
+	say_merged(encode);
 	for (uint32_t i = 0; i < encode->n_groups; i++)
 		fnx_model_free(encode->groups[i].model);
 	fnx_occupancy_fini(&encode->occupancy);

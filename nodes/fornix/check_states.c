@@ -26,6 +26,8 @@ static uint64_t encode_bytes(const struct fnx_check *check, const struct fnx_rig
 			.gate_deviations = encode->gate_deviations,
 			.gate_min_marks = encode->gate_min_marks,
 			.single = encode->single,
+			.cut_off = encode->cut_off,
+			.merge_deviations = encode->merge_deviations,
 		};
 
 		bytes += fnx_model_memory_size(&config);

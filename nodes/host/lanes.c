@@ -11,7 +11,7 @@ enum fnx_processor fnx_processor(void)
 #ifdef __x86_64__
 	if (__builtin_cpu_supports("x86-64-v4"))
 		return FNX_PROCESSOR_X86_64_V4;
-	if (__builtin_cpu_supports("avx2"))
+	if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
 		return FNX_PROCESSOR_AVX2;
 #endif
 	return FNX_PROCESSOR_ANY;
@@ -30,10 +30,12 @@ static void exp_any(double *values, size_t n)
 
 #ifdef __x86_64__
 #undef LANES_BYTES
+#undef LANES_TARGET
 #define LANES_BYTES 32
+#define LANES_TARGET __attribute__((target("avx2,fma")))
 #include "nodes/host/lanes_width.h"
 
-__attribute__((target("avx2"))) static void exp_avx2(double *values, size_t n)
+LANES_TARGET static void exp_avx2(double *values, size_t n)
 {
 	LANES(f64) *lanes = (LANES(f64) *)values;
 
@@ -42,10 +44,12 @@ __attribute__((target("avx2"))) static void exp_avx2(double *values, size_t n)
 }
 
 #undef LANES_BYTES
+#undef LANES_TARGET
 #define LANES_BYTES 64
+#define LANES_TARGET __attribute__((target("arch=x86-64-v4")))
 #include "nodes/host/lanes_width.h"
 
-__attribute__((target("arch=x86-64-v4"))) static void exp_v4(double *values, size_t n)
+LANES_TARGET static void exp_v4(double *values, size_t n)
 {
 	LANES(f64) *lanes = (LANES(f64) *)values;
 

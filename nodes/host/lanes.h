@@ -5,7 +5,8 @@
  *
  * One rounding per operation, sums in a fixed order that does not depend on the width of the
  * vectors; so a session replayed on another machine gives the same numbers. libm's exp would not:
- * its variants differ in the last bit.
+ * its variants differ in the last bit. Single precision is an exception: its products and sums
+ * round once together where the processor can, which all but FNX_PROCESSOR_ANY of x86-64 do.
  */
 #pragma once
 
@@ -18,7 +19,7 @@ enum {
 
 enum fnx_processor {
 	FNX_PROCESSOR_ANY, /* 16-byte vectors */
-	FNX_PROCESSOR_AVX2, /* 32 */
+	FNX_PROCESSOR_AVX2, /* 32: AVX2 and FMA, x86-64-v3 */
 	FNX_PROCESSOR_X86_64_V4, /* 64: AVX-512 */
 	FNX_PROCESSORS
 };

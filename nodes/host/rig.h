@@ -224,6 +224,9 @@ struct fnx_rig_encode {
 	uint32_t gate_min_marks; /* default 10 */
 	double position_smoothing_cm; /* Gaussian over position; default 0 = none */
 	bool single; /* single-precision weights, default false */
+	bool cut_off; /* pass over blocks of marks that are all far, default false */
+	double merge_deviations; /* marks this near each other become one, kernel deviations;
+				    default 0 = none */
 	bool freeze; /* no training */
 	struct fnx_rig_encode_instance *instances;
 	uint32_t n_instances; /* default: one that takes every group */

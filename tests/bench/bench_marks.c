@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What the encoder's options do to the cost of a spike as marks accumulate, and to its likelihood.
+ *
+ *	bench_marks [DIMENSIONS [LARGEST]]
+ *
+ * Marks of 24 cells, each with a place field and a shape of its own, amplitudes of 80 to 400 uV
+ * that vary by a tenth, and noise of 8 uV; one in ten from anywhere. Each model is timed alone,
+ *over spikes drawn as the marks were. "near" is the share of marks within the cut-off, which no
+ *exact sum can do without.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "nodes/encode/model.h"
+
+enum {
+	N_CELLS = 24,
+	N_BINS = 41,
+	N_SPIKES = 101
+};
+
+struct world {
+	uint32_t n_dims;
+	uint64_t random;
+	double shapes[N_CELLS][FNX_MARK_DIMS_MAX], places[N_CELLS];
+};
+
+static double unit(struct world *world)
+{
+	world->random = world->random * 6364136223846793005u + 1442695040888963407u;
+	return ((double)(world->random >> 11) + 0.5) * 0x1p-53;
+}
+
+static double normal(struct world *world)
+{
+	const double radius = sqrt(-2.0 * log(unit(world)));
+
+	return radius * cos(2.0 * M_PI * unit(world));
+}
+
+static struct world world_new(uint32_t n_dims)
+{
+	struct world world = {.n_dims = n_dims, .random = 7};
+
+	for (int c = 0; c < N_CELLS; c++) {
+		const double amplitude = 80.0 + 320.0 * pow(unit(&world), 2.0);
+		double largest = 0.0;
+
+		for (uint32_t d = 0; d < n_dims; d++) {
+			world.shapes[c][d] = fabs(normal(&world));
+			largest = fmax(largest, world.shapes[c][d]);
+		}
+		for (uint32_t d = 0; d < n_dims; d++)
+			world.shapes[c][d] *= amplitude / largest;
+		world.places[c] = N_BINS * unit(&world);
+	}
+	return world;
+}
+
+static int32_t draw(struct world *world, double *ret_mark)
+{
+	const int cell = (int)(N_CELLS * unit(world));
+	const double gain = 1.0 + 0.1 * normal(world);
+	double bin;
+
+	for (uint32_t d = 0; d < world->n_dims; d++)
+		ret_mark[d] = world->shapes[cell][d] * gain + 8.0 * normal(world);
+	do
+		bin = unit(world) < 0.1 ? N_BINS * unit(world)
+					: world->places[cell] + 3.0 * normal(world);
+	while (bin < 0.0 || bin >= N_BINS);
+	return (int32_t)bin;
+}
+
+static double now_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec * 1e6 + (double)t.tv_nsec * 1e-3;
+}
+
+static int compare(const void *a, const void *b)
+{
+	const double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* Median time of a spike, and the likelihoods of all. */
+static double judge(const struct fnx_model *model, double (*ret_likelihoods)[N_BINS])
+{
+	const size_t size = (fnx_model_scratch_size(model) + 63) / 64 * 64;
+	struct world world = world_new(fnx_model_config(model)->n_dims);
+	double times[N_SPIKES], share[N_BINS], mark[FNX_MARK_DIMS_MAX];
+	void *scratch = aligned_alloc(64, size);
+
+	if (!scratch)
+		abort();
+	world.random = 99;
+	for (int b = 0; b < N_BINS; b++)
+		share[b] = 1.0 / N_BINS;
+	for (int i = 0; i < N_SPIKES; i++) {
+		double start;
+
+		draw(&world, mark);
+		start = now_us();
+		if (fnx_model_likelihood(model, mark, share, scratch, ret_likelihoods[i]))
+			abort();
+		times[i] = now_us() - start;
+	}
+	free(scratch);
+	qsort(times, N_SPIKES, sizeof(times[0]), compare);
+	return times[N_SPIKES / 2];
+}
+
+static double share_near(const struct fnx_model *model)
+{
+	const struct fnx_model_config *config = fnx_model_config(model);
+	struct world world = world_new(config->n_dims);
+	double mark[FNX_MARK_DIMS_MAX], stored[FNX_MARK_DIMS_MAX];
+	uint32_t n_near = 0, n = 0, bin;
+
+	world.random = 99;
+	for (int i = 0; i < N_SPIKES; i++) {
+		draw(&world, mark);
+		for (uint32_t slot = 0; slot < 1000; slot++, n++) {
+			double square = 0.0;
+
+			fnx_model_stored(model, slot, stored, &bin);
+			for (uint32_t d = 0; d < config->n_dims; d++)
+				square += pow((stored[d] - mark[d]) / config->kernel_uv, 2.0);
+			n_near += square < 2.0 * log(1e7);
+		}
+	}
+	return (double)n_near / n;
+}
+
+static void run(const struct fnx_model_config *config, double (*exact)[N_BINS], bool is_exact)
+{
+	static double likelihoods[N_SPIKES][N_BINS];
+	struct world world = world_new(config->n_dims);
+	double mark[FNX_MARK_DIMS_MAX], added, spike, worst = 0.0;
+	struct fnx_model_merging merging;
+	struct fnx_model *model;
+
+	if (fnx_model_new(config, &model))
+		abort();
+	added = now_us();
+	for (uint32_t i = 0; i < config->capacity; i++) {
+		const int32_t bin = draw(&world, mark);
+
+		if (fnx_model_add(model, mark, bin) < 0)
+			abort();
+	}
+	added = (now_us() - added) / config->capacity;
+	spike = judge(model, is_exact ? exact : likelihoods);
+	for (int i = 0; i < N_SPIKES && !is_exact; i++)
+		for (int b = 0; b < N_BINS; b++)
+			worst = fmax(worst, fabs(likelihoods[i][b] - exact[i][b]));
+	merging = fnx_model_merging(model);
+	printf("%8u %8s %8.2g %9u %9.2f %10.1f %8.2f %9.1e %9.1e\n", config->capacity,
+		config->cut_off ? "yes" : "no", config->merge_deviations, fnx_model_marks(model),
+		added, spike, share_near(model), worst, merging.error_bound);
+	fnx_model_free(model);
+}
+
+int main(int argc, char **argv)
+{
+	const uint32_t sizes[] = {25000, 100000, 1000000};
+	const uint32_t n_dims = argc > 1 ? (uint32_t)atoi(argv[1]) : 4;
+	const uint32_t largest = argc > 2 ? (uint32_t)atoi(argv[2]) : 1000000;
+	static double exact[N_SPIKES][N_BINS];
+
+	if (n_dims < 1 || n_dims > FNX_MARK_DIMS_MAX)
+		return 2;
+	printf("%8s %8s %8s %9s %9s %10s %8s %9s %9s\n", "marks", "cut-off", "merge", "kept",
+		"us/mark", "us/spike", "near", "worst", "bound");
+	for (int i = 0; i < 3 && sizes[i] <= largest; i++) {
+		struct fnx_model_config config = {.n_dims = n_dims,
+			.n_bins = N_BINS,
+			.capacity = sizes[i],
+			.kernel_uv = 20.0,
+			.single = true};
+		const double merges[] = {0.25, 0.5, 1.0};
+
+		run(&config, exact, true);
+		config.cut_off = true;
+		run(&config, exact, false);
+		for (int k = 0; k < 3; k++) {
+			config.merge_deviations = merges[k];
+			run(&config, exact, false);
+		}
+	}
+	return 0;
+}
