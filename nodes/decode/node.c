@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "nodes/decode/setup.h"
 #include "nodes/decode/state_space.h"
 #include "nodes/host/track.h"
 #include "schemas/lfp.h"
@@ -59,8 +60,7 @@ struct decode {
 	uint32_t *index_of; /* [n_ids]: group's index + 1 */
 	uint32_t *ids; /* [n_groups] */
 	uint32_t n_ids, n_groups;
-	enum fnx_step steps[FNX_STATES_MAX * FNX_STATES_MAX];
-	double *distance_cm, *smoothing; /* [n_bins][n_bins] */
+	struct fnx_decode_setup setup;
 	/* Spikes that wait, in order of time: a ring, row i of `rows` is the likelihood of
 	 * pending[i]. Both in the node's state. They need no journal: a new one is written where
 	 * none is. */
@@ -87,28 +87,8 @@ static int open_track(struct decode *decode)
 	if (!decode->track)
 		return -EINVAL;
 	decode->n_bins = fnx_track_bins(decode->track);
-	return 0;
-}
-
-static int open_matrices(struct decode *decode)
-{
-	double smoothing_cm = decode->rig->encode.position_smoothing_cm;
-	size_t n = decode->n_bins;
-
-	decode->distance_cm = malloc(n * n * sizeof(double));
-	decode->smoothing = smoothing_cm > 0 ? malloc(n * n * sizeof(double)) : NULL;
-	if (!decode->distance_cm || (smoothing_cm > 0 && !decode->smoothing))
-		return no_memory(decode);
-	for (uint32_t a = 0; a < n; a++)
-		for (uint32_t b = 0; b < n; b++)
-			decode->distance_cm[a * n + b] = fnx_track_distance_cm(decode->track, a, b);
-	if (decode->smoothing)
-		fnx_smoothing_gaussian(
-			(uint32_t)n, decode->distance_cm, smoothing_cm, decode->smoothing);
-	if (decode->rig->parity)
-		fnx_transition_parity_distances((uint32_t)n, fnx_track_bin_arms(decode->track),
-			decode->rig->track.bin_cm, decode->distance_cm);
-	return 0;
+	return fnx_decode_setup_init(&decode->setup, decode->rig, decode->track) ? no_memory(decode)
+										 : 0;
 }
 
 /* Groups are numbered as the rig lists them: those that some encoder takes. */
@@ -189,29 +169,12 @@ static int open_moment(struct decode *decode)
 	return 0;
 }
 
-static enum fnx_step step_of(enum fnx_transition_kind kind)
-{
-	return kind == FNX_TRANSITION_UNIFORM     ? FNX_STEP_UNIFORM
-		: kind == FNX_TRANSITION_IDENTITY ? FNX_STEP_IDENTITY
-						  : FNX_STEP_RANDOM_WALK;
-}
-
 static int open_space(struct decode *decode)
 {
 	const struct fnx_rig_decode *config = &decode->rig->decode;
 	const struct fnx_rig *rig = decode->rig;
 	struct fnx_state_space_config space = {
-		.transition =
-			{
-				.n_bins = decode->n_bins,
-				.bin_arms = fnx_track_bin_arms(decode->track),
-				.steps = decode->steps,
-				.discrete_diagonal = config->discrete_diagonal,
-				.distance_cm = decode->distance_cm,
-				.random_walk_cm = config->random_walk_cm,
-				.through_first_arm = rig->parity,
-				.jump_probability = rig->parity ? 0 : config->jump_probability,
-			},
+		.transition = decode->setup.transition,
 		.n_groups = decode->n_groups,
 		.max_spikes = decode->capacity,
 		.time_bin_s = rig->clock.time_bin_samples / rig->clock.rate_hz,
@@ -219,38 +182,27 @@ static int open_space(struct decode *decode)
 		.credible_max_bins = config->credible_max_bins,
 		.parity = rig->parity,
 		.rates_hz = config->rates_hz && !rig->parity,
+		.rates_while_training = config->rates_while_training && !rig->parity,
+		.log_space = config->log_space && !rig->parity,
 		.position_sample_s = 1 / rig->position.rate_hz,
 		.duplicates_per_group = config->duplicates_per_group && !rig->parity,
 		.likelihood_floor = rig->parity ? 0 : config->likelihood_floor,
 		.occupancy_floor = rig->parity ? 0 : 1,
-		.smoothing = rig->parity ? NULL : decode->smoothing,
+		.smoothing = rig->parity ? NULL : decode->setup.smoothing,
 	};
-	size_t n_touches, n_bytes;
+	void *memory;
 	int r;
 
-	if (config->algorithm == FNX_DECODE_CLASSIFIER) {
-		space.transition.n_states = config->n_states;
-		for (uint32_t j = 0; j < config->n_states; j++)
-			for (uint32_t k = 0; k < config->n_states; k++)
-				decode->steps[j * config->n_states + k] =
-					step_of(config->continuous[j].to[k]);
-	} else {
-		space.transition.n_states = 1;
-		space.transition.discrete_diagonal = 1;
-		decode->steps[0] = step_of(config->transition);
-	}
 	decode->n_states = space.transition.n_states;
-	space.memory =
-		fnx_node_state(decode->node, fnx_state_space_memory_size(&space), FNX_CACHE_LINE);
-	if (!space.memory)
+	memory = fnx_node_state(decode->node, fnx_state_space_memory_size(&space), FNX_CACHE_LINE);
+	if (!memory)
 		return -ENOMEM;
-	space.resumed = fnx_node_remembers(decode->node);
-	space.journal = fnx_node_journal(decode->node);
-	fnx_state_space_tick_needs(&space, &n_touches, &n_bytes);
-	fnx_node_journal_room(decode->node,
-		fnx_journal_log_size(n_touches, n_bytes) +
-			fnx_occupancy_memory_size(decode->n_bins));
-	r = fnx_state_space_init(&decode->space, &space);
+	fnx_node_journal_room(decode->node, fnx_state_space_journal_size(&space));
+	r = fnx_state_space_init_in(&decode->space, &space, memory,
+		fnx_node_remembers(decode->node) != 0, fnx_node_journal(decode->node));
+	if (r == -EBADMSG)
+		return fnx_node_fail(
+			decode->node, r, "the state that its predecessor left is damaged");
 	if (r)
 		return fnx_node_fail(decode->node, r, "decode: %s",
 			r == -ENOMEM ? "out of memory" : "a number is out of range for this track");
@@ -294,8 +246,7 @@ static void decode_close(void *self)
 	fnx_track_free(decode->track);
 	free(decode->index_of);
 	free(decode->ids);
-	free(decode->distance_cm);
-	free(decode->smoothing);
+	fnx_decode_setup_fini(&decode->setup);
 	free(decode->batch);
 	free(decode);
 }
@@ -311,8 +262,6 @@ static int decode_open(struct fnx_node *node, void **ret_self)
 	decode->rig = fnx_node_rig(node);
 	decode->min_speed_cm_s = decode->rig->decode.min_speed_cm_s;
 	r = open_track(decode);
-	if (!r)
-		r = open_matrices(decode);
 	if (!r)
 		r = open_groups(decode);
 	if (!r)

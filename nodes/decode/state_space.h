@@ -12,14 +12,21 @@
  * grow with every spike that reaches the decoder, and a bin in which the spikes exclude one
  * another leaves NaN behind. Outside parity nothing that leaves here is ever NaN.
  *
+ * All in double precision. Likelihoods from single-precision weights (nodes/encode/model.h) change
+ * the posterior that follows from a given prior by at most 1e-6, absolute, for up to three spikes
+ *in the time bin, and by 3e-7 per spike where there are more.
+ *
  * Arithmetic on plain memory, all taken by init; one thread at a time; frame path functions
  * allocate nothing.
  */
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
+#include "nodes/decode/silence.h"
+#include "nodes/decode/spikes.h"
 #include "nodes/decode/transition.h"
 #include "nodes/host/occupancy.h"
 
@@ -36,7 +43,8 @@ struct fnx_state_space_config {
 	uint32_t credible_max_bins; /* a spike is good when its own interval is at most this */
 	bool parity;
 	/* Options, off in parity. */
-	bool rates_hz; /* expected spikes from spikes and seconds counted while training */
+	bool rates_hz; /* expected spikes from spikes and seconds counted */
+	bool rates_while_training; /* spikes count for rates only if they went into the model */
 	double position_sample_s; /* rates_hz: time that one occupancy count stands for */
 	bool duplicates_per_group; /* the same time stamp is a duplicate within a group only */
 	double likelihood_floor; /* of a flat likelihood: no spike takes a bin of the track below
@@ -44,21 +52,6 @@ struct fnx_state_space_config {
 	bool log_space; /* multiply by adding logarithms: no product underflows */
 	double occupancy_floor; /* position samples */
 	const double *smoothing; /* of occupancy, see fnx_smoothing_gaussian; must outlive this */
-	/* Where what is learnt lies: fnx_state_space_memory_size bytes, 64-aligned, that outlive
-	 * the space; NULL: memory of its own. */
-	void *memory;
-	bool resumed; /* go on with what `memory` holds */
-	struct fnx_journal *journal; /* over `memory`: hears of each change; NULL: none */
-};
-
-/* A spike as an encoder judged it. */
-struct fnx_decode_spike {
-	int64_t sample_time;
-	uint32_t group; /* 0..n_groups - 1 */
-	int32_t position_bin; /* where the animal was, -1 unknown */
-	uint32_t credible_bins; /* of its likelihood */
-	bool stored; /* it went into the encoding model: the animal was training it */
-	const double *likelihood; /* [n_bins]; NULL: the model could not judge it */
 };
 
 /* One time bin's result; pointers into the state space, valid until its next tick. */
@@ -82,26 +75,40 @@ struct fnx_state_space {
 	struct fnx_state_space_config config;
 	struct fnx_transition transition;
 	struct fnx_occupancy occupancy;
-	double *owned; /* the learnt memory, if it is ours */
+	/* What the decoder knows, in the memory that init was given; see occupancy too. */
 	double *rates; /* [n_groups][n_bins] spikes by group and position: firing_rate */
-	double *expected; /* [n_bins] silences or rates summed over groups */
+	double *expected; /* [n_bins] rates_hz: rates summed over groups, smoothed */
 	double *posterior; /* [n_states][n_bins] */
-	/* Below: derived from the above, or work memory that every tick overwrites. */
-	double *silences; /* [n_groups][n_bins] parity: rates / their sum */
+	/* Derived from that, or work memory that every tick overwrites. */
+	struct fnx_silence silence;
 	double *likelihood; /* [n_bins] */
-	double *prior; /* [n_states][n_bins] work */
-	double *work; /* [2][n_bins rounded up] work */
-	uint32_t *order; /* [2][max_spikes] work */
-	bool *changed; /* [n_groups] rates changed since `silences` was computed */
-	bool any_changed;
+	double *prior; /* [n_states][n_bins] */
+	double *occupied; /* [n_bins] rates_hz: seconds, at least the floor */
+	double *work; /* [3][n_bins rounded up] */
+	uint32_t *order; /* [2][max_spikes] */
+	const struct fnx_rows *rows;
+	struct fnx_journal *journal;
+	void *own; /* the memory, where it is not the caller's */
 };
 
-/* Bytes that what is learnt takes. */
+/* Bytes that a decoder keeps between two ticks: counts, rates and the posterior, one piece without
+ * a pointer in it. 0: a field out of its range. */
 size_t fnx_state_space_memory_size(const struct fnx_state_space_config *config);
-/* What one tick of `max_spikes` announces to the journal at the most, for fnx_journal_log_size. */
-void fnx_state_space_tick_needs(
-	const struct fnx_state_space_config *config, size_t *ret_touches, size_t *ret_bytes);
-/* -EINVAL: a field out of range or an option together with parity; -ENOMEM. Not real-time. */
+/* Bytes of log that the changes of one tick and one position sample need, see bus/journal.h. */
+size_t fnx_state_space_journal_size(const struct fnx_state_space_config *config);
+
+/*
+ * In `memory`, fnx_state_space_memory_size bytes at an address divisible by 64 that outlive the
+ * state space: all zeros, or `resumed`: as a state space of the same configuration left them, and
+ * all goes on from there, to the last bit. `journal`, over memory that includes this one, hears of
+ * each change before it is made; NULL: nobody does. -EINVAL: a field out of range or an option
+ * together with parity; -EBADMSG: what is to be resumed cannot have been left by a state space of
+ * this configuration; -ENOMEM. Not real-time.
+ */
+int fnx_state_space_init_in(struct fnx_state_space *space,
+	const struct fnx_state_space_config *config, void *memory, bool resumed,
+	struct fnx_journal *journal);
+/* The same in memory of its own, without a journal. -EINVAL; -ENOMEM. Not real-time. */
 int fnx_state_space_init(
 	struct fnx_state_space *space, const struct fnx_state_space_config *config);
 void fnx_state_space_fini(struct fnx_state_space *space);

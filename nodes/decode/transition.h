@@ -9,9 +9,9 @@
  * (Gaussian of the distance), identity. D, over states, has a strong diagonal. Gaps are never
  * entered and never left.
  *
- * Only random walks are matrices in memory. A uniform step is a sum, an identity a copy, and of
- * the states that walk randomly into the same state the posteriors are added up first: at most
- * one product of vector and matrix per state.
+ * None of them is a matrix in memory. A uniform step is a sum, an identity a copy, a random walk
+ * bands or sweeps (walk.h), and of the states that walk randomly into the same state the posteriors
+ * are added up first: at most one walk per state.
  *
  * Arithmetic on plain memory, all taken by init; any thread once initialised.
  */
@@ -19,6 +19,8 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "nodes/decode/walk.h"
 
 enum {
 	FNX_STATES_MAX = 8
@@ -38,12 +40,15 @@ struct fnx_transition_config {
 	double discrete_diagonal; /* D[k][k]; the rest of a row is (1 - diagonal) / (n_states - 1)
 				   */
 	/* Random walks only. */
-	const double *distance_cm; /* [n_bins][n_bins] along the track, NaN in gaps */
+	const double *distance_cm; /* [n_bins][n_bins] along the track, NaN in gaps; NULL: a grid */
+	uint32_t n_columns; /* of a grid, see walk.h */
+	double bin_cm;
 	double random_walk_cm; /* standard deviation per time bin */
 	/* Parity: from arm 0 every bin can be reached, from another arm only that arm and arm 0. */
 	bool through_first_arm;
 	/* Option, off in parity: part of each random walk's row that is uniform instead. */
 	double jump_probability;
+	enum fnx_walk_form walk_form; /* for tests; otherwise FNX_WALK_AUTO */
 };
 
 struct fnx_transition {
@@ -53,7 +58,11 @@ struct fnx_transition {
 	enum fnx_step steps[FNX_STATES_MAX][FNX_STATES_MAX];
 	double discrete[FNX_STATES_MAX][FNX_STATES_MAX];
 	bool *on_track; /* [n_bins] */
-	double *random_walk; /* [n_bins][n_bins], [from][to], rows sum to 1; NULL: no state walks */
+	double *track; /* [n_bins] the same as 1 or 0 */
+	const struct fnx_rows *rows;
+	bool walks; /* some state does */
+	struct fnx_walk walk;
+	double jump_probability;
 };
 
 /* Copies what it needs. -EINVAL: no bin on the track, a number out of range, a random walk without
@@ -62,13 +71,24 @@ int fnx_transition_init(
 	struct fnx_transition *transition, const struct fnx_transition_config *config);
 void fnx_transition_fini(struct fnx_transition *transition);
 
+/* Doubles of scratch that predict needs. */
+size_t fnx_transition_scratch(uint32_t n_bins);
+
 /*
- * ret_prior [n_states][n_bins] from posterior [n_states][n_bins], which must not overlap. `scratch`
- * [n_bins], any content. Real-time: O(n_states^2 * n_bins), and n_bins^2 for each state that is
- * walked into.
+ * ret_prior [n_states][n_bins] from posterior [n_states][n_bins], which must not overlap.
+ * `scratch`: fnx_transition_scratch doubles, any content, 64-byte aligned. Real-time: O(n_states^2
+ * * n_bins), and one random walk for each state that is walked into.
  */
 void fnx_transition_predict(const struct fnx_transition *transition, const double *posterior,
 	double *scratch, double *ret_prior);
+
+/*
+ * The other way round: ret_before[j] = sum over k of D[j][k] * (C[j][k] @ after[k]), [n_states]
+ * [n_bins] each: how well what is known of a time bin fits each place in the one before. Scratch
+ * and cost as predict.
+ */
+void fnx_transition_back(const struct fnx_transition *transition, const double *after,
+	double *scratch, double *ret_before);
 
 /*
  * Distances as the ancestor takes them, for parity: each bin has one coordinate, offset * bin_cm in

@@ -61,6 +61,8 @@ static int check_replay(const struct fnx_rig_rule *rule, const struct fnx_rig *r
 {
 	if (!rig->decode.enabled || !rig->track.enabled)
 		return refuse(why, "a replay rule needs the sections track and decode");
+	if (rig->track.n_arms == 0)
+		return refuse(why, "a replay rule needs arms; this track is a grid");
 	if (rule->arm >= rig->track.n_arms)
 		return refuse(why, "arm: expected an arm of the track, 0 to %u, found %u",
 			rig->track.n_arms - 1, rule->arm);

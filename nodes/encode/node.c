@@ -193,17 +193,20 @@ static int open_occupancy(struct encode *encode)
 		.parity = encode->rig->parity,
 		.floor = encode->rig->parity ? 0 : 1,
 		.smoothing = encode->smoothing,
-		.memory = fnx_node_state(
-			encode->node, fnx_occupancy_memory_size(encode->n_bins), FNX_CACHE_LINE),
-		.resumed = fnx_node_remembers(encode->node),
-		.journal = fnx_node_journal(encode->node),
 	};
+	size_t size = fnx_occupancy_memory_size(encode->n_bins);
+	void *memory = fnx_node_state(encode->node, size, FNX_CACHE_LINE);
+	int r;
 
-	if (!config.memory)
+	if (!memory)
 		return -ENOMEM;
-	fnx_node_journal_room(
-		encode->node, encode->journal_room + fnx_occupancy_memory_size(encode->n_bins));
-	return fnx_occupancy_init(&encode->occupancy, &config) ? no_memory(encode) : 0;
+	fnx_node_journal_room(encode->node, encode->journal_room + fnx_journal_log_size(4, size));
+	r = fnx_occupancy_init_in(&encode->occupancy, &config, memory,
+		fnx_node_remembers(encode->node) != 0, fnx_node_journal(encode->node));
+	if (r == -EBADMSG)
+		return fnx_node_fail(
+			encode->node, r, "the state that its predecessor left is damaged");
+	return r ? no_memory(encode) : 0;
 }
 
 static int open_moment(struct encode *encode)

@@ -162,7 +162,10 @@ static void print_track(const struct fnx_check *check)
 	if (!check->track)
 		return;
 	printf("\ntrack: %u bins of %g cm%s\n", fnx_track_bins(check->track), track->bin_cm,
-		track->n_nodes ? "" : ", known by segments");
+		track->n_nodes || track->grid.columns ? "" : ", known by segments");
+	if (track->grid.columns)
+		printf("  a grid of %u columns and %u rows, from x %g, y %g cm\n",
+			track->grid.columns, track->grid.rows, track->grid.x, track->grid.y);
 	for (uint32_t i = 0; i < track->n_arms; i++) {
 		const struct fnx_rig_track_arm *arm = &track->arms[i];
 

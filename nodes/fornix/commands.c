@@ -25,6 +25,7 @@ static const struct command {
 		"checks a rig file and shows what it would run"},
 	{"doctor", "fornix doctor", fnx_command_doctor,
 		"what this machine lacks for real-time work"},
+	{"decode", "fornix decode", fnx_command_decode, "decodes a recorded session: the smoother"},
 	{"recover", "fornix recover", fnx_command_recover, "makes a damaged recording whole again"},
 	{"version", "fornix version", fnx_command_version,
 		"prints the version of programs and schemas"},

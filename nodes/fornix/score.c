@@ -99,19 +99,11 @@ static uint64_t mix(uint64_t digest, const void *bytes, size_t size)
 	return digest;
 }
 
-static void take_posterior(struct score_node *self, const struct fnx_frame *frame)
+void fnx_score_posterior(struct fnx_score *score, const struct fnx_posterior *message)
 {
-	const struct fnx_posterior *message = frame->payload;
-	struct fnx_score *score = self->score;
-	uint64_t digest = score->digest, n = score->n_pairs;
+	uint64_t n = score->n_pairs;
 
 	count(&score->posteriors);
-	digest = mix(digest, &frame->stamp.sample_time, sizeof(frame->stamp.sample_time));
-	score->digest = mix(digest, frame->payload, frame->length);
-	score->decoded_bin = message->decoded_bin;
-	score->position_bin = message->position_bin;
-	fnx_histogram_add(
-		&score->spike_to_posterior, frame->stamp.publish_ns - frame->stamp.ingress_ns);
 	if (message->position_bin < 0 || message->decoded_bin < 0 ||
 		message->speed <= moving_cm_s || n == score->pairs_capacity)
 		return;
@@ -119,6 +111,21 @@ static void take_posterior(struct score_node *self, const struct fnx_frame *fram
 	score->pairs[n].actual = (int16_t)message->position_bin;
 	score->pairs[n].time_bin = (uint32_t)score->posteriors;
 	atomic_store_explicit(&score->n_pairs, n + 1, memory_order_release);
+}
+
+static void take_posterior(struct score_node *self, const struct fnx_frame *frame)
+{
+	const struct fnx_posterior *message = frame->payload;
+	struct fnx_score *score = self->score;
+	uint64_t digest = score->digest;
+
+	digest = mix(digest, &frame->stamp.sample_time, sizeof(frame->stamp.sample_time));
+	score->digest = mix(digest, frame->payload, frame->length);
+	score->decoded_bin = message->decoded_bin;
+	score->position_bin = message->position_bin;
+	fnx_histogram_add(
+		&score->spike_to_posterior, frame->stamp.publish_ns - frame->stamp.ingress_ns);
+	fnx_score_posterior(score, message);
 }
 
 static void take_ripple(struct score_node *self, const struct fnx_frame *frame)

@@ -41,6 +41,9 @@ FNX_MUST_CHECK int fnx_score_init(struct fnx_score *score);
 void fnx_score_fini(struct fnx_score *score);
 /* Where the node of this process keeps its figures; set before it is opened. */
 void fnx_score_use(struct fnx_score *score);
+/* Counts a posterior, and keeps its pair if the animal ran on the track. Allocates nothing. */
+struct fnx_posterior;
+void fnx_score_posterior(struct fnx_score *score, const struct fnx_posterior *message);
 /* Chance: the same decoded bins against the actual ones in shuffled order (seeded). Not real-time.
  */
 FNX_MUST_CHECK int fnx_score_error(const struct fnx_score *score, const struct fnx_rig *rig,

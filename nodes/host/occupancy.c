@@ -12,10 +12,16 @@
 #include <string.h>
 
 #include "bus/journal.h"
+#include "nodes/host/lanes.h"
 
 static bool is_gap(const struct fnx_occupancy *occupancy, uint32_t bin)
 {
 	return occupancy->bin_arms[bin] < 0;
+}
+
+static void touch(struct fnx_occupancy *occupancy, const double *at, uint32_t n)
+{
+	fnx_journal_touch(occupancy->journal, at, n * sizeof(double));
 }
 
 /* In parity the gaps' NaN go into the share and are left out of the sum. */
@@ -61,72 +67,88 @@ static void smooth_all(struct fnx_occupancy *occupancy)
 	}
 }
 
+enum {
+	HEADER_SIZE = 64, /* n_samples, and room so that the counts are aligned */
+};
+
 size_t fnx_occupancy_memory_size(uint32_t n_bins)
 {
-	return (1 + 3 * (size_t)n_bins) * sizeof(double);
+	return HEADER_SIZE + 2 * fnx_f64_padded(n_bins) * sizeof(double);
 }
 
-/* The number of samples is a whole one, and counted up to 2^53 a double is as good. */
-static void lay_out(struct fnx_occupancy *occupancy, double *memory)
-{
-	const uint32_t n = occupancy->config.n_bins;
-
-	occupancy->memory = memory;
-	occupancy->counts = memory + 1;
-	occupancy->share = occupancy->counts + n;
-	occupancy->smoothed = occupancy->share + n;
-}
-
+/* In parity gaps are ordinary bins until the first sample. */
 static void begin(struct fnx_occupancy *occupancy)
 {
 	const struct fnx_occupancy_config *config = &occupancy->config;
 
 	for (uint32_t i = 0; i < config->n_bins; i++)
 		occupancy->counts[i] =
-			config->parity || !is_gap(occupancy, i) ? config->initial : 0.0;
+			is_gap(occupancy, i) && !config->parity ? 0.0 : config->initial;
 	if (config->smoothing)
 		smooth_all(occupancy);
-	update_share(occupancy);
 }
 
-/* Before everything that is about to be counted. */
-static void touch(struct fnx_occupancy *occupancy)
+static bool is_sound(const struct fnx_occupancy *occupancy)
 {
-	const size_t n = occupancy->config.n_bins;
-
-	fnx_journal_touch(occupancy->config.journal, occupancy->memory,
-		(1 + (occupancy->config.smoothing ? 3 : 2) * n) * sizeof(double));
+	for (uint32_t i = 0; i < occupancy->config.n_bins; i++)
+		if (!is_gap(occupancy, i) &&
+			!(occupancy->counts[i] >= 0.0 && isfinite(occupancy->counts[i]) &&
+				occupancy->smoothed[i] >= 0.0 && isfinite(occupancy->smoothed[i])))
+			return false;
+	return true;
 }
 
-int fnx_occupancy_init(struct fnx_occupancy *occupancy, const struct fnx_occupancy_config *config)
+int fnx_occupancy_init_in(struct fnx_occupancy *occupancy,
+	const struct fnx_occupancy_config *config, void *memory, bool resumed,
+	struct fnx_journal *journal)
 {
 	const uint32_t n = config->n_bins;
 
 	if (n == 0 || !(config->initial >= 0.0) || !(config->floor >= 0.0))
 		return -EINVAL;
-	*occupancy = (struct fnx_occupancy){.config = *config};
+	*occupancy = (struct fnx_occupancy){.config = *config, .journal = journal};
+	occupancy->n_samples = memory;
+	occupancy->counts = (double *)((char *)memory + HEADER_SIZE);
+	occupancy->smoothed = occupancy->counts + fnx_f64_padded(n);
+	occupancy->share = calloc(n, sizeof(double));
 	occupancy->bin_arms = calloc(n, sizeof(int32_t));
-	if (!config->memory)
-		occupancy->owned = calloc(1, fnx_occupancy_memory_size(n));
-	if (!(config->memory || occupancy->owned) || !occupancy->bin_arms) {
+	if (!occupancy->share || !occupancy->bin_arms) {
 		fnx_occupancy_fini(occupancy);
 		return -ENOMEM;
 	}
 	memcpy(occupancy->bin_arms, config->bin_arms, n * sizeof(int32_t));
 	occupancy->config.bin_arms = occupancy->bin_arms;
-	lay_out(occupancy, config->memory ? config->memory : occupancy->owned);
-	if (config->memory && config->resumed)
-		occupancy->n_samples = occupancy->memory[0] >= 0 && occupancy->memory[0] < 9e15
-			? (uint64_t)occupancy->memory[0]
-			: 0;
-	else
+	if (!resumed) {
 		begin(occupancy);
+	} else if (!is_sound(occupancy)) {
+		fnx_occupancy_fini(occupancy);
+		return -EBADMSG;
+	}
+	update_share(occupancy);
 	return 0;
+}
+
+int fnx_occupancy_init(struct fnx_occupancy *occupancy, const struct fnx_occupancy_config *config)
+{
+	const size_t size = fnx_occupancy_memory_size(config->n_bins);
+	void *memory = aligned_alloc(FNX_LANES_ALIGN, size);
+	int r;
+
+	if (!memory)
+		return -ENOMEM;
+	memset(memory, 0, size);
+	r = fnx_occupancy_init_in(occupancy, config, memory, false, NULL);
+	if (r < 0)
+		free(memory);
+	else
+		occupancy->own = memory;
+	return r;
 }
 
 void fnx_occupancy_fini(struct fnx_occupancy *occupancy)
 {
-	free(occupancy->owned);
+	free(occupancy->own);
+	free(occupancy->share);
 	free(occupancy->bin_arms);
 	*occupancy = (struct fnx_occupancy){0};
 }
@@ -138,7 +160,13 @@ bool fnx_occupancy_add(struct fnx_occupancy *occupancy, int32_t bin)
 
 	if (bin < 0 || (uint32_t)bin >= n || is_gap(occupancy, (uint32_t)bin))
 		return false;
-	touch(occupancy);
+	if (config->parity)
+		touch(occupancy, occupancy->counts, n);
+	else
+		touch(occupancy, &occupancy->counts[bin], 1);
+	if (config->smoothing)
+		touch(occupancy, occupancy->smoothed, n);
+	fnx_journal_touch(occupancy->journal, occupancy->n_samples, sizeof(*occupancy->n_samples));
 	occupancy->counts[bin] += 1.0;
 	if (config->parity)
 		for (uint32_t i = 0; i < n; i++)
@@ -149,7 +177,7 @@ bool fnx_occupancy_add(struct fnx_occupancy *occupancy, int32_t bin)
 			if (!is_gap(occupancy, i))
 				occupancy->smoothed[i] +=
 					config->smoothing[(size_t)i * n + (uint32_t)bin];
-	occupancy->memory[0] = (double)++occupancy->n_samples;
+	++*occupancy->n_samples;
 	update_share(occupancy);
 	return true;
 }
@@ -161,7 +189,9 @@ int fnx_occupancy_restore(struct fnx_occupancy *occupancy, const double *counts,
 	for (uint32_t i = 0; i < config->n_bins; i++)
 		if (!is_gap(occupancy, i) && !(counts[i] >= 0.0 && isfinite(counts[i])))
 			return -EINVAL;
-	touch(occupancy);
+	touch(occupancy, occupancy->counts, config->n_bins);
+	touch(occupancy, occupancy->smoothed, config->n_bins);
+	fnx_journal_touch(occupancy->journal, occupancy->n_samples, sizeof(*occupancy->n_samples));
 	for (uint32_t i = 0; i < config->n_bins; i++) {
 		if (!is_gap(occupancy, i))
 			occupancy->counts[i] = counts[i];
@@ -170,8 +200,7 @@ int fnx_occupancy_restore(struct fnx_occupancy *occupancy, const double *counts,
 		else
 			occupancy->counts[i] = n_samples > 0 ? (double)NAN : config->initial;
 	}
-	occupancy->n_samples = n_samples;
-	occupancy->memory[0] = (double)n_samples;
+	*occupancy->n_samples = n_samples;
 	if (config->smoothing)
 		smooth_all(occupancy);
 	update_share(occupancy);

@@ -29,26 +29,35 @@ struct fnx_occupancy_config {
 	double floor; /* the share takes no bin of the track for less than this many samples */
 	/* [n_bins][n_bins], see below; NULL: none; must outlive the occupancy. */
 	const double *smoothing;
-	/* Where what is counted lies: fnx_occupancy_memory_size bytes, 8-aligned, that outlive the
-	 * occupancy; NULL: memory of its own. */
-	void *memory;
-	bool resumed; /* go on with what `memory` holds */
-	struct fnx_journal *journal; /* over `memory`: hears of each change; NULL: none */
 };
 
 struct fnx_occupancy {
 	struct fnx_occupancy_config config;
-	double *memory; /* samples counted, then the three below */
-	void *owned; /* `memory`, if it is ours */
+	/* In the memory that init was given. */
+	uint64_t *n_samples; /* counted since it was made */
 	double *counts; /* [n_bins] position samples, as counted */
-	double *share; /* [n_bins] smoothed, floored, divided by the sum; frame path reads this */
 	double *smoothed; /* [n_bins] */
+	/* Derived, or copied. */
+	double *share; /* [n_bins] smoothed, floored, divided by the sum; frame path reads this */
 	int32_t *bin_arms; /* [n_bins] */
-	uint64_t n_samples; /* counted since init */
+	struct fnx_journal *journal;
+	void *own; /* the memory, where it is not the caller's */
 };
 
+/* Bytes that an occupancy keeps: its counts, without a pointer among them. */
 size_t fnx_occupancy_memory_size(uint32_t n_bins);
-/* -EINVAL: no bins, a negative count; -ENOMEM. Not real-time. */
+
+/*
+ * In `memory`, fnx_occupancy_memory_size bytes at an address divisible by 64 that outlive the
+ * occupancy: all zeros, or `resumed`: as an occupancy of the same configuration left them, and all
+ * goes on from there. `journal`, over memory that includes this one, hears of each change before it
+ * is made; NULL: nobody does. -EINVAL: no bins, a negative count; -EBADMSG: what is to be resumed
+ * cannot have been left by an occupancy; -ENOMEM. Not real-time.
+ */
+int fnx_occupancy_init_in(struct fnx_occupancy *occupancy,
+	const struct fnx_occupancy_config *config, void *memory, bool resumed,
+	struct fnx_journal *journal);
+/* The same in memory of its own, without a journal. -EINVAL; -ENOMEM. Not real-time. */
 int fnx_occupancy_init(struct fnx_occupancy *occupancy, const struct fnx_occupancy_config *config);
 void fnx_occupancy_fini(struct fnx_occupancy *occupancy);
 

@@ -175,6 +175,8 @@ static void set_dependent_defaults(struct load *load)
 		rig->bus.deadline_ms = 50;
 	if (!given(load, "decode.rates_hz"))
 		rig->decode.rates_hz = !rig->parity;
+	if (!given(load, "decode.rates_while_training"))
+		rig->decode.rates_while_training = !rig->parity;
 	if (!given(load, "decode.duplicates_per_group"))
 		rig->decode.duplicates_per_group = !rig->parity;
 	if (!given(load, "decode.min_speed_cm_s"))
@@ -650,6 +652,10 @@ int fnx_rig_track(const struct fnx_rig *rig, struct fnx_track_config *ret_config
 	memset(config, 0, sizeof(*config));
 	config->bin_cm = track->bin_cm;
 	config->max_distance_cm = track->max_distance_cm;
+	config->grid = (struct fnx_track_grid){.n_columns = track->grid.columns,
+		.n_rows = track->grid.rows,
+		.x = track->grid.x,
+		.y = track->grid.y};
 	config->n_arms = track->n_arms;
 	config->n_segments = track->segment_arms.n;
 	for (uint32_t i = 0; i < track->segment_arms.n; i++)
@@ -683,6 +689,12 @@ static int check_track(struct load *load)
 
 	if (!load->rig->track.enabled)
 		return 0;
+	if (given(load, "track.grid") == given(load, "track.arms"))
+		return fail(load, "track", "expected either arms or a grid");
+	if (load->rig->track.grid.columns && load->rig->parity)
+		return fail(load, "track.grid", "parity knows arms only");
+	if (load->rig->track.grid.columns && load->rig->source.type == FNX_SOURCE_SIMULATOR)
+		return fail(load, "track.grid", "the simulator's animal runs on arms");
 	if (fnx_rig_track(load->rig, &config, error))
 		return fail(load, "track", "%s", error);
 	r = fnx_track_new(&config, &track, &reason);

@@ -168,6 +168,11 @@ struct fnx_rig_track_arm {
 	uint32_t target_bins; /* the arm's last bins that form its target region; default 0 */
 };
 
+struct fnx_rig_track_grid {
+	double x, y; /* cm: corner of bin 0 */
+	uint32_t columns, rows; /* of square bins of bin_cm; columns go along x */
+};
+
 struct fnx_rig_track {
 	bool enabled; /* the section is present: there is a track to be on */
 	double bin_cm;
@@ -178,6 +183,7 @@ struct fnx_rig_track {
 	uint32_t n_nodes;
 	struct fnx_rig_track_arm *arms;
 	uint32_t n_arms;
+	struct fnx_rig_track_grid grid; /* a room instead of arms; default none */
 	struct fnx_rig_ids segment_arms; /* default: segment k is arm k */
 };
 
@@ -253,7 +259,11 @@ struct fnx_rig_decode {
 		*continuous; /* classifier: [from][to]; default as the published one */
 	uint32_t n_states; /* rows of `continuous`; default 3 */
 	struct fnx_rig_names states; /* labels, default continuous fragmented stationary */
-	bool rates_hz; /* firing rates in Hz, learnt while training; default true unless parity */
+	bool rates_hz; /* firing rates in Hz and the bin's true length; default true unless parity
+			*/
+	bool rates_while_training; /* learnt from spikes that went into the model only; default true
+				      unless parity */
+	bool log_space; /* spikes multiply as sums of logarithms; default false */
 	bool duplicates_per_group; /* default true unless parity */
 	double likelihood_floor; /* of a flat likelihood; no spike takes a bin below; default 0.01,
 				    0 in parity */

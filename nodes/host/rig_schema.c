@@ -102,11 +102,15 @@ static const cyaml_schema_field_t track_arm_fields[] = {
 	COUNT(fnx_rig_track_arm, target_bins), CYAML_FIELD_END};
 static const cyaml_schema_value_t track_arm_value = {
 	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct fnx_rig_track_arm, track_arm_fields)};
+static const cyaml_schema_field_t track_grid_fields[] = {
+	NUMBER_NEEDED(fnx_rig_track_grid, x), NUMBER_NEEDED(fnx_rig_track_grid, y),
+	COUNT_NEEDED(fnx_rig_track_grid, columns), COUNT_NEEDED(fnx_rig_track_grid, rows), CYAML_FIELD_END};
 static const cyaml_schema_field_t track_fields[] = {
 	NUMBER_NEEDED(fnx_rig_track, bin_cm), NUMBER(fnx_rig_track, max_distance_cm),
 	ENUM(fnx_rig_track, off_track, fnx_rig_off_track_names),
 	LIST(fnx_rig_track, nodes, &track_node_value, 1024),
-	CYAML_FIELD_SEQUENCE_COUNT("arms", CYAML_FLAG_POINTER, struct fnx_rig_track, arms, n_arms, &track_arm_value, 1, 16),
+	CYAML_FIELD_SEQUENCE_COUNT("arms", CYAML_FLAG_POINTER | O, struct fnx_rig_track, arms, n_arms, &track_arm_value, 1, 16),
+	SECTION(fnx_rig_track, grid, track_grid_fields),
 	IDS(fnx_rig_track, segment_arms, 64), CYAML_FIELD_END};
 
 static const cyaml_schema_field_t filter_fields[] = {
@@ -149,7 +153,7 @@ static const cyaml_schema_field_t decode_fields[] = {
 	NUMBER(fnx_rig_decode, jump_probability), NUMBER(fnx_rig_decode, discrete_diagonal),
 	CYAML_FIELD_SEQUENCE_COUNT("continuous", CYAML_FLAG_POINTER | O, struct fnx_rig_decode, continuous, n_states,
 		&transition_row_value, 0, 8),
-	NAMES(fnx_rig_decode, states, 8), FLAG(fnx_rig_decode, rates_hz),
+	NAMES(fnx_rig_decode, states, 8), FLAG(fnx_rig_decode, rates_hz), FLAG(fnx_rig_decode, rates_while_training), FLAG(fnx_rig_decode, log_space),
 	FLAG(fnx_rig_decode, duplicates_per_group), NUMBER(fnx_rig_decode, likelihood_floor), NUMBER(fnx_rig_decode, min_speed_cm_s),
 	NUMBER(fnx_rig_decode, credible_mass), COUNT(fnx_rig_decode, credible_max_bins), CYAML_FIELD_END};
 

@@ -52,6 +52,11 @@ struct fnx_track {
 
 static const struct fnx_place OFF_TRACK = {.bin = -1, .arm = -1};
 
+static bool is_grid(const struct fnx_track *track)
+{
+	return track->config.grid.n_columns > 0;
+}
+
 static uint32_t arm_bins(const struct fnx_track_arm_config *arm)
 {
 	return arm->last_bin - arm->first_bin + 1;
@@ -76,12 +81,28 @@ static const char *check_arm(const struct fnx_track_arm_config *arm)
 	return NULL;
 }
 
+static const char *check_grid(const struct fnx_track_config *config)
+{
+	const struct fnx_track_grid *grid = &config->grid;
+
+	if (config->n_arms > 0 || config->n_segments > 0)
+		return "a track is either arms or a grid";
+	if (grid->n_columns == 0 || grid->n_rows == 0 || grid->n_columns > FNX_TRACK_BINS_MAX ||
+		grid->n_rows > FNX_TRACK_BINS_MAX / grid->n_columns)
+		return "a grid has no columns or rows, or more bins than there may be";
+	if (!isfinite(grid->x) || !isfinite(grid->y))
+		return "the corner of the grid is not finite";
+	return NULL;
+}
+
 static const char *check_config(const struct fnx_track_config *config)
 {
 	if (!(config->bin_cm > 0.0) || !isfinite(config->bin_cm))
 		return "the length of a bin is not above zero";
 	if (!(config->max_distance_cm >= 0.0))
 		return "the greatest distance from the track is below zero";
+	if (config->grid.n_columns > 0 || config->grid.n_rows > 0)
+		return check_grid(config);
 	if (config->n_arms == 0 || config->n_arms > FNX_TRACK_ARMS_MAX)
 		return "the track has no arms or too many";
 	if (config->n_segments > FNX_TRACK_SEGMENTS_MAX)
@@ -231,9 +252,14 @@ int fnx_track_new(const struct fnx_track_config *config, struct fnx_track **ret_
 	if (!track)
 		goto fail;
 	track->config = *config;
-	for (uint32_t k = 0; k < config->n_arms; k++) {
-		if (config->arms[k].last_bin >= track->n_bins)
-			track->n_bins = config->arms[k].last_bin + 1;
+	if (is_grid(track)) {
+		track->config.n_arms = 1;
+		track->config.arms[0] = (struct fnx_track_arm_config){
+			.last_bin = config->grid.n_columns * config->grid.n_rows - 1};
+	}
+	for (uint32_t k = 0; k < track->config.n_arms; k++) {
+		if (track->config.arms[k].last_bin >= track->n_bins)
+			track->n_bins = track->config.arms[k].last_bin + 1;
 		build_arm(track, k);
 	}
 	track->bin_arms = calloc(track->n_bins, sizeof(*track->bin_arms));
@@ -341,6 +367,14 @@ static double branch_distance_cm(
 		track->config.bin_cm;
 }
 
+static double straight_distance_cm(const struct fnx_track *track, uint32_t a, uint32_t b)
+{
+	const uint32_t n = track->config.grid.n_columns;
+
+	return track->config.bin_cm *
+		hypot((double)(a % n) - (double)(b % n), (double)(a / n) - (double)(b / n));
+}
+
 double fnx_track_distance_cm(const struct fnx_track *track, uint32_t a, uint32_t b)
 {
 	int32_t a_arm, b_arm;
@@ -351,6 +385,8 @@ double fnx_track_distance_cm(const struct fnx_track *track, uint32_t a, uint32_t
 	b_arm = track->bin_arms[b];
 	if (a_arm < 0 || b_arm < 0)
 		return (double)NAN;
+	if (is_grid(track))
+		return straight_distance_cm(track, a, b);
 	if (track->n_edges > 0)
 		return graph_distance_cm(track, a, b);
 	return branch_distance_cm(track, (uint32_t)a_arm, a, (uint32_t)b_arm, b);
@@ -382,7 +418,7 @@ static struct fnx_place place_on_arm(const struct fnx_track *track, uint32_t k, 
 
 struct fnx_place fnx_track_from_arm(const struct fnx_track *track, uint32_t arm, double along)
 {
-	if (arm >= track->config.n_arms || !isfinite(along))
+	if (is_grid(track) || arm >= track->config.n_arms || !isfinite(along))
 		return OFF_TRACK;
 	return place_on_arm(track, arm, along);
 }
@@ -417,6 +453,31 @@ bool fnx_track_to_xy(
 	return true;
 }
 
+/* In bins from the edge where the grid begins; *ret_beyond: how far outside, in bins. */
+static uint32_t place_on_side(double at, uint32_t n, double *ret_beyond)
+{
+	*ret_beyond = at < 0.0 ? -at : at > n ? at - n : 0.0;
+	return at < 0.0 ? 0 : at >= n ? n - 1 : (uint32_t)at;
+}
+
+static struct fnx_place place_on_grid(const struct fnx_track *track, double x, double y)
+{
+	const struct fnx_track_grid *grid = &track->config.grid;
+	const double bin_cm = track->config.bin_cm;
+	double beyond_x, beyond_y;
+	const uint32_t column = place_on_side((x - grid->x) / bin_cm, grid->n_columns, &beyond_x);
+	const uint32_t row = place_on_side((y - grid->y) / bin_cm, grid->n_rows, &beyond_y);
+	struct fnx_place place = OFF_TRACK;
+
+	place.distance_cm = bin_cm * hypot(beyond_x, beyond_y);
+	if (track->config.max_distance_cm == 0.0 ||
+		place.distance_cm <= track->config.max_distance_cm) {
+		place.bin = (int32_t)(row * grid->n_columns + column);
+		place.arm = 0;
+	}
+	return place;
+}
+
 struct fnx_place fnx_track_from_xy(const struct fnx_track *track, double x, double y)
 {
 	const struct edge *nearest = NULL;
@@ -426,6 +487,8 @@ struct fnx_place fnx_track_from_xy(const struct fnx_track *track, double x, doub
 	place.distance_cm = (double)INFINITY;
 	if (!isfinite(x) || !isfinite(y))
 		return place;
+	if (is_grid(track))
+		return place_on_grid(track, x, y);
 	for (uint32_t i = 0; i < track->n_edges; i++) {
 		const struct edge *edge = &track->edges[i];
 		double rx = x - edge->x, ry = y - edge->y;

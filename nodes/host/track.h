@@ -5,7 +5,8 @@
  * A track is a set of arms. Each arm is a polyline of named nodes in camera coordinates (cm), and
  * owns an inclusive range of position bins; bins that no arm owns are gaps and are never occupied.
  * Arms that share a node are joined there, so that a distance along the track exists between any
- * two bins. Sources that know a (segment, position on it) instead of x and y need no nodes: segment
+ * two bins. Or it is a grid of square bins, row by row, all of one arm; distances are then
+ * straight. Sources that know a (segment, position on it) instead of x and y need no nodes: segment
  * k lies on arm `segment_arms[k]`.
  *
  * Pure arithmetic on plain memory: no file, no bus. Built once at start; look-ups allocate nothing.
@@ -32,9 +33,16 @@ struct fnx_track_arm_config {
 	double node_y[FNX_TRACK_ARM_NODES_MAX];
 };
 
+/* A room instead of arms: bin = row * n_columns + column, all of arm 0. */
+struct fnx_track_grid {
+	uint32_t n_columns, n_rows; /* 0: no grid */
+	double x, y; /* cm: corner of bin 0; columns go along x, rows along y */
+};
+
 struct fnx_track_config {
 	double bin_cm; /* length of a bin along the track */
 	double max_distance_cm; /* farther than this from every edge: off the track; 0: never off */
+	struct fnx_track_grid grid; /* then there are no arms */
 	uint32_t n_arms;
 	struct fnx_track_arm_config arms[FNX_TRACK_ARMS_MAX];
 	uint32_t n_segments; /* 0: segment k is arm k */
@@ -65,7 +73,7 @@ uint32_t fnx_track_bins(const struct fnx_track *track);
 uint32_t fnx_track_arms(const struct fnx_track *track);
 /* Arm that owns each bin, -1 for gaps; [n_bins]. */
 const int32_t *fnx_track_bin_arms(const struct fnx_track *track);
-/* The configuration in force, for the arms' ranges and targets. */
+/* The configuration in force, for the arms' ranges and targets; a grid is one arm there. */
 const struct fnx_track_config *fnx_track_config(const struct fnx_track *track);
 
 /* Length of an arm, cm: of its polyline, else its bins times bin_cm. `arm` < fnx_track_arms. */

@@ -198,12 +198,14 @@ static void *occupancy_make(const struct life *life)
 		.initial = life->variant == 0 ? 1 : 0,
 		.parity = life->variant == 0,
 		.floor = life->variant == 1 ? 1 : 0,
-		.smoothing = life->variant == 2 ? weights() : NULL,
-		.memory = life->memory,
-		.resumed = life->resumed != 0,
-		.journal = life->journal};
+		.smoothing = life->variant == 2 ? weights() : NULL};
 
-	assert_int_equal(fnx_occupancy_init(occupancy, &config), 0);
+	if (life->memory)
+		assert_int_equal(fnx_occupancy_init_in(occupancy, &config, life->memory,
+					 life->resumed != 0, life->journal),
+			0);
+	else
+		assert_int_equal(fnx_occupancy_init(occupancy, &config), 0);
 	return occupancy;
 }
 
@@ -214,7 +216,7 @@ static size_t occupancy_step(void *self, struct check_random *random, double *re
 	fnx_occupancy_add(occupancy, (int32_t)check_random_below(random, N_BINS + 1) - 1);
 	memcpy(ret_out, occupancy->share, N_BINS * sizeof(double));
 	memcpy(ret_out + N_BINS, occupancy->counts, N_BINS * sizeof(double));
-	ret_out[(size_t)2 * N_BINS] = (double)occupancy->n_samples;
+	ret_out[(size_t)2 * N_BINS] = (double)*occupancy->n_samples;
 	return (size_t)2 * N_BINS + 1;
 }
 
@@ -318,9 +320,6 @@ static struct fnx_state_space_config space_config(const struct life *life)
 		.position_sample_s = 1.0 / 30,
 		.occupancy_floor = parity ? 0 : 1,
 		.smoothing = life->variant == 3 ? weights() : NULL,
-		.memory = life->memory,
-		.resumed = life->resumed != 0,
-		.journal = life->journal,
 	};
 }
 
@@ -337,7 +336,12 @@ static void *space_make(const struct life *life)
 	struct fnx_state_space *space = malloc(sizeof(*space));
 	const struct fnx_state_space_config config = space_config(life);
 
-	assert_int_equal(fnx_state_space_init(space, &config), 0);
+	if (life->memory)
+		assert_int_equal(fnx_state_space_init_in(space, &config, life->memory,
+					 life->resumed != 0, life->journal),
+			0);
+	else
+		assert_int_equal(fnx_state_space_init(space, &config), 0);
 	return space;
 }
 

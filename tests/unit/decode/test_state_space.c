@@ -332,6 +332,7 @@ TEST(outside_parity_posteriors_are_distributions_whatever_the_spikes_say)
 		struct fnx_decode_result result;
 
 		config.rates_hz = check_random_below(&random, 2);
+		config.rates_while_training = check_random_below(&random, 2);
 		config.duplicates_per_group = check_random_below(&random, 2);
 		config.log_space = check_random_below(&random, 2);
 		config.likelihood_floor = check_random_below(&random, 2) ? 1e-4 : 0.0;
@@ -425,7 +426,7 @@ TEST(per_group_only_spikes_of_one_group_are_duplicates_of_each_other)
 
 static void rates_hz(struct fnx_state_space_config *config)
 {
-	config->rates_hz = true;
+	config->rates_hz = config->rates_while_training = true;
 }
 
 TEST(rates_in_hertz_learn_from_stored_spikes_and_seconds_of_occupancy)
@@ -614,7 +615,7 @@ TEST(a_restored_decoder_goes_on_where_it_was)
 		bad[7] = -1.0;
 		assert_int_equal(fnx_state_space_restore(&b, bad, a.occupancy.counts, 5), -EINVAL);
 		assert_int_equal(fnx_state_space_restore(
-					 &b, a.rates, a.occupancy.counts, a.occupancy.n_samples),
+					 &b, a.rates, a.occupancy.counts, *a.occupancy.n_samples),
 			0);
 		fnx_state_space_forget(&a);
 		n = random_spikes(&random, &config, likelihoods, spikes);

@@ -70,7 +70,7 @@ TEST(random_transitions_agree_with_full_matrices)
 {
 	struct check_random random = check_random_seeded();
 	static double posterior[FNX_STATES_MAX * MAX_BINS], prior[FNX_STATES_MAX * MAX_BINS];
-	static double scratch[MAX_BINS];
+	static _Alignas(64) double scratch[4 * MAX_BINS];
 
 	for (int round = 0; round < 40; round++) {
 		enum fnx_step steps[FNX_STATES_MAX * FNX_STATES_MAX];
@@ -141,7 +141,8 @@ TEST(gaps_are_never_entered_and_never_left)
 	const int32_t bins[4] = {0, -1, 1, 1};
 	const enum fnx_step steps[4] = {
 		FNX_STEP_RANDOM_WALK, FNX_STEP_UNIFORM, FNX_STEP_IDENTITY, FNX_STEP_UNIFORM};
-	double d[16], scratch[4], prior[8];
+	_Alignas(64) double scratch[32];
+	double d[16], prior[8];
 	const double in_gap[8] = {0, 0.5, 0, 0, 0, 0.5, 0, 0};
 	const double everywhere[8] = {0.1, 0.1, 0.1, 0.1, 0.15, 0.15, 0.15, 0.15};
 	struct fnx_transition transition;
@@ -171,7 +172,8 @@ TEST(what_is_on_the_track_stays_there_in_full)
 	for (int round = 0; round < 20; round++) {
 		const uint32_t n = random_track(&random);
 		enum fnx_step steps[9];
-		static double posterior[3 * MAX_BINS], prior[3 * MAX_BINS], scratch[MAX_BINS];
+		static double posterior[3 * MAX_BINS], prior[3 * MAX_BINS];
+		static _Alignas(64) double scratch[4 * MAX_BINS];
 		struct fnx_transition transition;
 		double before = 0.0, after = 0.0;
 

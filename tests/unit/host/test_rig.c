@@ -261,7 +261,7 @@ TEST(what_is_missing_is_named)
 		"electrode_groups[0].n_channels", "missing");
 	REFUSES(HEAD "encode: {}\ndecode: {}\ndispatch: {lockout_ms: 1, max_rate_per_min: 1}\n", 13,
 		"dispatch.rules", "missing");
-	REFUSES(BUS SOURCE "track: {bin_cm: 5}\n", 3, "track.arms", "missing");
+	REFUSES(BUS SOURCE "track: {bin_cm: 5}\n", 3, "track", "expected either arms or a grid");
 }
 
 TEST(what_is_out_of_range_is_told_with_the_range)

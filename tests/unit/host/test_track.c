@@ -517,3 +517,54 @@ TEST(one_bin_is_a_track)
 	assert_cm(fnx_track_distance_cm(track, 0, 0), 0.0);
 	fnx_track_free(track);
 }
+
+TEST(a_grid_numbers_its_bins_row_by_row_and_measures_straight)
+{
+	const struct fnx_track_config config = {.bin_cm = 2.0,
+		.max_distance_cm = 3.0,
+		.grid = {.n_columns = 5, .n_rows = 4, .x = 10.0, .y = -1.0}};
+	struct fnx_track *track;
+	struct fnx_place place;
+
+	assert_int_equal(fnx_track_new(&config, &track, NULL), 0);
+	assert_int_equal(fnx_track_bins(track), 20);
+	assert_int_equal(fnx_track_arms(track), 1);
+	for (uint32_t row = 0; row < 4; row++) {
+		for (uint32_t column = 0; column < 5; column++) {
+			place = fnx_track_from_xy(
+				track, 10.0 + 2.0 * column + 0.1, -1.0 + 2.0 * row + 1.9);
+			assert_int_equal(place.bin, row * 5 + column);
+			assert_int_equal(place.arm, 0);
+			assert_true(place.distance_cm == 0.0);
+			assert_int_equal(fnx_track_bin_arms(track)[place.bin], 0);
+		}
+	}
+	assert_true(fabs(fnx_track_distance_cm(track, 0, 4 + 5 * 3) - 10.0) < 1e-12);
+	assert_true(isnan(fnx_track_distance_cm(track, 0, 20)));
+	/* A little outside counts as the nearest bin, farther out as off the track. */
+	place = fnx_track_from_xy(track, 21.0, 8.5);
+	assert_int_equal(place.bin, 19);
+	assert_true(fabs(place.distance_cm - hypot(1.0, 1.5)) < 1e-12);
+	assert_int_equal(fnx_track_from_xy(track, 6.9, 0.0).bin, -1);
+	assert_int_equal(fnx_track_from_xy(track, NAN, 0.0).bin, -1);
+	assert_int_equal(fnx_track_from_segment(track, 0, 0.5).bin, -1);
+	fnx_track_free(track);
+}
+
+TEST(a_grid_without_bins_with_too_many_or_with_arms_is_refused)
+{
+	struct fnx_track_config bad[4];
+	struct fnx_track *track;
+	const char *reason = NULL;
+
+	for (int i = 0; i < 4; i++)
+		bad[i] = (struct fnx_track_config){
+			.bin_cm = 2.0, .grid = {.n_columns = 5, .n_rows = 4}};
+	bad[0].grid.n_rows = 0;
+	bad[1].grid.n_rows = 820;
+	bad[2].grid.x = INFINITY;
+	bad[3].n_arms = 1;
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(fnx_track_new(&bad[i], &track, &reason), -EINVAL);
+	assert_non_null(reason);
+}
