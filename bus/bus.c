@@ -192,6 +192,7 @@ enum kind {
 	DATA,
 	SUBS,
 	STATUS,
+	STATE,
 	PAGE_IN_MAKING,
 	BELL,
 	ZBELL,
@@ -209,6 +210,7 @@ static const struct pattern {
 	[DATA] = {".data", S_IFREG, 0},
 	[SUBS] = {".subs", S_IFREG, 0},
 	[STATUS] = {".status", S_IFREG, 0},
+	[STATE] = {".state", S_IFREG, 0},
 	[PAGE_IN_MAKING] = {".status.tmp.", S_IFREG, 0},
 	[BELL] = {".bell", S_IFIFO, 1},
 	[ZBELL] = {".zbell", S_IFSOCK, 1},
@@ -419,6 +421,7 @@ static int sweep_one(const struct dirs *dirs, const struct leftover *leftover, c
 	case PAGE_IN_MAKING:
 		return process_lives(leftover->maker) ? 0 : remove_one(dirs, leftover);
 	case STATUS:
+	case STATE:
 	case BELL:
 	case ZBELL:
 	case CTL:

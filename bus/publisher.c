@@ -602,6 +602,22 @@ void fnx_publisher_tail(const struct fnx_publisher *pub, struct fnx_publisher_ta
 	*ret_tail = tail;
 }
 
+int fnx_publisher_stamp(const struct fnx_publisher *pub, uint64_t seq, struct fnx_stamp *ret_stamp)
+{
+	const struct fnx_entry *entry = fnx_mapping_entry(&pub->map, seq);
+
+	if (seq >= pub->head || pub->head - seq > pub->map.n_entries ||
+		atomic_load_explicit(&entry->slot, memory_order_relaxed) == FNX_NO_SLOT)
+		return -ENOENT;
+	*ret_stamp = (struct fnx_stamp){
+		.sample_time = atomic_load_explicit(&entry->sample_time, memory_order_relaxed),
+		.ingress_ns = atomic_load_explicit(&entry->ingress_ns, memory_order_relaxed),
+		.origin = atomic_load_explicit(&entry->origin, memory_order_relaxed),
+		.flags = atomic_load_explicit(&entry->flags, memory_order_relaxed),
+	};
+	return 0;
+}
+
 int fnx_publisher_adopted(const struct fnx_publisher *pub)
 {
 	return pub->adopted;

@@ -143,6 +143,16 @@ static void begin_life(struct fnx_status *status, const char *node, uint32_t sta
 	atomic_store_explicit(&status->magic, FNX_STATUS_MAGIC, memory_order_release);
 }
 
+/* A page from which a predecessor's counters go on. The names of its topics are written again. */
+static void go_on(struct fnx_status *status)
+{
+	atomic_store(&status->pid, getpid());
+	atomic_fetch_add(&status->starts, 1);
+	fnx_status_say(status, "%s", "");
+	memset(status->realtime, 0, sizeof(status->realtime));
+	atomic_store(&status->state, FNX_NODE_STARTING);
+}
+
 static int create_page(const char *path, const char *node, struct fnx_status **ret_status)
 {
 	char temporary[PATH_SIZE + 16];
@@ -173,7 +183,8 @@ static int create_page(const char *path, const char *node, struct fnx_status **r
 	return 0;
 }
 
-int fnx_status_create(const struct fnx_bus *bus, const char *node, struct fnx_status **ret)
+static int take_page(
+	const struct fnx_bus *bus, const char *node, int goes_on, struct fnx_status **ret)
 {
 	char path[PATH_SIZE];
 	struct fnx_status *status;
@@ -187,9 +198,22 @@ int fnx_status_create(const struct fnx_bus *bus, const char *node, struct fnx_st
 	/* Whatever else lies there, or is not ours to write: a page of our own takes its name. */
 	if (r < 0)
 		return create_page(path, node, ret);
-	begin_life(status, node, atomic_load(&status->starts) + 1);
+	if (goes_on)
+		go_on(status);
+	else
+		begin_life(status, node, atomic_load(&status->starts) + 1);
 	*ret = status;
 	return 0;
+}
+
+int fnx_status_create(const struct fnx_bus *bus, const char *node, struct fnx_status **ret)
+{
+	return take_page(bus, node, 0, ret);
+}
+
+int fnx_status_adopt(const struct fnx_bus *bus, const char *node, struct fnx_status **ret)
+{
+	return take_page(bus, node, 1, ret);
 }
 
 int fnx_status_open(const struct fnx_bus *bus, const char *node, const struct fnx_status **ret)

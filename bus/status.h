@@ -103,6 +103,10 @@ static inline void fnx_peak_raise(_Atomic uint64_t *peak, uint64_t value)
  * for the holder of the node's presence. */
 FNX_MUST_CHECK int fnx_status_create(
 	const struct fnx_bus *bus, const char *node, struct fnx_status **ret);
+/* The same, but the counters of a page that is there go on, for a node that goes on where its
+ * predecessor stopped; `text` begins anew. */
+FNX_MUST_CHECK int fnx_status_adopt(
+	const struct fnx_bus *bus, const char *node, struct fnx_status **ret);
 /* Another node's page, read-only. -ENOENT; -EPROTO: not a status page of this build. Check the
  * counts before using them as such, and bound the texts: whoever may write to the directory may
  * write nonsense. */

@@ -438,6 +438,17 @@ void fnx_subscriber_release(struct fnx_subscriber *sub)
 		atomic_store_explicit(&sub->record->hazards[0], 0, memory_order_release);
 }
 
+void fnx_subscriber_skip(struct fnx_subscriber *sub, uint64_t seq)
+{
+	uint64_t head = atomic_load_explicit(&sub->map.segment->head, memory_order_acquire);
+
+	assert(!sub->turn);
+	if (seq <= sub->next || (seq > head && !(seq == head + 1 && is_published(sub, head))))
+		return;
+	sub->next = seq;
+	fnx_subscriber_commit(sub);
+}
+
 int fnx_subscriber_hold(struct fnx_subscriber *sub, uint64_t seq)
 {
 	assert(sub->turn && seq == sub->next);

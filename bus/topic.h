@@ -156,6 +156,10 @@ struct fnx_publisher_tail {
 	uint64_t count;
 };
 void fnx_publisher_tail(const struct fnx_publisher *pub, struct fnx_publisher_tail *ret_tail);
+/* What was said about frame `seq` of this topic, by this publisher or its predecessor; publish_ns
+ * is left out. -ENOENT: it was dropped, or its entry has turned over, or it is yet to come. */
+FNX_MUST_CHECK int fnx_publisher_stamp(
+	const struct fnx_publisher *pub, uint64_t seq, struct fnx_stamp *ret_stamp);
 /* 1 if the topic was taken over from a predecessor. */
 int fnx_publisher_adopted(const struct fnx_publisher *pub);
 uint64_t fnx_publisher_dropped(const struct fnx_publisher *pub);
@@ -205,6 +209,10 @@ void fnx_subscriber_rewind(struct fnx_subscriber *sub);
 int fnx_subscriber_guarded(const struct fnx_subscriber *sub);
 /* The topic's own slot size, number of slots and policy, for who makes another like it. */
 void fnx_subscriber_describe(const struct fnx_subscriber *sub, struct fnx_topic_config *ret_config);
+/* A successor that knows better than the cursor what its predecessor was done with: goes on at
+ * `seq`, as if all before had been released. Only forward, and not beyond what was published;
+ * before the first peek. */
+void fnx_subscriber_skip(struct fnx_subscriber *sub, uint64_t seq);
 /* [frame] Keeps frame `seq`, peeked and not yet released, beyond its release, until drop; what is
  * held twice is dropped twice. -ENOBUFS: FNX_HOLDS_MAX are held. */
 FNX_MUST_CHECK int fnx_subscriber_hold(struct fnx_subscriber *sub, uint64_t seq);

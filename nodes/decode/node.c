@@ -30,6 +30,27 @@ enum {
 	LIKELIHOOD_INPUTS_MAX = 64,
 };
 
+/* A spike that waits for its bin to close, as fnx_decode_spike, but for the likelihood, which is
+ * the row of the same place. */
+struct pending {
+	int64_t sample_time;
+	uint32_t group;
+	int32_t position_bin;
+	uint32_t credible_bins;
+	uint8_t stored, valid; /* valid: there is a likelihood */
+	uint16_t reserved;
+};
+
+/* What the node itself must not forget; the rest is in the state space. In the node's state. */
+struct moment {
+	uint64_t first, end; /* of the ring of spikes, counted up for ever */
+	int64_t next_tick; /* by the clock: sample time at which the next bin closes */
+	double speed_cm_s;
+	uint32_t lfp_count;
+	int32_t position_bin, position_arm;
+	int32_t on_track, begun, overflowed;
+};
+
 struct decode {
 	struct fnx_node *node;
 	const struct fnx_rig *rig;
@@ -41,18 +62,14 @@ struct decode {
 	uint32_t n_ids, n_groups;
 	struct fnx_decode_setup setup;
 	/* Spikes that wait, in order of time: a ring, row i of `rows` is the likelihood of
-	 * pending[i]. */
-	struct fnx_decode_spike *pending, *batch;
+	 * pending[i]. Both in the node's state. They need no journal: a new one is written where
+	 * none is. */
+	struct pending *pending;
 	double *rows;
+	struct fnx_decode_spike *batch; /* [capacity] */
 	uint32_t capacity;
-	uint64_t first, end; /* of the ring, counted up for ever */
-	int overflowed;
-	int begun;
-	int64_t next_tick; /* by the clock: sample time at which the next bin closes */
-	uint32_t lfp_count;
-	int32_t position_bin, position_arm;
-	int on_track;
-	double speed_cm_s, min_speed_cm_s;
+	struct moment *now;
+	double min_speed_cm_s;
 	int position_input, first_likelihood, lfp_input, output;
 };
 
@@ -98,17 +115,58 @@ static int open_groups(struct decode *decode)
 	return 0;
 }
 
+static uint32_t capacity_for(uint32_t n_bins)
+{
+	size_t fit = PENDING_BYTES / (n_bins * sizeof(double));
+
+	return fit < PENDING_MIN ? PENDING_MIN : fit > PENDING_MAX ? PENDING_MAX : (uint32_t)fit;
+}
+
+size_t fnx_decode_waiting_bytes(uint32_t n_bins)
+{
+	return capacity_for(n_bins) * (sizeof(struct pending) + n_bins * sizeof(double));
+}
+
 static int open_pending(struct decode *decode)
 {
-	size_t fit = PENDING_BYTES / (decode->n_bins * sizeof(double));
-
-	decode->capacity = fit < PENDING_MIN ? PENDING_MIN
-		: fit > PENDING_MAX          ? PENDING_MAX
-					     : (uint32_t)fit;
-	decode->pending = calloc(decode->capacity, sizeof(*decode->pending));
+	decode->capacity = capacity_for(decode->n_bins);
 	decode->batch = calloc(decode->capacity, sizeof(*decode->batch));
-	decode->rows = calloc((size_t)decode->capacity * decode->n_bins, sizeof(double));
-	return decode->pending && decode->batch && decode->rows ? 0 : no_memory(decode);
+	if (!decode->batch)
+		return no_memory(decode);
+	decode->pending = fnx_node_state(
+		decode->node, decode->capacity * sizeof(*decode->pending), FNX_CACHE_LINE);
+	decode->rows = fnx_node_state(decode->node,
+		(size_t)decode->capacity * decode->n_bins * sizeof(double), FNX_CACHE_LINE);
+	return decode->pending && decode->rows ? 0 : -ENOMEM;
+}
+
+/* What a predecessor left may be any bytes: what counts or indexes must be in range. */
+static int is_sound(const struct decode *decode)
+{
+	const struct moment *now = decode->now;
+	int32_t n_bins = (int32_t)decode->n_bins;
+
+	if (now->end < now->first || now->end - now->first > decode->capacity ||
+		now->position_bin < -1 || now->position_bin >= n_bins)
+		return 0;
+	for (uint64_t i = now->first; i < now->end; i++)
+		if (decode->pending[i % decode->capacity].group >= decode->n_groups)
+			return 0;
+	return 1;
+}
+
+static int open_moment(struct decode *decode)
+{
+	decode->now = fnx_node_state(decode->node, sizeof(*decode->now), FNX_CACHE_LINE);
+	if (!decode->now)
+		return -ENOMEM;
+	if (fnx_node_remembers(decode->node))
+		return is_sound(decode) ? 0
+					: fnx_node_fail(decode->node, -EBADMSG,
+						  "the state that its predecessor left is damaged");
+	decode->now->position_bin = decode->rig->parity ? 0 : -1;
+	decode->now->position_arm = decode->now->position_bin;
+	return 0;
 }
 
 static int open_space(struct decode *decode)
@@ -132,10 +190,19 @@ static int open_space(struct decode *decode)
 		.occupancy_floor = rig->parity ? 0 : 1,
 		.smoothing = rig->parity ? NULL : decode->setup.smoothing,
 	};
+	void *memory;
 	int r;
 
 	decode->n_states = space.transition.n_states;
-	r = fnx_state_space_init(&decode->space, &space);
+	memory = fnx_node_state(decode->node, fnx_state_space_memory_size(&space), FNX_CACHE_LINE);
+	if (!memory)
+		return -ENOMEM;
+	fnx_node_journal_room(decode->node, fnx_state_space_journal_size(&space));
+	r = fnx_state_space_init_in(&decode->space, &space, memory,
+		fnx_node_remembers(decode->node) != 0, fnx_node_journal(decode->node));
+	if (r == -EBADMSG)
+		return fnx_node_fail(
+			decode->node, r, "the state that its predecessor left is damaged");
 	if (r)
 		return fnx_node_fail(decode->node, r, "decode: %s",
 			r == -ENOMEM ? "out of memory" : "a number is out of range for this track");
@@ -180,9 +247,7 @@ static void decode_close(void *self)
 	free(decode->index_of);
 	free(decode->ids);
 	fnx_decode_setup_fini(&decode->setup);
-	free(decode->pending);
 	free(decode->batch);
-	free(decode->rows);
 	free(decode);
 }
 
@@ -196,13 +261,13 @@ static int decode_open(struct fnx_node *node, void **ret_self)
 	decode->node = node;
 	decode->rig = fnx_node_rig(node);
 	decode->min_speed_cm_s = decode->rig->decode.min_speed_cm_s;
-	decode->position_bin = decode->rig->parity ? 0 : -1;
-	decode->position_arm = decode->position_bin;
 	r = open_track(decode);
 	if (!r)
 		r = open_groups(decode);
 	if (!r)
 		r = open_pending(decode);
+	if (!r)
+		r = open_moment(decode);
 	if (!r)
 		r = open_space(decode);
 	if (!r)
@@ -229,14 +294,14 @@ static int decode_start(void *self)
 				"topic %s has %u bins, the rig's track %u",
 				fnx_node_input_topic(decode->node, input), n_bins, decode->n_bins);
 	}
-	if (!fnx_node_restarted(decode->node))
+	if (!fnx_node_forgot(decode->node))
 		return 0;
 	fnx_node_say(decode->node,
 		"lost: firing rates, occupancy and the last posterior; learning anew");
 	/* The predecessor's next bin is ours. */
 	if (promised > INT64_MIN && decode->lfp_input < 0) {
-		decode->begun = 1;
-		decode->next_tick = promised;
+		decode->now->begun = 1;
+		decode->now->next_tick = promised;
 	}
 	return 0;
 }
@@ -244,19 +309,35 @@ static int decode_start(void *self)
 /* Time bins
  * ----------------------------------------------------------------------------------------- */
 
+/* Before `now` changes. */
+static struct moment *touch(struct decode *decode)
+{
+	fnx_journal_touch(fnx_node_journal(decode->node), decode->now, sizeof(*decode->now));
+	return decode->now;
+}
+
 /* Moves the spikes of [start, end) into the batch; earlier ones, which no bin took, are gone. */
 static uint32_t gather(struct decode *decode, int64_t start, int64_t end)
 {
+	struct moment *now = decode->now;
 	uint32_t n = 0;
 
-	for (; decode->first < decode->end; decode->first++) {
-		const struct fnx_decode_spike *spike =
-			&decode->pending[decode->first % decode->capacity];
+	for (; now->first < now->end; now->first++) {
+		size_t place = now->first % decode->capacity;
+		const struct pending *spike = &decode->pending[place];
 
 		if (spike->sample_time >= end)
 			break;
-		if (spike->sample_time >= start)
-			decode->batch[n++] = *spike;
+		if (spike->sample_time < start)
+			continue;
+		decode->batch[n++] = (struct fnx_decode_spike){
+			.sample_time = spike->sample_time,
+			.group = spike->group,
+			.position_bin = spike->position_bin,
+			.credible_bins = spike->credible_bins,
+			.stored = spike->stored != 0,
+			.likelihood = spike->valid ? decode->rows + place * decode->n_bins : NULL,
+		};
 	}
 	return n;
 }
@@ -272,6 +353,7 @@ static void close_bin(struct decode *decode, int64_t tick)
 		fnx_node_output_layout(decode->node, (unsigned)decode->output);
 	int64_t end = tick - decode->rig->decode.delay_samples;
 	int64_t start = end - decode->rig->clock.time_bin_samples;
+	struct moment *now = touch(decode);
 	uint32_t n = gather(decode, start, end);
 	struct fnx_decode_result result;
 	void *payload;
@@ -283,9 +365,9 @@ static void close_bin(struct decode *decode, int64_t tick)
 	*(struct fnx_posterior *)payload = (struct fnx_posterior){
 		.bin_start = start,
 		.bin_end = end,
-		.speed = decode->speed_cm_s,
-		.position_bin = decode->on_track ? decode->position_bin : -1,
-		.position_arm = decode->on_track ? decode->position_arm : -1,
+		.speed = now->speed_cm_s,
+		.position_bin = now->on_track ? now->position_bin : -1,
+		.position_arm = now->on_track ? now->position_arm : -1,
 		.decoded_bin = result.decoded_bin,
 		.decoded_arm = arm_of(decode, result.decoded_bin),
 		.spike_count = result.n_spikes,
@@ -306,9 +388,9 @@ static void close_bin(struct decode *decode, int64_t tick)
 			decode->ids[result.recent_groups[i]];
 	memcpy(fnx_posterior_put_recent_bin(layout, payload), result.recent_bins,
 		result.n_recent * sizeof(int32_t));
-	if (decode->overflowed || result.n_dropped)
+	if (now->overflowed || result.n_dropped)
 		fnx_node_flag(decode->node, FNX_FRAME_INCOMPLETE);
-	decode->overflowed = 0;
+	now->overflowed = 0;
 	fnx_node_publish(decode->node, (unsigned)decode->output, tick);
 }
 
@@ -318,22 +400,23 @@ static void begin(struct decode *decode, int64_t time)
 	int64_t bin = decode->rig->clock.time_bin_samples;
 	int64_t start = time > 0 ? (time + bin - 1) / bin * bin : time / bin * bin;
 
-	decode->begun = 1;
-	decode->next_tick = start + bin + decode->rig->decode.delay_samples;
+	decode->now->begun = 1;
+	decode->now->next_tick = start + bin + decode->rig->decode.delay_samples;
 }
 
 static int decode_advance(void *self, int64_t until, int64_t *ret_watermark)
 {
 	struct decode *decode = self;
+	struct moment *now = decode->now;
 
-	if (decode->lfp_input >= 0 || !decode->begun)
+	if (decode->lfp_input >= 0 || !now->begun)
 		return FNX_DONE;
-	if (decode->next_tick >= until) {
-		*ret_watermark = decode->next_tick;
+	if (now->next_tick >= until) {
+		*ret_watermark = now->next_tick;
 		return FNX_DONE;
 	}
-	close_bin(decode, decode->next_tick);
-	decode->next_tick += decode->rig->clock.time_bin_samples;
+	close_bin(decode, now->next_tick);
+	now->next_tick += decode->rig->clock.time_bin_samples;
 	return FNX_AGAIN;
 }
 
@@ -342,52 +425,56 @@ static int decode_advance(void *self, int64_t until, int64_t *ret_watermark)
 
 static void take_position(struct decode *decode, const struct fnx_position *position)
 {
-	decode->position_bin = position->bin;
-	decode->position_arm = position->arm;
-	decode->speed_cm_s = position->speed;
-	decode->on_track = (position->flags & FNX_POSITION_ON_TRACK) != 0;
-	if (decode->position_bin >= 0 && fabs(decode->speed_cm_s) >= decode->min_speed_cm_s)
-		fnx_state_space_occupy(&decode->space, decode->position_bin);
+	struct moment *now = decode->now;
+
+	now->position_bin = position->bin;
+	now->position_arm = position->arm;
+	now->speed_cm_s = position->speed;
+	now->on_track = (position->flags & FNX_POSITION_ON_TRACK) != 0;
+	if (now->position_bin >= 0 && fabs(now->speed_cm_s) >= decode->min_speed_cm_s)
+		fnx_state_space_occupy(&decode->space, now->position_bin);
 }
 
 static void take_likelihood(struct decode *decode, unsigned input, const struct fnx_frame *frame)
 {
 	const struct fnx_layout *layout = fnx_node_input_layout(decode->node, input);
 	const struct fnx_likelihood *message = frame->payload;
-	uint32_t slot = (uint32_t)(decode->end % decode->capacity);
+	struct moment *now = decode->now;
+	uint32_t slot = (uint32_t)(now->end % decode->capacity);
 	double *row = decode->rows + (size_t)slot * decode->n_bins;
 
 	if (message->group >= decode->n_ids || !decode->index_of[message->group])
 		return;
-	if (decode->end - decode->first == decode->capacity) {
-		decode->overflowed = 1;
+	if (now->end - now->first == decode->capacity) {
+		now->overflowed = 1;
 		return;
 	}
 	memcpy(row, fnx_likelihood_get_likelihood(layout, frame->payload),
 		decode->n_bins * sizeof(double));
-	decode->pending[slot] = (struct fnx_decode_spike){
+	decode->pending[slot] = (struct pending){
 		.sample_time = frame->stamp.sample_time,
 		.group = decode->index_of[message->group] - 1,
 		.position_bin = message->position_bin,
 		.credible_bins = message->credible_bins,
 		.stored = message->stored != 0,
-		.likelihood = message->status == FNX_LIKELIHOOD_VALID ? row : NULL,
+		.valid = message->status == FNX_LIKELIHOOD_VALID,
 	};
-	decode->end++;
+	now->end++;
 }
 
 static void decode_frame(void *self, unsigned input, const struct fnx_frame *frame)
 {
 	struct decode *decode = self;
 	int64_t time = frame->stamp.sample_time;
+	struct moment *now = touch(decode);
 
-	if (!decode->begun)
+	if (!now->begun)
 		begin(decode, time);
 	if ((int)input == decode->position_input)
 		take_position(decode, frame->payload);
 	else if ((int)input != decode->lfp_input)
 		take_likelihood(decode, input, frame);
-	else if (++decode->lfp_count % decode->rig->decode.lfp_per_bin == 0)
+	else if (++now->lfp_count % decode->rig->decode.lfp_per_bin == 0)
 		close_bin(decode, time);
 }
 

@@ -23,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -46,12 +47,12 @@ struct fnx_actuator {
 	int started;
 	sem_t bell;
 	_Atomic int stopping;
-	_Atomic uint64_t refused, told, failed;
 	_Atomic int error;
-	/* Each on cache lines of its own: they are written by different threads. */
-	_Alignas(FNX_CACHE_LINE) _Atomic uint64_t given;
-	_Alignas(FNX_CACHE_LINE) _Atomic uint64_t taken;
-	_Alignas(FNX_CACHE_LINE) struct fnx_actuator_command ring[FNX_ACTUATOR_RING];
+	struct fnx_actuator_ring *ring;
+	/* What a predecessor has given and refused may be decided again. */
+	uint64_t given_before;
+	struct fnx_actuator_key refused_before[FNX_ACTUATOR_REFUSED_KEPT];
+	struct fnx_actuator_ring own;
 };
 
 /* Carrying out: the thread ---------------------------------------------------------------- */
@@ -109,24 +110,90 @@ static int tell(struct fnx_actuator *actuator, const struct fnx_actuator_command
 	return r ? r : fnx_push_send(actuator->push, actuator->body, size);
 }
 
+/* Counted before the slot is given back: whoever sees the slot free sees the count. */
+static void done(struct fnx_actuator *actuator, _Atomic uint64_t *count)
+{
+	struct fnx_actuator_ring *ring = actuator->ring;
+
+	atomic_fetch_add_explicit(count, 1, memory_order_release);
+	atomic_fetch_add_explicit(&ring->taken, 1, memory_order_release);
+}
+
 /* 1 if there was something. */
 static int carry_out(struct fnx_actuator *actuator)
 {
-	uint64_t taken = atomic_load_explicit(&actuator->taken, memory_order_relaxed);
-	uint64_t given = atomic_load_explicit(&actuator->given, memory_order_acquire);
+	struct fnx_actuator_ring *ring = actuator->ring;
+	uint64_t taken = atomic_load_explicit(&ring->taken, memory_order_relaxed);
+	uint64_t given = atomic_load_explicit(&ring->given, memory_order_acquire);
 	int r, any = taken != given;
 
 	for (; taken != given; taken++) {
-		r = tell(actuator, &actuator->ring[taken % FNX_ACTUATOR_RING]);
+		/* Killed from here on, a successor will not do it again. */
+		atomic_store_explicit(&ring->begun, taken + 1, memory_order_release);
+		r = tell(actuator, &ring->commands[taken % FNX_ACTUATOR_RING]);
 		if (r)
 			atomic_store_explicit(&actuator->error, r, memory_order_relaxed);
-		/* Counted before the slot is given back: whoever sees the slot free sees the count.
-		 */
-		atomic_fetch_add_explicit(
-			r ? &actuator->failed : &actuator->told, 1, memory_order_release);
-		atomic_store_explicit(&actuator->taken, taken + 1, memory_order_release);
+		done(actuator, r ? &ring->failed : &ring->told);
 	}
 	return any;
+}
+
+/* Taking over ----------------------------------------------------------------------------- */
+
+/* 1: commands that come late do no harm. */
+static int is_plain_file(const struct fnx_actuator *actuator)
+{
+	struct stat st;
+
+	return actuator->config.type == FNX_ACTUATOR_TYPE_LOG && actuator->owns_fd &&
+		!fstat(actuator->fd, &st) && S_ISREG(st.st_mode);
+}
+
+/* Writes what of the line the file does not end with already. */
+static int complete_line(struct fnx_actuator *actuator, const struct fnx_actuator_command *command)
+{
+	char line[FNX_ACTUATOR_LINE], end[FNX_ACTUATOR_LINE];
+	uint32_t size = fnx_actuator_line(command, line), n = size;
+	off_t length = lseek(actuator->fd, 0, SEEK_END);
+	off_t from = length > (off_t)size ? length - (off_t)size : 0;
+	ssize_t got = length < 0 ? -1 : pread(actuator->fd, end, size, from);
+
+	if (got < 0)
+		return -errno;
+	if ((uint32_t)got < n)
+		n = (uint32_t)got;
+	while (n && memcmp(end + got - n, line, n) != 0)
+		n--;
+	return write_all(actuator->fd, line + n, size - n);
+}
+
+/* What a predecessor had given and not done with. Before the thread starts. */
+static void settle(struct fnx_actuator *actuator)
+{
+	struct fnx_actuator_ring *ring = actuator->ring;
+	uint64_t given = atomic_load(&ring->given), taken = atomic_load(&ring->taken);
+	uint64_t begun = atomic_load(&ring->begun);
+	int plain = is_plain_file(actuator);
+
+	actuator->given_before = given;
+	memcpy(actuator->refused_before, ring->last_refused, sizeof(ring->last_refused));
+	/* Nonsense, or nothing. */
+	if (given < taken || given - taken > FNX_ACTUATOR_RING) {
+		atomic_store(&ring->taken, given);
+		taken = given;
+	}
+	if (begun == taken + 1 && begun <= given) {
+		if (!plain)
+			done(actuator, &ring->unknown);
+		else if (complete_line(actuator, &ring->commands[taken % FNX_ACTUATOR_RING]))
+			done(actuator, &ring->failed);
+		else
+			done(actuator, &ring->told);
+		taken++;
+	}
+	for (; !plain && taken < given; taken++)
+		done(actuator, &ring->lost);
+	atomic_store(&ring->begun, taken);
 }
 
 static void doze(struct fnx_actuator *actuator)
@@ -161,17 +228,65 @@ static void *run(void *self)
 
 /* Giving: the node ------------------------------------------------------------------------ */
 
+static struct fnx_actuator_key key_of(const struct fnx_actuator_command *command)
+{
+	return (struct fnx_actuator_key){.seq_plus_1 = command->stamp.seq + 1,
+		.sample_time = command->stamp.sample_time,
+		.rule = command->decision.rule};
+}
+
+static int is_same(const struct fnx_actuator_key *a, const struct fnx_actuator_key *b)
+{
+	return a->seq_plus_1 == b->seq_plus_1 && a->sample_time == b->sample_time &&
+		a->rule == b->rule;
+}
+
+/* 1: a predecessor that was killed before it could commit has given this one. */
+static int was_given(
+	const struct fnx_actuator *actuator, uint64_t given, const struct fnx_actuator_key *key)
+{
+	/* Those of the predecessor's that are still in the ring. */
+	uint64_t from = given > FNX_ACTUATOR_RING ? given - FNX_ACTUATOR_RING : 0;
+
+	for (uint64_t i = from; i < actuator->given_before; i++) {
+		struct fnx_actuator_key other =
+			key_of(&actuator->ring->commands[i % FNX_ACTUATOR_RING]);
+
+		if (is_same(&other, key))
+			return 1;
+	}
+	return 0;
+}
+
+static int was_refused(const struct fnx_actuator *actuator, const struct fnx_actuator_key *key)
+{
+	for (unsigned i = 0; i < FNX_ACTUATOR_REFUSED_KEPT; i++)
+		if (is_same(&actuator->refused_before[i], key))
+			return 1;
+	return 0;
+}
+
 int fnx_actuator_give(struct fnx_actuator *actuator, const struct fnx_actuator_command *command)
 {
-	uint64_t given = atomic_load_explicit(&actuator->given, memory_order_relaxed);
-	uint64_t taken = atomic_load_explicit(&actuator->taken, memory_order_acquire);
+	struct fnx_actuator_ring *ring = actuator->ring;
+	struct fnx_actuator_key key = key_of(command);
+	uint64_t given = atomic_load_explicit(&ring->given, memory_order_relaxed);
+	uint64_t taken = atomic_load_explicit(&ring->taken, memory_order_acquire);
 
+	if (was_given(actuator, given, &key))
+		return 0;
+	if (was_refused(actuator, &key))
+		return -ENOBUFS;
 	if (given - taken == FNX_ACTUATOR_RING) {
-		atomic_fetch_add_explicit(&actuator->refused, 1, memory_order_relaxed);
+		uint64_t n = atomic_load_explicit(&ring->refused, memory_order_relaxed);
+
+		ring->last_refused[n % FNX_ACTUATOR_REFUSED_KEPT] = key;
+		atomic_store_explicit(&ring->refused, n + 1, memory_order_relaxed);
 		return -ENOBUFS;
 	}
-	actuator->ring[given % FNX_ACTUATOR_RING] = *command;
-	atomic_store_explicit(&actuator->given, given + 1, memory_order_release);
+	ring->commands[given % FNX_ACTUATOR_RING] = *command;
+	/* From here on it is given, whatever becomes of the giver. */
+	atomic_store_explicit(&ring->given, given + 1, memory_order_release);
 	if (actuator->config.wake == FNX_ACTUATOR_BELL)
 		sem_post(&actuator->bell);
 	return 0;
@@ -179,14 +294,17 @@ int fnx_actuator_give(struct fnx_actuator *actuator, const struct fnx_actuator_c
 
 struct fnx_actuator_counts fnx_actuator_counts(const struct fnx_actuator *actuator)
 {
+	const struct fnx_actuator_ring *ring = actuator->ring;
 	struct fnx_actuator_counts counts;
 
 	/* In this order, so that told + failed never exceeds given. */
-	counts.told = atomic_load_explicit(&actuator->told, memory_order_acquire);
-	counts.failed = atomic_load_explicit(&actuator->failed, memory_order_acquire);
+	counts.told = atomic_load_explicit(&ring->told, memory_order_acquire);
+	counts.failed = atomic_load_explicit(&ring->failed, memory_order_acquire);
+	counts.lost = atomic_load_explicit(&ring->lost, memory_order_acquire);
+	counts.unknown = atomic_load_explicit(&ring->unknown, memory_order_acquire);
 	counts.error = atomic_load_explicit(&actuator->error, memory_order_relaxed);
-	counts.refused = atomic_load_explicit(&actuator->refused, memory_order_relaxed);
-	counts.given = atomic_load_explicit(&actuator->given, memory_order_acquire);
+	counts.refused = atomic_load_explicit(&ring->refused, memory_order_relaxed);
+	counts.given = atomic_load_explicit(&ring->given, memory_order_acquire);
 	return counts;
 }
 
@@ -200,7 +318,8 @@ static int open_log(struct fnx_actuator *actuator)
 		actuator->fd = STDERR_FILENO;
 		return 0;
 	}
-	actuator->fd = open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+	/* Read, too: a predecessor's last line may be half written. */
+	actuator->fd = open(file, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
 	actuator->owns_fd = actuator->fd >= 0;
 	return actuator->fd < 0 ? -errno : 0;
 }
@@ -250,11 +369,14 @@ int fnx_actuator_open(const struct fnx_actuator_config *config, struct fnx_actua
 		return -ENOMEM;
 	memset(actuator, 0, sizeof(*actuator));
 	actuator->config = *config;
+	actuator->ring = config->ring ? config->ring : &actuator->own;
 	r = config->type == FNX_ACTUATOR_TYPE_LOG       ? open_log(actuator)
 		: config->type == FNX_ACTUATOR_TYPE_ZMQ ? open_zmq(actuator)
 							: -EINVAL;
-	if (!r)
+	if (!r) {
+		settle(actuator);
 		r = start(actuator);
+	}
 	/* The caller's strings may go. */
 	actuator->config.file = actuator->config.endpoint = NULL;
 	if (r)

@@ -21,6 +21,13 @@
  *				store of 0.1 us, the thread looks every 100 us. Told after some
  *				60 us, for a tenth of a processor per actuator (virtual machine).
  *
+ * The ring may lie in memory that outlives the process. A giver that was killed leaves in it what
+ *it had given, so that its successor, who makes the same decisions again, gives nothing twice. What
+ *the thread had not begun with is lost, and counted, since it would come late; but for a log that
+ *is a plain file, where a line is not late and is written then. Whether the one that the thread was
+ *at was carried out nobody knows: it is not done again, and counted as unknown; of a log that is a
+ *plain file the last line tells.
+ *
  * A ring that is full refuses: -ENOBUFS. What the thread then fails at (disk full, nobody
  * connected) is counted; ZeroMQ keeps nothing for a peer that is not there, so no task
  * reaches an actuator long after it was given.
@@ -29,6 +36,7 @@
 
 #include <stdint.h>
 
+#include "bus/bus.h"
 #include "schemas/codec.h"
 #include "schemas/decision.h"
 
@@ -51,6 +59,8 @@ struct fnx_actuator_config {
 	enum fnx_actuator_wake wake;
 	const char *file; /* log: appended to, created if need be; NULL or empty: standard error */
 	const char *endpoint; /* zmq: PUSH connects here */
+	struct fnx_actuator_ring
+		*ring; /* that outlives the actuator, zeros at first; NULL: one of its own */
 };
 
 /* What is given: the decision with the clocks that it is, or will be, published with. */
@@ -59,12 +69,38 @@ struct fnx_actuator_command {
 	struct fnx_decision decision;
 };
 
-/* Counts since opening. */
+enum {
+	FNX_ACTUATOR_REFUSED_KEPT = 16,
+};
+
+/* What makes a command this one and no other: of the decision, and not of the time at which it was
+ * given. */
+struct fnx_actuator_key {
+	uint64_t seq_plus_1; /* 0: none */
+	int64_t sample_time;
+	uint32_t rule, reserved;
+};
+
+/* The giver writes `given`, `refused` and the commands, the thread `begun`, `taken` and the rest.
+ * Whatever is read from a ring that a predecessor left is taken for a number to compare with. */
+struct fnx_actuator_ring {
+	_Alignas(FNX_CACHE_LINE) _Atomic uint64_t given;
+	_Atomic uint64_t refused;
+	struct fnx_actuator_key last_refused[FNX_ACTUATOR_REFUSED_KEPT];
+	_Alignas(FNX_CACHE_LINE) _Atomic uint64_t taken; /* done with */
+	_Atomic uint64_t begun; /* taken, or one more */
+	_Atomic uint64_t told, failed, lost, unknown;
+	_Alignas(FNX_CACHE_LINE) struct fnx_actuator_command commands[FNX_ACTUATOR_RING];
+};
+
+/* Counts since opening, or since the ring's. */
 struct fnx_actuator_counts {
 	uint64_t given; /* taken into the ring */
 	uint64_t refused; /* the ring was full */
 	uint64_t told; /* carried out: written, or handed to ZeroMQ */
 	uint64_t failed; /* could not be; `error` is the latest reason, a negative errno */
+	uint64_t lost; /* given, and then the process was killed */
+	uint64_t unknown; /* the process was killed while it was being carried out */
 	int error;
 };
 
@@ -76,8 +112,8 @@ FNX_MUST_CHECK int fnx_actuator_open(
 	const struct fnx_actuator_config *config, struct fnx_actuator **ret_actuator);
 /* Carries out what was given, ends the thread, closes. NULL is fine. Returns NULL. */
 struct fnx_actuator *fnx_actuator_close(struct fnx_actuator *actuator);
-/* 0: given; -ENOBUFS: refused and counted. Real-time; allocates nothing, locks nothing; see
- * FNX_ACTUATOR_BELL for the system call. */
+/* 0: given, now or by a predecessor; -ENOBUFS: refused and counted. Real-time; allocates nothing,
+ * locks nothing; see FNX_ACTUATOR_BELL for the system call. */
 FNX_MUST_CHECK int fnx_actuator_give(
 	struct fnx_actuator *actuator, const struct fnx_actuator_command *command);
 /* Any thread. */

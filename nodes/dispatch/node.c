@@ -11,10 +11,15 @@
  * stimulation should not wait for bookkeeping. Should the decision find no slot (live use,
  * every slot being read), the task is done all the same; readers see the gap.
  *
- * What a restart loses: the sliding windows (no rule is true before they are full again), the
- * memory of tasks done (taken to have been done just now, see safety.h: nothing for a
- * minute), and what was set while the predecessor ran. Armed is then what the rig file says:
- * a rig that must never arm itself says `armed: false` and is armed by `fornix set`.
+ * Windows, books and the place lie in the node's state: a successor of one that was killed decides
+ * as that one would have. What it had given to an actuator and had not committed is decided again,
+ * and found given (see actuator.h): no task is done twice, and none without a decision.
+ *
+ * Where the state was lost (another rig, another build), so are the sliding windows (no rule is
+ * true before they are full again), the memory of tasks done (taken to have been done just now, see
+ * safety.h: nothing for a minute), and what was set while the predecessor ran. Armed is then what
+ * the rig file says: a rig that must never arm itself says `armed: false` and is armed by `fornix
+ * set`.
  */
 #include "nodes/dispatch/node.h"
 
@@ -47,8 +52,8 @@ struct dispatch {
 	uint64_t *failures_said; /* [n_actuators] */
 	uint32_t n_actuators;
 	double armed, dry_run;
-	int restarted; /* until the first frame has said what time it is */
-	int32_t position_bin;
+	int forgot; /* until the first frame has said what time it is */
+	int32_t *position_bin; /* in the node's state */
 	int position_input, ripple_input, posterior_input, output;
 };
 
@@ -117,7 +122,10 @@ static int open_safety(struct dispatch *dispatch)
 		.n_rules = dispatch->n_rules,
 		.rule_lockouts_samples = lockouts,
 		.lockout_samples = fnx_safety_samples(rig->lockout_ms, clock_hz),
+		.resumed = fnx_node_remembers(dispatch->node),
+		.journal = fnx_node_journal(dispatch->node),
 	};
+	size_t size;
 	int r;
 
 	if (!lockouts)
@@ -125,13 +133,54 @@ static int open_safety(struct dispatch *dispatch)
 	fnx_safety_rate(rig->max_rate_per_min, clock_hz, &config.max_tasks, &config.per_samples);
 	for (uint32_t k = 0; k < dispatch->n_rules; k++)
 		lockouts[k] = fnx_safety_samples(rig->rules[k].lockout_ms, clock_hz);
-	r = fnx_safety_new(&config, &dispatch->safety);
+	size = fnx_safety_memory_size(&config);
+	config.memory = fnx_node_state(dispatch->node, size, FNX_CACHE_LINE);
+	fnx_node_journal_room(dispatch->node, 2 * size);
+	r = config.memory ? fnx_safety_new(&config, &dispatch->safety) : -ENOSPC;
 	free(lockouts);
+	if (r == -ENOSPC)
+		return r;
 	if (r)
 		return fnx_node_fail(dispatch->node, r, "dispatch.lockout_ms, max_rate_per_min: %s",
-			r == -ENOMEM ? "out of memory" : "cannot be used with this clock");
+			r == -ENOMEM            ? "out of memory"
+				: r == -EBADMSG ? "the state that its predecessor left is damaged"
+						: "cannot be used with this clock");
 	dispatch->armed = rig->armed;
 	dispatch->dry_run = rig->dry_run;
+	return 0;
+}
+
+/* What the rules remember. */
+static int open_windows(struct dispatch *dispatch)
+{
+	struct fnx_node *node = dispatch->node;
+	uint32_t n_arms = dispatch->track ? fnx_track_arms(dispatch->track) : 0;
+	struct fnx_rule_place place = {
+		.resumed = fnx_node_remembers(node), .journal = fnx_node_journal(node)};
+	char why[FNX_RULE_WHY_MAX];
+	int r;
+
+	dispatch->position_bin = fnx_node_state(node, sizeof(int32_t), sizeof(int64_t));
+	if (!dispatch->position_bin)
+		return -ENOSPC;
+	if (!fnx_node_remembers(node))
+		*dispatch->position_bin = -1;
+	for (uint32_t k = 0; k < dispatch->n_rules; k++) {
+		struct fnx_rule *rule = &dispatch->rules[k];
+		size_t size = fnx_rule_memory_size(rule, dispatch->rig, n_arms);
+
+		place.memory = fnx_node_state(node, size, FNX_CACHE_LINE);
+		/* All of it when the row of bins is broken, besides what each bin changes. */
+		fnx_node_journal_room(node,
+			2 * size + fnx_journal_log_size(8, 0) +
+				fnx_journal_log_size(2 * FNX_REPLAY_RECENT_MAX, 0));
+		r = place.memory ? fnx_rule_start(rule, dispatch->rig, n_arms, &place, why)
+				 : -ENOSPC;
+		if (r)
+			return r == -ENOSPC ? r
+					    : fnx_node_fail(node, r, "dispatch.rules[%u] (%s): %s",
+						      k, rule->name, why);
+	}
 	return 0;
 }
 
@@ -163,9 +212,14 @@ static int open_actuators(struct dispatch *dispatch)
 			.wake = spins ? FNX_ACTUATOR_POLL : FNX_ACTUATOR_BELL,
 			.file = rig->actuators[i].file,
 			.endpoint = rig->actuators[i].endpoint,
+			.ring = fnx_node_state(
+				dispatch->node, sizeof(struct fnx_actuator_ring), FNX_CACHE_LINE),
 		};
-		int r = fnx_actuator_open(&config, &dispatch->actuators[i]);
+		int r;
 
+		if (!config.ring)
+			return -ENOSPC;
+		r = fnx_actuator_open(&config, &dispatch->actuators[i]);
 		if (r)
 			return fnx_node_fail(dispatch->node, r, "dispatch.actuators[%u] (%s): %s",
 				i, actuator_place(&rig->actuators[i]), strerror(-r));
@@ -233,6 +287,8 @@ static int open_all(struct dispatch *dispatch)
 	if (!r)
 		r = open_safety(dispatch);
 	if (!r)
+		r = open_windows(dispatch);
+	if (!r)
 		r = open_params(dispatch);
 	if (!r)
 		r = open_topics(dispatch);
@@ -251,7 +307,6 @@ static int dispatch_open(struct fnx_node *node, void **ret_self)
 	dispatch->node = node;
 	dispatch->rig = fnx_node_rig(node);
 	dispatch->n_rules = dispatch->rig->dispatch.n_rules;
-	dispatch->position_bin = -1;
 	r = open_all(dispatch);
 	if (r)
 		dispatch_close(dispatch);
@@ -281,14 +336,14 @@ static void say_what_is_in_force(struct dispatch *dispatch)
 	const struct fnx_rig_dispatch *rig = &dispatch->rig->dispatch;
 
 	fnx_node_say(dispatch->node, "%s; at least %g ms between two tasks, at most %g per minute",
-		rig->dry_run         ? "dry run"
-			: rig->armed ? "armed"
-				     : "disarmed",
+		dispatch->dry_run > 0          ? "dry run"
+			: dispatch->armed >= 1 ? "armed"
+					       : "disarmed",
 		rig->lockout_ms, rig->max_rate_per_min);
 	if (!rig->n_actuators)
 		fnx_node_say(dispatch->node,
 			"the rig names no actuator: a task is a decision on the topic, no more");
-	if (fnx_node_restarted(dispatch->node))
+	if (fnx_node_forgot(dispatch->node))
 		fnx_node_say(dispatch->node,
 			"lost: what was done before; lock-outs begin anew, and the rate's "
 			"allowance counts as "
@@ -304,9 +359,9 @@ static int dispatch_start(void *self)
 
 	r = dispatch->posterior_input >= 0 ? learn_posterior(dispatch) : 0;
 	for (uint32_t k = 0; k < dispatch->n_rules && !r; k++) {
-		r = fnx_rule_start(&dispatch->rules[k], dispatch->rig,
-			dispatch->track ? fnx_track_arms(dispatch->track) : 0, dispatch->n_recent,
-			why);
+		r = dispatch->posterior_input >= 0
+			? fnx_rule_check_recent(&dispatch->rules[k], dispatch->n_recent, why)
+			: 0;
 		if (r)
 			fnx_node_fail(dispatch->node, r, "dispatch.rules[%u] (%s): %s", k,
 				dispatch->rules[k].name, why);
@@ -314,7 +369,7 @@ static int dispatch_start(void *self)
 	if (r)
 		return r;
 	changed(dispatch);
-	dispatch->restarted = fnx_node_restarted(dispatch->node);
+	dispatch->forgot = fnx_node_forgot(dispatch->node);
 	say_what_is_in_force(dispatch);
 	return 0;
 }
@@ -355,7 +410,7 @@ static void fire(struct dispatch *dispatch, uint32_t k, int rose, const struct f
 		struct fnx_actuator_command command = {
 			.stamp =
 				{
-					.seq = fnx_node_published(dispatch->node, output),
+					.seq = fnx_node_next(dispatch->node, output),
 					.sample_time = frame->stamp.sample_time,
 					.ingress_ns = frame->stamp.ingress_ns,
 					.publish_ns = fnx_node_now(),
@@ -378,7 +433,9 @@ static void fire(struct dispatch *dispatch, uint32_t k, int rose, const struct f
 
 static void take_position(struct dispatch *dispatch, const struct fnx_position *position)
 {
-	dispatch->position_bin = position->flags & FNX_POSITION_ON_TRACK ? position->bin : -1;
+	fnx_journal_touch(fnx_node_journal(dispatch->node), dispatch->position_bin,
+		sizeof(*dispatch->position_bin));
+	*dispatch->position_bin = position->flags & FNX_POSITION_ON_TRACK ? position->bin : -1;
 }
 
 static void take_ripple(struct dispatch *dispatch, const struct fnx_frame *frame)
@@ -398,7 +455,7 @@ static void take_ripple(struct dispatch *dispatch, const struct fnx_frame *frame
 		decision = (struct fnx_decision){
 			.speed = ripple->speed,
 			.arm = -1,
-			.position_bin = dispatch->position_bin,
+			.position_bin = *dispatch->position_bin,
 			.n_groups = evidence.n_electrodes,
 		};
 		fire(dispatch, k, evidence.rose, frame, &decision);
@@ -420,7 +477,9 @@ static void take_posterior(struct dispatch *dispatch, const struct fnx_frame *fr
 	struct fnx_masses masses;
 	struct fnx_replay_bin bin = {
 		.groups = fnx_posterior_get_recent_group(layout, frame->payload),
-		.n_groups = posterior->n_recent_valid,
+		.n_groups = posterior->n_recent_valid < dispatch->n_recent
+			? posterior->n_recent_valid
+			: dispatch->n_recent,
 		.centre_distance_cm = centre_distance(dispatch, posterior->position_bin),
 		.speed_cm_s = posterior->speed,
 	};
@@ -452,9 +511,9 @@ static void dispatch_frame(void *self, unsigned input, const struct fnx_frame *f
 {
 	struct dispatch *dispatch = self;
 
-	if (dispatch->restarted) {
+	if (dispatch->forgot) {
 		fnx_safety_restarted(dispatch->safety, frame->stamp.sample_time);
-		dispatch->restarted = 0;
+		dispatch->forgot = 0;
 	}
 	if ((int)input == dispatch->position_input)
 		take_position(dispatch, frame->payload);
@@ -483,7 +542,7 @@ static void say_failures(void *self)
 
 	for (uint32_t i = 0; i < dispatch->n_actuators; i++) {
 		struct fnx_actuator_counts counts = fnx_actuator_counts(dispatch->actuators[i]);
-		uint64_t failures = counts.failed + counts.refused;
+		uint64_t failures = counts.failed + counts.refused + counts.lost + counts.unknown;
 
 		if (failures == dispatch->failures_said[i])
 			continue;
@@ -493,7 +552,9 @@ static void say_failures(void *self)
 			actuator_place(&dispatch->rig->dispatch.actuators[i]),
 			(unsigned long long)failures,
 			(unsigned long long)(counts.given + counts.refused),
-			!counts.failed                    ? "too many at once"
+			counts.unknown ? "of one or more it is not known; the process was killed"
+				: counts.lost             ? "the process was killed"
+				: !counts.failed          ? "too many at once"
 				: counts.error == -EAGAIN ? "nobody takes them"
 							  : strerror(-counts.error));
 	}

@@ -24,6 +24,7 @@
  */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "nodes/host/track.h"
@@ -31,6 +32,7 @@
 enum {
 	FNX_REPLAY_WINDOW_MAX = 8192, /* time bins; their sum must fit into 63 bits */
 	FNX_REPLAY_GROUPS_MAX = 1 << 20, /* numbers of electrode groups */
+	FNX_REPLAY_RECENT_MAX = 64, /* good spikes that one bin can name */
 };
 
 /* Posterior mass of each arm, and of each arm's target region. */
@@ -53,6 +55,8 @@ struct fnx_replay_params {
 	double max_speed_cm_s; /* 0: at any speed */
 };
 
+struct fnx_journal;
+
 struct fnx_replay_config {
 	uint32_t n_arms; /* of the track */
 	uint32_t arm; /* whose content counts */
@@ -62,6 +66,11 @@ struct fnx_replay_config {
 	uint32_t n_recent; /* good spikes that one bin can name */
 	int begin_full;
 	struct fnx_replay_params params;
+	/* Where the window lies: fnx_replay_memory_size bytes, 8-aligned, that outlive the rule;
+	 * NULL: memory of its own. */
+	void *memory;
+	int resumed; /* go on with what `memory` holds */
+	struct fnx_journal *journal; /* over `memory`: hears of each change; NULL: none */
 };
 
 /* One time bin. */
@@ -83,7 +92,10 @@ struct fnx_replay_evidence {
 
 struct fnx_replay;
 
-/* -EINVAL: a number out of range; -ENOMEM. Not real-time. */
+/* 0: a number is out of range. */
+size_t fnx_replay_memory_size(const struct fnx_replay_config *config);
+/* -EINVAL: a number out of range; -ENOMEM; -EBADMSG: resumed, and this can have been no window of
+ * such a rule. Not real-time. */
 int fnx_replay_new(const struct fnx_replay_config *config, struct fnx_replay **ret_replay);
 struct fnx_replay *fnx_replay_free(struct fnx_replay *replay);
 /* -EINVAL: out of range, nothing changed. Between two bins. Real-time. */

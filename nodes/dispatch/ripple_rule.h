@@ -13,6 +13,7 @@
  */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 
 enum {
@@ -27,10 +28,17 @@ struct fnx_ripple_rule_params {
 	double max_speed_cm_s; /* 0: at any speed */
 };
 
+struct fnx_journal;
+
 struct fnx_ripple_rule_config {
 	uint32_t n_channels; /* LFP channels have numbers below this */
 	int consensus; /* the consensus trace instead of the channels */
 	struct fnx_ripple_rule_params params;
+	/* Where the onsets lie: fnx_ripple_rule_memory_size bytes, 8-aligned, that outlive the
+	 * rule; NULL: memory of its own. */
+	void *memory;
+	int resumed; /* go on with what `memory` holds */
+	struct fnx_journal *journal; /* over `memory`: hears of each change; NULL: none */
 };
 
 struct fnx_ripple_rule_evidence {
@@ -40,6 +48,7 @@ struct fnx_ripple_rule_evidence {
 
 struct fnx_ripple_rule;
 
+size_t fnx_ripple_rule_memory_size(const struct fnx_ripple_rule_config *config);
 /* -EINVAL: a number out of range; -ENOMEM. Not real-time. */
 int fnx_ripple_rule_new(
 	const struct fnx_ripple_rule_config *config, struct fnx_ripple_rule **ret_rule);

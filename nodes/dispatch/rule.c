@@ -192,44 +192,87 @@ static struct fnx_ripple_rule_params ripple_params(const struct fnx_rule *rule)
 	};
 }
 
-static int start_replay(struct fnx_rule *rule, const struct fnx_rig *rig, uint32_t n_arms,
-	uint32_t n_recent, char *why)
+static struct fnx_replay_config replay_config(const struct fnx_rule *rule,
+	const struct fnx_rig *rig, uint32_t n_arms, const struct fnx_rule_place *place)
 {
-	const struct fnx_replay_config config = {
+	return (struct fnx_replay_config){
 		.n_arms = n_arms,
 		.arm = rule->config->arm,
 		.window_bins = rule->config->window_bins,
 		.n_groups = n_group_numbers(rig),
-		.n_recent = n_recent,
+		.n_recent = FNX_REPLAY_RECENT_MAX,
 		.begin_full = rig->parity,
 		.params = replay_params(rule),
+		.memory = place->memory,
+		.resumed = place->resumed,
+		.journal = place->journal,
 	};
-
-	if ((uint64_t)config.window_bins * n_recent < config.params.min_groups)
-		return refuse(why,
-			"min_groups: %u time bins of a posterior name %" PRIu64
-			" groups at the most, never %u",
-			config.window_bins, (uint64_t)config.window_bins * n_recent,
-			config.params.min_groups);
-	return fnx_replay_new(&config, &rule->replay);
 }
 
-int fnx_rule_start(struct fnx_rule *rule, const struct fnx_rig *rig, uint32_t n_arms,
-	uint32_t n_recent, char *why)
+static struct fnx_ripple_rule_config ripple_config(
+	const struct fnx_rule *rule, const struct fnx_rig *rig, const struct fnx_rule_place *place)
 {
-	const struct fnx_ripple_rule_config config = {
+	return (struct fnx_ripple_rule_config){
 		.n_channels = rig->lfp.n_channels,
 		.consensus = rule->config->consensus,
 		.params = ripple_params(rule),
+		.memory = place->memory,
+		.resumed = place->resumed,
+		.journal = place->journal,
 	};
+}
+
+size_t fnx_rule_memory_size(const struct fnx_rule *rule, const struct fnx_rig *rig, uint32_t n_arms)
+{
+	const struct fnx_rule_place nowhere = {.memory = NULL};
+	struct fnx_ripple_rule_config ripple;
+	struct fnx_replay_config replay;
+
+	if (rule->config->type == FNX_RULE_REPLAY) {
+		replay = replay_config(rule, rig, n_arms, &nowhere);
+		return fnx_replay_memory_size(&replay);
+	}
+	ripple = ripple_config(rule, rig, &nowhere);
+	return fnx_ripple_rule_memory_size(&ripple);
+}
+
+int fnx_rule_start(struct fnx_rule *rule, const struct fnx_rig *rig, uint32_t n_arms,
+	const struct fnx_rule_place *place, char *why)
+{
+	struct fnx_ripple_rule_config ripple;
+	struct fnx_replay_config replay;
 	int r;
 
-	snprintf(why, FNX_RULE_WHY_MAX, "a number is out of range");
-	r = rule->config->type == FNX_RULE_REPLAY ? start_replay(rule, rig, n_arms, n_recent, why)
-						  : fnx_ripple_rule_new(&config, &rule->ripple);
-	if (r == -ENOMEM)
-		snprintf(why, FNX_RULE_WHY_MAX, "out of memory");
+	if (rule->config->type == FNX_RULE_REPLAY) {
+		replay = replay_config(rule, rig, n_arms, place);
+		r = fnx_replay_new(&replay, &rule->replay);
+	} else {
+		ripple = ripple_config(rule, rig, place);
+		r = fnx_ripple_rule_new(&ripple, &rule->ripple);
+	}
+	snprintf(why, FNX_RULE_WHY_MAX, "%s",
+		r == -ENOMEM            ? "out of memory"
+			: r == -EBADMSG ? "the state that its predecessor left is damaged"
+					: "a number is out of range");
 	return r;
+}
+
+int fnx_rule_check_recent(const struct fnx_rule *rule, uint32_t n_recent, char *why)
+{
+	uint32_t min_groups = replay_params(rule).min_groups;
+
+	if (rule->config->type != FNX_RULE_REPLAY)
+		return 0;
+	if (n_recent > FNX_REPLAY_RECENT_MAX)
+		return refuse(why, "a posterior names %u good spikes; at most %d are expected",
+			n_recent, FNX_REPLAY_RECENT_MAX);
+	if ((uint64_t)rule->config->window_bins * n_recent < min_groups)
+		return refuse(why,
+			"min_groups: %u time bins of a posterior name %" PRIu64
+			" groups at the most, never %u",
+			rule->config->window_bins, (uint64_t)rule->config->window_bins * n_recent,
+			min_groups);
+	return 0;
 }
 
 void fnx_rule_fini(struct fnx_rule *rule)

@@ -34,10 +34,22 @@ struct fnx_rule_setting {
 /* Checks rule `k` of the rig and learns its settings. -EINVAL: `why` (FNX_RULE_WHY_MAX bytes) names
  * the key and what was expected. Takes no memory. */
 int fnx_rule_init(struct fnx_rule *rule, const struct fnx_rig *rig, uint32_t k, char *why);
-/* Takes the memory, once it is known what posteriors look like: number of arms, good spikes that
- * one names. -EINVAL, -ENOMEM, with `why` as above. */
+/* Where what a rule remembers lies, see fnx_replay_config. */
+struct fnx_rule_place {
+	void *memory; /* fnx_rule_memory_size bytes, 8-aligned; NULL: memory of its own */
+	int resumed;
+	struct fnx_journal *journal;
+};
+
+size_t fnx_rule_memory_size(
+	const struct fnx_rule *rule, const struct fnx_rig *rig, uint32_t n_arms);
+/* Takes the memory, or what a predecessor left in it, for posteriors of any look. -EINVAL, -ENOMEM,
+ * -EBADMSG: damaged, with `why` as above. */
 int fnx_rule_start(struct fnx_rule *rule, const struct fnx_rig *rig, uint32_t n_arms,
-	uint32_t n_recent, char *why);
+	const struct fnx_rule_place *place, char *why);
+/* Whether it can ever be true of posteriors that name `n_recent` good spikes each. 0; -EINVAL, with
+ * `why`. */
+int fnx_rule_check_recent(const struct fnx_rule *rule, uint32_t n_recent, char *why);
 void fnx_rule_fini(struct fnx_rule *rule);
 
 /* Settings, the most wanted first; NULL: a rule of this kind has no i-th. i < FNX_RULE_SETTINGS. */

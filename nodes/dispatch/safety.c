@@ -9,19 +9,22 @@
 
 #include <errno.h>
 #include <math.h>
-#include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
+
+#include "bus/journal.h"
 
 struct moment {
-	bool known;
+	int64_t known; /* 0: no */
 	int64_t time;
 };
 
 struct book {
-	struct moment last;
+	struct moment *last; /* of all tasks */
 	struct moment *last_of_rule; /* [n_rules] */
 	struct moment *tasks; /* [max_tasks] a ring, `oldest` first */
-	uint32_t oldest;
+	uint64_t *oldest;
+	struct fnx_journal *journal;
 };
 
 struct fnx_safety {
@@ -30,21 +33,8 @@ struct fnx_safety {
 	int armed, dry_run;
 	struct book done, supposed;
 	uint32_t *told; /* [n_rules] bit per outcome: not to be told again in this stretch */
+	void *memory, *owned;
 };
-
-static struct book *book_fini(struct book *book)
-{
-	free(book->last_of_rule);
-	free(book->tasks);
-	return NULL;
-}
-
-static int book_init(struct book *book, const struct fnx_safety_config *config)
-{
-	book->last_of_rule = calloc(config->n_rules, sizeof(*book->last_of_rule));
-	book->tasks = calloc(config->max_tasks ? config->max_tasks : 1, sizeof(*book->tasks));
-	return book->last_of_rule && book->tasks ? 0 : -ENOMEM;
-}
 
 static int is_valid(const struct fnx_safety_config *config)
 {
@@ -57,22 +47,62 @@ static int is_valid(const struct fnx_safety_config *config)
 	return 1;
 }
 
+static size_t book_size(const struct fnx_safety_config *config)
+{
+	return (1 + (size_t)config->n_rules + config->max_tasks) * sizeof(struct moment) +
+		sizeof(uint64_t);
+}
+
+size_t fnx_safety_memory_size(const struct fnx_safety_config *config)
+{
+	if (!config->n_rules || config->max_tasks > FNX_SAFETY_TASKS_MAX)
+		return 0;
+	return 2 * book_size(config) + (config->n_rules + 1) / 2 * 2 * sizeof(uint32_t);
+}
+
+static void *lay_out_book(struct book *book, const struct fnx_safety_config *config, void *memory)
+{
+	book->journal = config->journal;
+	book->oldest = memory;
+	book->last = (struct moment *)(void *)(book->oldest + 1);
+	book->last_of_rule = book->last + 1;
+	book->tasks = book->last_of_rule + config->n_rules;
+	return book->tasks + config->max_tasks;
+}
+
+/* What a predecessor left may be any bytes. */
+static int is_sound(const struct book *book, const struct fnx_safety_config *config)
+{
+	return *book->oldest < config->max_tasks || *book->oldest == 0;
+}
+
 int fnx_safety_new(const struct fnx_safety_config *config, struct fnx_safety **ret_safety)
 {
 	struct fnx_safety *safety;
+	size_t size;
 
 	if (!is_valid(config))
 		return -EINVAL;
+	size = fnx_safety_memory_size(config);
 	safety = calloc(1, sizeof(*safety));
 	if (!safety)
 		return -ENOMEM;
 	safety->config = *config;
 	safety->lockouts_samples = calloc(config->n_rules, sizeof(*safety->lockouts_samples));
-	safety->told = calloc(config->n_rules, sizeof(*safety->told));
-	if (!safety->lockouts_samples || !safety->told || book_init(&safety->done, config) ||
-		book_init(&safety->supposed, config)) {
+	if (!config->memory)
+		safety->owned = calloc(1, size);
+	safety->memory = config->memory ? config->memory : safety->owned;
+	if (!safety->lockouts_samples || !safety->memory) {
 		fnx_safety_free(safety);
 		return -ENOMEM;
+	}
+	if (config->memory && !config->resumed)
+		memset(safety->memory, 0, size);
+	safety->told = lay_out_book(
+		&safety->supposed, config, lay_out_book(&safety->done, config, safety->memory));
+	if (!is_sound(&safety->done, config) || !is_sound(&safety->supposed, config)) {
+		fnx_safety_free(safety);
+		return -EBADMSG;
 	}
 	for (uint32_t i = 0; i < config->n_rules; i++)
 		safety->lockouts_samples[i] = config->rule_lockouts_samples[i];
@@ -85,10 +115,8 @@ struct fnx_safety *fnx_safety_free(struct fnx_safety *safety)
 {
 	if (!safety)
 		return NULL;
-	book_fini(&safety->done);
-	book_fini(&safety->supposed);
 	free(safety->lockouts_samples);
-	free(safety->told);
+	free(safety->owned);
 	free(safety);
 	return NULL;
 }
@@ -117,10 +145,10 @@ static int refusal(
 {
 	const struct fnx_safety_config *config = &safety->config;
 
-	if (is_recent(&book->last, config->lockout_samples, now) ||
+	if (is_recent(book->last, config->lockout_samples, now) ||
 		is_recent(&book->last_of_rule[rule], config->rule_lockouts_samples[rule], now))
 		return FNX_DECISION_LOCKED_OUT;
-	if (!config->max_tasks || is_recent(&book->tasks[book->oldest], config->per_samples, now))
+	if (!config->max_tasks || is_recent(&book->tasks[*book->oldest], config->per_samples, now))
 		return FNX_DECISION_RATE_LIMITED;
 	return FNX_DECISION_ACTED;
 }
@@ -128,33 +156,42 @@ static int refusal(
 static struct moment later(struct moment moment, int64_t now)
 {
 	if (!moment.known || now > moment.time)
-		moment = (struct moment){.known = true, .time = now};
+		moment = (struct moment){.known = 1, .time = now};
 	return moment;
+}
+
+static void set(struct book *book, struct moment *place, struct moment moment)
+{
+	fnx_journal_touch(book->journal, place, sizeof(*place));
+	*place = moment;
 }
 
 static void enter(
 	struct book *book, const struct fnx_safety_config *config, uint32_t rule, int64_t now)
 {
-	book->last = later(book->last, now);
-	book->last_of_rule[rule] = later(book->last_of_rule[rule], now);
+	set(book, book->last, later(*book->last, now));
+	set(book, &book->last_of_rule[rule], later(book->last_of_rule[rule], now));
 	if (!config->max_tasks)
 		return;
 	/* Should time have gone back, the task stands where the last one does: entries never fall.
 	 */
-	book->tasks[book->oldest] = book->last;
-	book->oldest = book->oldest + 1 == config->max_tasks ? 0 : book->oldest + 1;
+	set(book, &book->tasks[*book->oldest], *book->last);
+	fnx_journal_touch(book->journal, book->oldest, sizeof(*book->oldest));
+	*book->oldest = *book->oldest + 1 == config->max_tasks ? 0 : *book->oldest + 1;
 }
 
 void fnx_safety_restarted(struct fnx_safety *safety, int64_t now)
 {
 	struct book *books[] = {&safety->done, &safety->supposed};
 
+	fnx_journal_touch(
+		safety->config.journal, safety->memory, fnx_safety_memory_size(&safety->config));
 	for (uint32_t k = 0; k < 2; k++) {
-		books[k]->last = later(books[k]->last, now);
+		*books[k]->last = later(*books[k]->last, now);
 		for (uint32_t i = 0; i < safety->config.n_rules; i++)
 			books[k]->last_of_rule[i] = later(books[k]->last_of_rule[i], now);
 		for (uint32_t i = 0; i < safety->config.max_tasks; i++)
-			books[k]->tasks[i] = books[k]->last;
+			books[k]->tasks[i] = *books[k]->last;
 	}
 }
 
@@ -181,6 +218,7 @@ int fnx_safety_fire(struct fnx_safety *safety, uint32_t rule, int rose, int64_t 
 	uint32_t *told = &safety->told[rule];
 	uint32_t bit = UINT32_C(1) << outcome;
 
+	fnx_journal_touch(safety->config.journal, told, sizeof(*told));
 	if (rose)
 		*told = 0;
 	if (outcome != FNX_DECISION_ACTED && *told & bit)

@@ -10,7 +10,7 @@
  *	3. between any two tasks of one rule at least that rule's own lock-out passes;
  *	4. no stretch of `per_samples` holds more than `max_tasks` tasks; 0 allows none at all;
  *	5. a task counts for 2 to 4 whether or not the actuators managed to carry it out;
- *	6. after a restart, which has forgotten what its predecessor did, everything is taken to
+ *	6. after a restart that has lost what its predecessor did, everything is taken to
  *	   have been done at that moment: lock-outs begin, and the rate's allowance is used up;
  *	7. time that stands still or goes back is no reason to do anything sooner.
  *
@@ -27,6 +27,7 @@
  */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "schemas/decision.h"
@@ -36,17 +37,27 @@ enum {
 	FNX_SAFETY_TASKS_MAX = 1000000,
 };
 
+struct fnx_journal;
+
 struct fnx_safety_config {
 	uint32_t n_rules; /* from 1 */
 	const int64_t *rule_lockouts_samples; /* [n_rules], from 0; copied */
 	int64_t lockout_samples; /* from 0 */
 	uint32_t max_tasks; /* 0..FNX_SAFETY_TASKS_MAX */
 	int64_t per_samples; /* from 1 */
+	/* Where the books lie: fnx_safety_memory_size bytes, 8-aligned, that outlive this; NULL:
+	 * memory of its own. */
+	void *memory;
+	int resumed; /* go on with what `memory` holds */
+	struct fnx_journal *journal; /* over `memory`: hears of each change; NULL: none */
 };
 
 struct fnx_safety;
 
-/* Disarmed and no dry run. -EINVAL: a number out of range; -ENOMEM. Not real-time. */
+/* 0: a number is out of range. */
+size_t fnx_safety_memory_size(const struct fnx_safety_config *config);
+/* Disarmed and no dry run. -EINVAL: a number out of range; -ENOMEM; -EBADMSG: resumed, and these
+ * can have been no such books. Not real-time. */
 int fnx_safety_new(const struct fnx_safety_config *config, struct fnx_safety **ret_safety);
 struct fnx_safety *fnx_safety_free(struct fnx_safety *safety);
 /* In force from the next question on. Real-time. */

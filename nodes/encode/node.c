@@ -30,6 +30,14 @@ struct group {
 	struct fnx_model *model;
 };
 
+/* What the node itself must not forget; the rest is in models and occupancy. In the node's state.
+ */
+struct moment {
+	double speed_cm_s;
+	int32_t position_bin;
+	int32_t seen; /* a position has come */
+};
+
 struct encode {
 	struct fnx_node *node;
 	const struct fnx_rig *rig;
@@ -43,10 +51,9 @@ struct encode {
 	uint32_t n_ids;
 	double *smoothing; /* [n_bins][n_bins], NULL: none */
 	double *work; /* [n_bins] */
+	size_t journal_room; /* for what one spike changes */
 	int position_input, spikes_input, output;
-	int32_t position_bin;
-	int seen; /* a position has come */
-	double speed_cm_s;
+	struct moment *now;
 	double freeze, min_speed_cm_s, amplitude_uv; /* parameters */
 };
 
@@ -121,6 +128,8 @@ static int open_group(struct encode *encode, struct group *group, uint32_t id)
 		.merge_deviations = config->merge_deviations,
 		.smoothing = encode->smoothing,
 	};
+	size_t n_touches, n_bytes;
+	void *memory;
 	int r;
 
 	group->id = id;
@@ -129,7 +138,18 @@ static int open_group(struct encode *encode, struct group *group, uint32_t id)
 		.neighbours = config->peak_neighbours,
 		.dead_channels = dead_mask(encode->rig, id),
 	};
-	r = fnx_model_new(&model, &group->model);
+	memory = fnx_node_state(encode->node, fnx_model_memory_size(&model), FNX_CACHE_LINE);
+	if (!memory)
+		return -ENOMEM;
+	/* One spike at a time: of the largest need there is room for once. */
+	fnx_model_add_needs(&model, &n_touches, &n_bytes);
+	if (fnx_journal_log_size(n_touches, n_bytes) > encode->journal_room)
+		encode->journal_room = fnx_journal_log_size(n_touches, n_bytes);
+	r = fnx_model_init(&model, memory, fnx_node_remembers(encode->node),
+		fnx_node_journal(encode->node), &group->model);
+	if (r == -EBADMSG)
+		return fnx_node_fail(
+			encode->node, r, "the state that its predecessor left is damaged");
 	if (r)
 		return fnx_node_fail(encode->node, r, "encode: no model for electrode group %u: %s",
 			id,
@@ -174,8 +194,34 @@ static int open_occupancy(struct encode *encode)
 		.floor = encode->rig->parity ? 0 : 1,
 		.smoothing = encode->smoothing,
 	};
+	size_t size = fnx_occupancy_memory_size(encode->n_bins);
+	void *memory = fnx_node_state(encode->node, size, FNX_CACHE_LINE);
+	int r;
 
-	return fnx_occupancy_init(&encode->occupancy, &config) ? no_memory(encode) : 0;
+	if (!memory)
+		return -ENOMEM;
+	fnx_node_journal_room(encode->node, encode->journal_room + fnx_journal_log_size(4, size));
+	r = fnx_occupancy_init_in(&encode->occupancy, &config, memory,
+		fnx_node_remembers(encode->node) != 0, fnx_node_journal(encode->node));
+	if (r == -EBADMSG)
+		return fnx_node_fail(
+			encode->node, r, "the state that its predecessor left is damaged");
+	return r ? no_memory(encode) : 0;
+}
+
+static int open_moment(struct encode *encode)
+{
+	encode->now = fnx_node_state(encode->node, sizeof(*encode->now), FNX_CACHE_LINE);
+	if (!encode->now)
+		return -ENOMEM;
+	/* The ancestor takes an animal that it has not seen yet to be in bin 0. */
+	if (!fnx_node_remembers(encode->node))
+		encode->now->position_bin = encode->rig->parity ? 0 : -1;
+	else if (encode->now->position_bin < -1 ||
+		encode->now->position_bin >= (int32_t)encode->n_bins)
+		return fnx_node_fail(
+			encode->node, -EBADMSG, "the state that its predecessor left is damaged");
+	return 0;
 }
 
 static int open_topics(struct encode *encode)
@@ -261,6 +307,8 @@ static int open_all(struct encode *encode)
 		r = open_groups(encode);
 	if (!r)
 		r = open_occupancy(encode);
+	if (!r)
+		r = open_moment(encode);
 	return r ? r : open_topics(encode);
 }
 
@@ -273,8 +321,6 @@ static int encode_open(struct fnx_node *node, void **ret_self)
 		return fnx_node_fail(node, -ENOMEM, "out of memory");
 	encode->node = node;
 	encode->rig = fnx_node_rig(node);
-	/* The ancestor takes an animal that it has not seen yet to be in bin 0. */
-	encode->position_bin = encode->rig->parity ? 0 : -1;
 	r = open_all(encode);
 	if (r)
 		encode_close(encode);
@@ -287,7 +333,7 @@ static int encode_start(void *self)
 {
 	struct encode *encode = self;
 
-	if (fnx_node_restarted(encode->node))
+	if (fnx_node_forgot(encode->node))
 		fnx_node_say(encode->node,
 			"lost: the marks and the occupancy learnt so far; learning anew");
 	return 0;
@@ -298,17 +344,22 @@ static int encode_start(void *self)
 
 static int is_training(const struct encode *encode)
 {
-	return encode->position_bin >= 0 && encode->seen && encode->freeze == 0 &&
-		fabs(encode->speed_cm_s) >= encode->min_speed_cm_s;
+	const struct moment *now = encode->now;
+
+	return now->position_bin >= 0 && now->seen && encode->freeze == 0 &&
+		fabs(now->speed_cm_s) >= encode->min_speed_cm_s;
 }
 
 static void take_position(struct encode *encode, const struct fnx_position *position)
 {
-	encode->position_bin = position->bin;
-	encode->speed_cm_s = position->speed;
-	encode->seen = 1;
+	struct moment *now = encode->now;
+
+	fnx_journal_touch(fnx_node_journal(encode->node), now, sizeof(*now));
+	now->position_bin = position->bin;
+	now->speed_cm_s = position->speed;
+	now->seen = 1;
 	if (is_training(encode))
-		fnx_occupancy_add(&encode->occupancy, encode->position_bin);
+		fnx_occupancy_add(&encode->occupancy, now->position_bin);
 }
 
 static void judge(struct encode *encode, const struct group *group, const double *mark,
@@ -353,12 +404,12 @@ static void take_spike(struct encode *encode, const struct fnx_frame *frame)
 		return;
 	message = (struct fnx_likelihood){
 		.group = spike->group,
-		.position_bin = encode->position_bin,
+		.position_bin = encode->now->position_bin,
 		.n_marks = fnx_model_marks(group->model),
 	};
 	judge(encode, group, mark, fnx_likelihood_put_likelihood(out, payload), &message);
 	if (is_training(encode))
-		message.stored = fnx_model_add(group->model, mark, encode->position_bin) >= 0;
+		message.stored = fnx_model_add(group->model, mark, encode->now->position_bin) >= 0;
 	*(struct fnx_likelihood *)payload = message;
 	fnx_node_publish(encode->node, (unsigned)encode->output, frame->stamp.sample_time);
 }

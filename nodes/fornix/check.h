@@ -12,12 +12,14 @@ struct fnx_check {
 	const struct fnx_rig *rig;
 	struct fnx_track *track; /* NULL: none */
 	struct fnx_ripple_design *design; /* NULL: no ripple section */
-	uint64_t pool_bytes; /* of all topics together, set by fnx_check_print_topics */
+	uint64_t pool_bytes; /* of all topics and states together, set by fnx_check_print_topics */
 	unsigned n_warnings;
 };
 
 /* check_topics.c: topics, who publishes them, and the memory that they take. */
 void fnx_check_print_topics(struct fnx_check *check);
+/* check_states.c: the same for what nodes have learnt. Counts into check->pool_bytes. */
+void fnx_check_print_states(struct fnx_check *check);
 /* check_filters.c: what the ripple node's filters do. */
 void fnx_check_print_filters(const struct fnx_check *check);
 /* check_warnings.c: what is allowed and probably not meant. Counts into check->n_warnings. */

@@ -178,6 +178,7 @@ void fnx_check_print_topics(struct fnx_check *check)
 		print_topic(check, names[i], &topic, PARAMS_SLOTS);
 	}
 	print_pages(check);
+	fnx_check_print_states(check);
 	printf("  %-20s %-12s %6s   %8s        %9.2f MiB of shared memory\n", "all", "", "", "",
 		(double)check->pool_bytes / (1 << 20));
 }

@@ -23,7 +23,8 @@
 #include "nodes/host/placement.h"
 
 enum {
-	QUICK_DEATH_MS = 500, /* after its start; so many in a row are not worth another try: */
+	/* After its start, without progress; so many in a row are not worth another try: */
+	QUICK_DEATH_MS = 500,
 	QUICK_DEATHS_MAX = 10,
 	STOP_PATIENCE_MS = 5000,
 	DRAIN_PATIENCE_MS = 2000,
@@ -180,10 +181,23 @@ int fnx_crew_start(struct fnx_crew *crew)
 /* Looking after
  * -------------------------------------------------------------------------------------- */
 
+/* Frames taken and published by a node and its predecessors. What it does not live to commit does
+ * not count, so one that dies of the same frame again and again gets no further. */
+static uint64_t progress_of(const struct fnx_crew_member *member)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; member->status && i < FNX_STATUS_TOPICS_MAX; i++)
+		sum += atomic_load(&member->status->inputs[i].frames) +
+			atomic_load(&member->status->outputs[i].frames);
+	return sum;
+}
+
 static int has_failed(struct fnx_crew_member *member, int status)
 {
 	struct fnx_crew *crew = member->crew;
 	int64_t age_ns = fnx_node_now() - member->started_ns;
+	uint64_t progress = progress_of(member);
 
 	if (WIFEXITED(status)) {
 		snprintf(crew->failure, sizeof(crew->failure), "%s has given up (exit status %d)",
@@ -191,7 +205,10 @@ static int has_failed(struct fnx_crew_member *member, int status)
 		return 1;
 	}
 	member->quick_deaths =
-		age_ns < QUICK_DEATH_MS * INT64_C(1000000) ? member->quick_deaths + 1 : 0;
+		age_ns < QUICK_DEATH_MS * INT64_C(1000000) && progress == member->progress
+		? member->quick_deaths + 1
+		: 0;
+	member->progress = progress;
 	if (member->quick_deaths < QUICK_DEATHS_MAX)
 		return 0;
 	snprintf(crew->failure, sizeof(crew->failure), "%s dies again and again (%s)", member->name,

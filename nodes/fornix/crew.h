@@ -21,7 +21,8 @@ struct fnx_crew_member {
 	pid_t pid; /* processes; 0: not running */
 	unsigned starts;
 	int64_t started_ns;
-	unsigned quick_deaths; /* in a row, each soon after its start */
+	unsigned quick_deaths; /* in a row, each soon after its start and without progress */
+	uint64_t progress; /* frames taken and published, at its last death */
 	int in_process; /* a thread, whatever the others are */
 	pthread_t thread;
 	int thread_started;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "bus/segment.h"
+#include "bus/state.h"
 #include "nodes/fornix/command.h"
 
 int fnx_command_version(int argc, char **argv)
@@ -33,7 +34,8 @@ int fnx_command_version(int argc, char **argv)
 		return 2;
 	}
 	printf("fornix %s\n", FNX_VERSION);
-	printf("abi      segment %d, status %d\n", FNX_SEGMENT_ABI, FNX_STATUS_ABI);
+	printf("abi      segment %d, status %d, state %d\n", FNX_SEGMENT_ABI, FNX_STATUS_ABI,
+		FNX_STATE_ABI);
 	for (const struct fnx_schema *const *schema = fnx_schemas; *schema; schema++)
 		printf("schema   %-12s %016" PRIx64 "\n", (*schema)->name,
 			fnx_schema_hash(*schema));

@@ -25,10 +25,12 @@ static int has_room(struct fnx_node *node)
 	return 1;
 }
 
+/* What was committed is promised, not what a successor might see differently. */
 static void raise_outputs(struct fnx_node *node)
 {
 	int64_t grid = node->grid_samples;
 
+	fnx_progress_commit(node);
 	for (unsigned i = 0; i < node->n_outputs; i++)
 		fnx_publisher_advance(
 			node->outputs[i].pub, node->watermark, node->watermark_ingress_ns);
@@ -68,6 +70,8 @@ static int advance(struct fnx_node *node, int64_t until)
 			watermark = until;
 			node->cause_flags = flags;
 			r = node->ops->advance(node->self, until, &watermark);
+			if (r == FNX_AGAIN)
+				fnx_progress_commit(node);
 		} while (r == FNX_AGAIN);
 	}
 	node->advanced_to = until;
@@ -102,7 +106,7 @@ static void end_runs(struct fnx_node *node)
 /* Hands a frame to the node; it is still to be released. */
 static void take(struct fnx_node *node, unsigned input, const struct fnx_frame *frame)
 {
-	struct fnx_status_topic *status = &node->status->inputs[input];
+	struct fnx_progress_input *progress = fnx_progress_input(node, input);
 	int64_t begun_ns = fnx_node_now();
 
 	note_hop(node, input, frame, begun_ns);
@@ -110,11 +114,11 @@ static void take(struct fnx_node *node, unsigned input, const struct fnx_frame *
 	node->cause_origin = fnx_node_origin(input, frame->seq);
 	node->cause_flags = frame->stamp.flags;
 	node->ops->frame(node->self, input, frame);
-	atomic_store_explicit(&status->frames,
-		atomic_load_explicit(&status->frames, memory_order_relaxed) + 1,
-		memory_order_relaxed);
-	if (frame->stamp.flags & FNX_FRAME_LATE)
-		atomic_fetch_add_explicit(&status->late, 1, memory_order_relaxed);
+	progress->next = frame->seq + 1;
+	progress->frames++;
+	progress->late += (frame->stamp.flags & FNX_FRAME_LATE) != 0;
+	fnx_progress_commit(node);
+	fnx_progress_show(node, input);
 	atomic_store_explicit(
 		&node->status->sample_time, frame->stamp.sample_time, memory_order_relaxed);
 	fnx_histogram_add(&node->status->turn, fnx_node_now() - begun_ns);
@@ -122,13 +126,27 @@ static void take(struct fnx_node *node, unsigned input, const struct fnx_frame *
 
 static void lose(struct fnx_node *node, unsigned input, const struct fnx_gap *gap)
 {
-	struct fnx_status_topic *status = &node->status->inputs[input];
+	struct fnx_progress_input *progress = fnx_progress_input(node, input);
 
 	if (!(node->inputs[input].flags & (FNX_INPUT_LOSSY | FNX_INPUT_ASIDE)))
-		atomic_fetch_add_explicit(&status->gaps, 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(&status->missed, gap->to - gap->from, memory_order_relaxed);
+		progress->gaps++;
+	progress->missed += gap->to - gap->from;
+	progress->next = gap->to;
 	if (node->ops->gap)
 		node->ops->gap(node->self, input, gap);
+	fnx_progress_commit(node);
+	fnx_progress_show(node, input);
+}
+
+/* Gaps that were found when the inputs were resumed, before anything else is said of them. */
+static void pay(struct fnx_node *node)
+{
+	for (unsigned i = 0; i < node->n_inputs; i++) {
+		if (node->inputs[i].owed.to)
+			lose(node, i, &node->inputs[i].owed);
+		node->inputs[i].owed.to = 0;
+	}
+	node->owes = 0;
 }
 
 /* More than the payload is not there: a frame that its topic's description does not fit is not for
@@ -138,9 +156,9 @@ static int is_short(const struct fnx_node_input_state *input, const struct fnx_f
 	return input->schema && frame->length < input->layout.size;
 }
 
-static void lose_damaged(struct fnx_node *node, unsigned input)
+static void lose_damaged(struct fnx_node *node, unsigned input, uint64_t seq)
 {
-	const struct fnx_gap gap = {.from = 0, .to = 1, .reason = FNX_GAP_DROPPED};
+	const struct fnx_gap gap = {.from = seq, .to = seq + 1, .reason = FNX_GAP_DROPPED};
 
 	lose(node, input, &gap);
 }
@@ -204,13 +222,13 @@ static void take_aside(struct fnx_node *node)
 				continue;
 			}
 			if (is_short(&node->inputs[i], &frame))
-				lose_damaged(node, i);
+				lose_damaged(node, i, frame.seq);
 			else
 				take(node, i, &frame);
 			fnx_subscriber_release(node->inputs[i].sub);
 		}
 		if (r == -EBADMSG) {
-			lose_damaged(node, i);
+			lose_damaged(node, i, fnx_subscriber_next(node->inputs[i].sub));
 			fnx_subscriber_release(node->inputs[i].sub);
 		} else if (r == FNX_MOVED)
 			look_for_successor(node, i);
@@ -231,6 +249,8 @@ static enum fnx_drive drive_inputs(struct fnx_node *node, unsigned budget)
 	struct fnx_gap gap;
 	unsigned input;
 
+	if (node->owes)
+		pay(node);
 	take_aside(node);
 	while (budget--) {
 		int r;
@@ -245,14 +265,15 @@ static enum fnx_drive drive_inputs(struct fnx_node *node, unsigned budget)
 				raise_outputs(node);
 			running(node);
 			if (is_short(&node->inputs[input], &frame))
-				lose_damaged(node, input);
+				lose_damaged(node, input, frame.seq);
 			else
 				take(node, input, &frame);
 			fnx_merge_release(&node->merge, input);
 		} else if (r == FNX_GAP) {
 			lose(node, input, &gap);
 		} else if (r == -EBADMSG) {
-			lose_damaged(node, input);
+			/* The merge has passed over it already. */
+			lose_damaged(node, input, fnx_subscriber_next(node->inputs[input].sub) - 1);
 		} else if (r == FNX_MOVED) {
 			node->moved_input = (int)input;
 			return FNX_DRIVE_MOVED;
@@ -280,6 +301,7 @@ static enum fnx_drive drive_source(struct fnx_node *node, unsigned budget)
 			return FNX_DRIVE_IDLE;
 		running(node);
 		r = node->ops->produce(node->self, node->now_ns, &node->due_ns);
+		fnx_progress_commit(node);
 		if (r == FNX_OVER)
 			return end(node);
 		if (r < 0) {

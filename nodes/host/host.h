@@ -9,9 +9,10 @@
 #include "bus/presence.h"
 #include "bus/status.h"
 #include "nodes/host/node.h"
+#include "nodes/host/progress.h"
 
 enum {
-	FNX_NODE_PARAMS_MAX = 64
+	FNX_NODE_PARAMS_MAX = FNX_PROGRESS_PARAMS
 };
 
 /* Why a drive stopped. */
@@ -32,6 +33,8 @@ struct fnx_node_input_state {
 	struct fnx_subscriber *sub;
 	unsigned flags;
 	uint64_t run; /* frames taken since the node was idle */
+	struct fnx_gap owed; /* found when a predecessor's progress was compared with its cursor; to
+				0: none */
 };
 
 struct fnx_node_output_state {
@@ -40,7 +43,12 @@ struct fnx_node_output_state {
 	struct fnx_publisher *pub;
 	void *payload; /* loaned */
 	uint32_t burst;
-	struct fnx_publisher_tail tail; /* what a predecessor published last: not to be repeated */
+	/* What a predecessor published and had not committed, [repeat, repeat_end): not to be
+	 * repeated. Without a node's own state: `tail`, the last it published. */
+	uint64_t repeat, repeat_end;
+	void *spare; /* [layout.size] what may be a repeat is written here first; NULL: none will be
+		      */
+	struct fnx_publisher_tail tail;
 };
 
 struct fnx_node_param_state {
@@ -59,6 +67,15 @@ struct fnx_node {
 	struct fnx_bell *bell;
 	struct fnx_control *control;
 	struct fnx_status *status;
+	struct fnx_state *state;
+	struct fnx_journal journal; /* of the state, once sealed */
+	struct fnx_progress *progress; /* in the state */
+	size_t journal_room;
+	const char *why_new; /* why a predecessor's state could not be taken over; NULL */
+	int remembers; /* the state is a predecessor's */
+	int learns; /* the node has pieces of its own in it */
+	int had_begun; /* a predecessor had taken or published something */
+	int owes; /* some input has a gap to tell */
 	struct fnx_merge merge;
 	enum fnx_bell_form bell_form;
 	unsigned n_inputs, n_outputs, n_params;

@@ -2,9 +2,10 @@
 /*
  * What nodes ask of their host: declaring inputs, outputs and parameters, and publishing.
  *
- * After a crash a node runs again over the frames whose release had not been committed. Its
- * predecessor may have published some of what follows from them; (sample time, origin) of a topic's
- * last entries tell which, and those are not published twice.
+ * After a crash a node does again what its predecessor had not committed. That one may have
+ * published some of it: the frames of its topics beyond what it had committed. What has the sample
+ * time and origin of one of those is not published twice. Where the state was lost, or the node
+ * keeps none, what is done again may be more; then the last entries alone tell.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -150,10 +151,7 @@ static int open_output(struct fnx_node *node, struct fnx_node_output_state *outp
 		return fnx_node_fail(node, r,
 			"cannot create topic %s in %s (%u slots of %u bytes): %s", output->topic,
 			node->bus.segment_dir, slots, output->layout.size, strerror(-r));
-	if (fnx_publisher_adopted(output->pub)) {
-		node->restarted = 1;
-		fnx_publisher_tail(output->pub, &output->tail);
-	}
+	node->restarted |= fnx_publisher_adopted(output->pub);
 	return 0;
 }
 
@@ -182,6 +180,13 @@ int fnx_node_output(struct fnx_node *node, const char *topic, const struct fnx_s
 	snprintf(node->status->outputs[node->n_outputs].name, FNX_NAME_MAX, "%s", topic);
 	atomic_store(
 		&node->status->outputs[node->n_outputs].frames, fnx_publisher_head(output->pub));
+	if (fnx_publisher_adopted(output->pub))
+		fnx_progress_resume_output(node, node->n_outputs);
+	if (output->repeat < output->repeat_end) {
+		output->spare = malloc(output->layout.size);
+		if (!output->spare)
+			return fnx_node_fail(node, -ENOMEM, "out of memory");
+	}
 	return (int)node->n_outputs++;
 }
 
@@ -284,6 +289,14 @@ uint64_t fnx_node_published(const struct fnx_node *node, unsigned output)
 	return fnx_publisher_head(node->outputs[output].pub);
 }
 
+uint64_t fnx_node_next(const struct fnx_node *node, unsigned index)
+{
+	const struct fnx_node_output_state *output = &node->outputs[index];
+
+	return output->repeat < output->repeat_end ? output->repeat
+						   : fnx_publisher_head(output->pub);
+}
+
 int64_t fnx_node_promised(const struct fnx_node *node, unsigned output)
 {
 	return fnx_publisher_watermark(node->outputs[output].pub);
@@ -292,8 +305,25 @@ int64_t fnx_node_promised(const struct fnx_node *node, unsigned output)
 /* Publishing
  * ------------------------------------------------------------------------------------------ */
 
-/* Was this frame published by a predecessor? Frames of one topic rise in (sample time, origin); of
- * those equal to the last one published, as many as the predecessor managed are skipped. */
+/* Is this one of those that a predecessor published and did not live to commit? It is found at the
+ * first place as a rule; live, time may take another course than it took before. */
+static int is_done(struct fnx_node_output_state *output, int64_t sample_time, uint64_t origin)
+{
+	for (uint64_t seq = output->repeat; seq < output->repeat_end; seq++) {
+		struct fnx_stamp stamp;
+
+		if (fnx_publisher_stamp(output->pub, seq, &stamp) ||
+			stamp.sample_time != sample_time || stamp.origin != origin)
+			continue;
+		output->repeat = seq + 1;
+		return 1;
+	}
+	return 0;
+}
+
+/* Was this frame published by a predecessor that left no state? Frames of one topic rise in
+ * (sample time, origin); of those equal to the last one published, as many as the predecessor
+ * managed are skipped. */
 static int is_repeat(struct fnx_publisher_tail *tail, int64_t sample_time, uint64_t origin)
 {
 	if (!tail->count)
@@ -313,14 +343,22 @@ void *fnx_node_loan(struct fnx_node *node, unsigned index)
 {
 	struct fnx_node_output_state *output = &node->outputs[index];
 
-	if (fnx_publisher_loan(output->pub, node->now_ns, &output->payload))
+	if (output->repeat < output->repeat_end)
+		output->payload = output->spare;
+	else if (fnx_publisher_loan(output->pub, node->now_ns, &output->payload))
 		output->payload = NULL;
 	return output->payload;
 }
 
+static void give_up(struct fnx_node_output_state *output)
+{
+	if (output->payload != output->spare)
+		fnx_publisher_abort(output->pub);
+}
+
 void fnx_node_abort(struct fnx_node *node, unsigned index)
 {
-	fnx_publisher_abort(node->outputs[index].pub);
+	give_up(&node->outputs[index]);
 }
 
 void fnx_node_flag(struct fnx_node *node, uint32_t flags)
@@ -333,10 +371,18 @@ static void publish(struct fnx_node *node, unsigned index, struct fnx_stamp *sta
 	struct fnx_node_output_state *output = &node->outputs[index];
 	struct fnx_status_topic *status = &node->status->outputs[index];
 
-	if (is_repeat(&output->tail, stamp->sample_time, stamp->origin)) {
-		fnx_publisher_abort(output->pub);
+	/* Both are asked, so that each passes over it. */
+	if (is_done(output, stamp->sample_time, stamp->origin) |
+		is_repeat(&output->tail, stamp->sample_time, stamp->origin)) {
+		give_up(output);
 		atomic_fetch_add_explicit(&status->suppressed, 1, memory_order_relaxed);
 		return;
+	}
+	if (output->spare && output->payload == output->spare) {
+		/* Nobody has published it after all. */
+		if (fnx_publisher_loan(output->pub, node->now_ns, &output->payload))
+			return;
+		memcpy(output->payload, output->spare, output->layout.size);
 	}
 	stamp->publish_ns = fnx_node_now();
 	fnx_publisher_publish(output->pub, output->layout.size, stamp);
@@ -365,6 +411,7 @@ void fnx_node_publish_fresh(
 
 	/* Sources count what their predecessor published, and skip that themselves. */
 	node->outputs[index].tail.count = 0;
+	node->outputs[index].repeat = node->outputs[index].repeat_end;
 	publish(node, index, &stamp);
 }
 
@@ -383,10 +430,10 @@ void fnx_node_advance(struct fnx_node *node, int64_t watermark, int64_t ingress_
 
 void fnx_node_lose(struct fnx_node *node, unsigned input)
 {
-	struct fnx_status_topic *status = &node->status->inputs[input];
+	struct fnx_progress_input *progress = fnx_progress_input(node, input);
 
-	atomic_fetch_add_explicit(&status->gaps, 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(&status->missed, 1, memory_order_relaxed);
+	progress->gaps++;
+	progress->missed++;
 }
 
 void fnx_node_commit(struct fnx_node *node, unsigned input)

@@ -21,6 +21,7 @@
 #pragma once
 
 #include "bus/bus.h"
+#include "bus/journal.h"
 #include "bus/topic.h"
 #include "nodes/host/rig.h"
 #include "schemas/schema.h"
@@ -107,6 +108,19 @@ int fnx_node_output(struct fnx_node *node, const char *topic, const struct fnx_s
 int fnx_node_param(struct fnx_node *node, const char *name, double *value, double min, double max,
 	const char *unit, const char *meaning);
 
+/* Memory for what the node learns, in shared memory: zeros, or as a predecessor that was killed had
+ * committed it (fnx_node_remembers). A node asks for the same pieces in the same order in each
+ * life, keeps no pointers in them, and tells the journal before it changes any of it; the host
+ * commits after each frame and each advance. NULL after fnx_node_fail has said why. */
+void *fnx_node_state(struct fnx_node *node, size_t size, size_t align);
+/* Between two commits the node may change so much more than a few kB (fnx_journal_log_size). */
+void fnx_node_journal_room(struct fnx_node *node, size_t size);
+/* To be used from start on. */
+struct fnx_journal *fnx_node_journal(struct fnx_node *node);
+/* 1: the memory that fnx_node_state hands out is as a predecessor had committed it, which this node
+ * goes on from. What indexes or counts in it must be checked before it is used: it is a file. */
+int fnx_node_remembers(const struct fnx_node *node);
+
 /* Says why open or start cannot go on; returns `error` (negative errno). */
 int fnx_node_fail(struct fnx_node *node, int error, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -146,8 +160,12 @@ void fnx_node_abort(struct fnx_node *node, unsigned output);
 void fnx_node_flag(struct fnx_node *node, uint32_t flags);
 /* Sources: promises on every output that nothing below `watermark` will come. */
 void fnx_node_advance(struct fnx_node *node, int64_t watermark, int64_t ingress_ns);
-/* Frames published on this output by this node and its predecessors of this run. */
+/* Frames published on this output by this node and its predecessors of this run; when a predecessor
+ * had published what is now made again, this is more than `next`. */
 uint64_t fnx_node_published(const struct fnx_node *node, unsigned output);
+/* Sequence number that the next frame published on this output has, or had when a predecessor
+ * published it. */
+uint64_t fnx_node_next(const struct fnx_node *node, unsigned output);
 /* Nothing below this sample time will be published on the output: promised by this node or its
  * predecessor. INT64_MIN: no promise yet. */
 int64_t fnx_node_promised(const struct fnx_node *node, unsigned output);
@@ -165,6 +183,8 @@ void fnx_node_watch(struct fnx_node *node, int fd);
 void fnx_node_ready(struct fnx_node *node);
 /* 1 if this node took over from one that died. */
 int fnx_node_restarted(const struct fnx_node *node);
+/* 1 if it did, and what that one had learnt is lost. */
+int fnx_node_forgot(const struct fnx_node *node);
 
 /* Running
  * ------------------------------------------------------------------------------------------------

@@ -49,11 +49,16 @@ static int open_sockets(struct fnx_node *node)
 	if (r)
 		return fnx_node_fail(node, r, "cannot claim the name %s in %s: %s", node->name,
 			node->bus.run_dir, strerror(-r));
-	r = fnx_status_create(&node->bus, node->name, &node->status);
+	r = fnx_progress_open(node);
+	if (r)
+		return r;
+	r = (node->remembers ? fnx_status_adopt : fnx_status_create)(
+		&node->bus, node->name, &node->status);
 	if (r)
 		return fnx_node_fail(node, r, "cannot create a status page in %s: %s",
 			node->bus.segment_dir, strerror(-r));
-	atomic_store(&node->status->first_sample_time, INT64_MIN);
+	if (!node->remembers || atomic_load(&node->status->starts) == 1)
+		atomic_store(&node->status->first_sample_time, INT64_MIN);
 	node->bell_form = bell_form(node->rig);
 	r = fnx_bell_open(&node->bus, node->name, node->bell_form, &node->bell);
 	if (r)
@@ -78,8 +83,8 @@ static void allow_descriptors(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-int fnx_node_open(struct fnx_node *node, const struct fnx_node_ops *ops, const struct fnx_rig *rig,
-	const char *name)
+static int open_node(struct fnx_node *node, const struct fnx_node_ops *ops,
+	const struct fnx_rig *rig, const char *name)
 {
 	int r;
 
@@ -102,6 +107,20 @@ int fnx_node_open(struct fnx_node *node, const struct fnx_node_ops *ops, const s
 	if (!r) {
 		node->opened = 1;
 		r = fnx_node_open_params(node);
+	}
+	return r ? r : fnx_progress_seal(node);
+}
+
+int fnx_node_open(struct fnx_node *node, const struct fnx_node_ops *ops, const struct fnx_rig *rig,
+	const char *name)
+{
+	int r = open_node(node, ops, rig, name);
+
+	if ((r == -EBADMSG || r == -ESTALE) && node->remembers) {
+		/* What the predecessor left cannot be trusted, and is taken away. */
+		fnx_node_say(node, "%s; beginning anew", node->error);
+		fnx_node_close(node);
+		r = open_node(node, ops, rig, name);
 	}
 	if (r < 0) {
 		if (node->status) {
@@ -182,6 +201,7 @@ static int subscribe(struct fnx_node *node, struct fnx_node_input_state *input)
 		return r;
 	if (fnx_subscriber_resumed(input->sub))
 		node->restarted = 1;
+	fnx_progress_resume_input(node, (unsigned)(input - node->inputs));
 	return 1;
 }
 
@@ -203,8 +223,11 @@ int fnx_node_subscribe(struct fnx_node *node, const char **ret_missing)
 	for (unsigned i = 0; i < node->n_inputs; i++)
 		if (!(node->inputs[i].flags & FNX_INPUT_ASIDE))
 			fnx_merge_add(&node->merge, node->inputs[i].sub);
+	fnx_progress_resume_time(node);
 	if (node->restarted)
 		fnx_node_say(node, "restarted; resumes where its predecessor stopped");
+	if (fnx_node_forgot(node) && node->why_new)
+		fnx_node_say(node, "the state that its predecessor left %s", node->why_new);
 	return 1;
 }
 
@@ -273,9 +296,18 @@ void fnx_node_close(struct fnx_node *node)
 		fnx_subscriber_close(node->inputs[i].sub);
 		fnx_description_free(node->inputs[i].description);
 	}
-	for (unsigned i = 0; i < node->n_outputs; i++)
+	for (unsigned i = 0; i < node->n_outputs; i++) {
 		fnx_publisher_close(node->outputs[i].pub);
+		free(node->outputs[i].spare);
+	}
 	fnx_publisher_close(node->params_topic.pub);
+	if (node->state && fnx_state_journal(node->state) && fnx_journal_overflows(&node->journal))
+		fnx_node_say(node,
+			"%llu changes did not fit its journal; killed then, it would have lost its "
+			"state",
+			(unsigned long long)fnx_journal_overflows(&node->journal));
+	/* Who leaves in good order leaves nothing to go on from. */
+	node->state = fnx_state_close(node->state, 0);
 	fnx_control_close(node->control);
 	fnx_bell_close(node->bell);
 	/* The counter is about to go. */

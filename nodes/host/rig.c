@@ -839,6 +839,23 @@ static int read_file(const char *path, char **ret_text, size_t *ret_size, char *
 	return 0;
 }
 
+static void mix(uint64_t *hash, const char *bytes, size_t size)
+{
+	for (size_t i = 0; i < size; i++)
+		*hash = (*hash ^ (unsigned char)bytes[i]) * UINT64_C(0x100000001b3);
+}
+
+static uint64_t hash_of(
+	const char *text, size_t size, const char *const *overrides, size_t n_overrides)
+{
+	uint64_t hash = UINT64_C(0xcbf29ce484222325);
+
+	mix(&hash, text, size);
+	for (size_t i = 0; i < n_overrides; i++)
+		mix(&hash, overrides[i], strlen(overrides[i]) + 1);
+	return hash;
+}
+
 static int load_text(struct load *load, const char *text, size_t size, const char *const *overrides,
 	size_t n_overrides)
 {
@@ -869,6 +886,7 @@ static int load_text(struct load *load, const char *text, size_t size, const cha
 		r = check_meaning(load);
 	if (!r) {
 		load->rig->path = strdup(load->name);
+		load->rig->hash = hash_of(text, size, overrides, n_overrides);
 		r = load->rig->path ? 0 : -ENOMEM;
 	}
 	return r;

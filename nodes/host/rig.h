@@ -354,6 +354,7 @@ struct fnx_rig_link {
 
 struct fnx_rig {
 	char *path; /* file it was read from, for messages */
+	uint64_t hash; /* of its text and of what was overridden */
 	bool parity; /* the ancestor's arithmetic, quirks included; default false */
 	struct fnx_rig_bus bus;
 	struct fnx_rig_clock clock;

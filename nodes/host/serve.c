@@ -128,8 +128,12 @@ static void set(
 		snprintf(who, sizeof(who), "unknown");
 	before = *param->value;
 	*param->value = value;
+	fnx_journal_touch(
+		&node->journal, &node->progress->params[param - node->params], sizeof(value));
+	node->progress->params[param - node->params] = value;
 	if (node->ops->changed)
 		node->ops->changed(node->self);
+	fnx_journal_commit(&node->journal);
 	fnx_node_tell_param(node, param, before, who);
 	add_number(reply, "before", before);
 	add_number(reply, "value", value);

@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bus/journal.h"
+
 #if defined(__x86_64__) && !defined(FNX_SANITIZED)
 #define VECTOR __attribute__((target_clones("default", "avx2", "avx512f")))
 #else
@@ -45,8 +47,10 @@ struct fnx_detector {
 	double *deviation;
 	int64_t *length; /* samples since the onset, it included; 0: idle */
 	int64_t *mark;
-	uint8_t passed[FNX_DETECTOR_CHANNELS_MAX + 1];
+	uint8_t *passed; /* [n_padded] */
 	void *memory;
+	void *owned; /* `memory`, if it is ours */
+	struct fnx_journal *journal;
 };
 
 const struct fnx_detector_params fnx_detector_params_default = {
@@ -65,6 +69,29 @@ static bool params_valid(const struct fnx_detector_params *params)
 		!isnan(params->max_speed_cm_s) && params->max_samples > 0;
 }
 
+static size_t padded(uint32_t n_channels)
+{
+	return ((size_t)n_channels + 1 + LANES - 1) / LANES * LANES;
+}
+
+size_t fnx_detector_memory_size(uint32_t n_channels)
+{
+	if (n_channels < 1 || n_channels > FNX_DETECTOR_CHANNELS_MAX)
+		return 0;
+	return (padded(n_channels) * (N_ROWS * sizeof(double) + 1) + ALIGNMENT - 1) / ALIGNMENT *
+		ALIGNMENT;
+}
+
+/* All bits 0 is 0.0. */
+static void clear(struct fnx_detector *detector)
+{
+	memset(detector->memory, 0, fnx_detector_memory_size(detector->n_channels));
+	for (uint32_t t = 0; t <= detector->n_channels; t++) {
+		detector->envelope[t] = NAN;
+		detector->deviation[t] = NAN;
+	}
+}
+
 int fnx_detector_new(const struct fnx_detector_config *config, struct fnx_detector **ret_detector)
 {
 	struct fnx_detector *detector;
@@ -76,8 +103,11 @@ int fnx_detector_new(const struct fnx_detector_config *config, struct fnx_detect
 	detector = calloc(1, sizeof(*detector));
 	if (!detector)
 		return -ENOMEM;
-	n = (config->n_channels + 1 + LANES - 1) / LANES * LANES;
-	detector->memory = aligned_alloc(ALIGNMENT, N_ROWS * n * sizeof(double));
+	n = padded(config->n_channels);
+	if (!config->memory)
+		detector->owned =
+			aligned_alloc(ALIGNMENT, fnx_detector_memory_size(config->n_channels));
+	detector->memory = config->memory ? config->memory : detector->owned;
 	if (!detector->memory) {
 		free(detector);
 		return -ENOMEM;
@@ -86,6 +116,7 @@ int fnx_detector_new(const struct fnx_detector_config *config, struct fnx_detect
 	detector->n_padded = (uint32_t)n;
 	detector->parity = config->parity;
 	detector->params = config->params;
+	detector->journal = config->journal;
 	detector->envelope = detector->memory;
 	detector->mean = detector->envelope + n;
 	detector->m2 = detector->mean + n;
@@ -93,7 +124,9 @@ int fnx_detector_new(const struct fnx_detector_config *config, struct fnx_detect
 	detector->deviation = detector->n_samples + n;
 	detector->length = (int64_t *)(void *)(detector->deviation + n);
 	detector->mark = detector->length + n;
-	fnx_detector_reset(detector);
+	detector->passed = (uint8_t *)(void *)(detector->mark + n);
+	if (!config->memory || !config->resumed)
+		clear(detector);
 	*ret_detector = detector;
 	return 0;
 }
@@ -101,7 +134,7 @@ int fnx_detector_new(const struct fnx_detector_config *config, struct fnx_detect
 struct fnx_detector *fnx_detector_free(struct fnx_detector *detector)
 {
 	if (detector) {
-		free(detector->memory);
+		free(detector->owned);
 		free(detector);
 	}
 	return NULL;
@@ -130,6 +163,13 @@ const struct fnx_detector_params *fnx_detector_params(const struct fnx_detector 
 	return &detector->params;
 }
 
+/* Mean to deviation: one stretch. */
+static void touch_statistics(struct fnx_detector *detector)
+{
+	fnx_journal_touch(
+		detector->journal, detector->mean, 4 * (size_t)detector->n_padded * sizeof(double));
+}
+
 int fnx_detector_seed(struct fnx_detector *detector, const double *mean, const double *deviation,
 	uint64_t n_samples)
 {
@@ -140,6 +180,7 @@ int fnx_detector_seed(struct fnx_detector *detector, const double *mean, const d
 	for (uint32_t t = 0; t < n_traces; t++)
 		if (!isfinite(mean[t]) || !isfinite(deviation[t]) || deviation[t] < 0)
 			return -EINVAL;
+	touch_statistics(detector);
 	for (uint32_t t = 0; t < n_traces; t++) {
 		detector->mean[t] = mean[t];
 		detector->deviation[t] = deviation[t];
@@ -151,13 +192,9 @@ int fnx_detector_seed(struct fnx_detector *detector, const double *mean, const d
 
 void fnx_detector_reset(struct fnx_detector *detector)
 {
-	/* All bits 0 is 0.0. */
-	memset(detector->memory, 0, N_ROWS * (size_t)detector->n_padded * sizeof(double));
-	memset(detector->passed, 0, sizeof(detector->passed));
-	for (uint32_t t = 0; t <= detector->n_channels; t++) {
-		detector->envelope[t] = NAN;
-		detector->deviation[t] = NAN;
-	}
+	fnx_journal_touch(detector->journal, detector->memory,
+		fnx_detector_memory_size(detector->n_channels));
+	clear(detector);
 }
 
 struct fnx_detector_statistics fnx_detector_statistics(
@@ -323,12 +360,16 @@ size_t fnx_detector_step(struct fnx_detector *detector, const double *envelope, 
 	memcpy(detector->envelope, envelope, detector->n_channels * sizeof(double));
 	detector->envelope[detector->n_channels] =
 		take_consensus(envelope, detector->n_channels, keep);
-	if (!detector->params.freeze)
+	if (!detector->params.freeze) {
+		touch_statistics(detector);
 		learn(detector->envelope, detector->mean, detector->m2, detector->n_samples,
 			detector->deviation, n, keep);
+	}
 	if (!mark_busy(detector->envelope, detector->mean, detector->deviation, detector->length,
 		    detector->mark, detector->params.standard, n))
 		return 0;
+	fnx_journal_touch(detector->journal, detector->length, n * sizeof(*detector->length));
+	fnx_journal_touch(detector->journal, detector->passed, n);
 	for (uint32_t t = 0; t <= detector->n_channels; t++) {
 		if (!detector->mark[t])
 			continue;

@@ -63,10 +63,17 @@ struct fnx_detector_params {
 /* 3.5, 3.75, 4, 0; 4 cm/s; 450 samples; no warm-up; not frozen. */
 extern const struct fnx_detector_params fnx_detector_params_default;
 
+struct fnx_journal;
+
 struct fnx_detector_config {
 	uint32_t n_channels; /* 1..FNX_DETECTOR_CHANNELS_MAX */
 	bool parity;
 	struct fnx_detector_params params;
+	/* Where statistics and ripples under way lie: fnx_detector_memory_size bytes, 64-aligned,
+	 * that outlive the detector; NULL: memory of its own. */
+	void *memory;
+	bool resumed; /* go on with what `memory` holds */
+	struct fnx_journal *journal; /* over `memory`: hears of each change; NULL: none */
 };
 
 struct fnx_detector_statistics {
@@ -77,6 +84,8 @@ struct fnx_detector_statistics {
 
 struct fnx_detector;
 
+/* 0: the number of channels is out of range. */
+size_t fnx_detector_memory_size(uint32_t n_channels);
 /* -EINVAL: number of channels out of range, a threshold that is not finite, max_speed_cm_s NAN,
  * max_samples 0; -ENOMEM. */
 int fnx_detector_new(const struct fnx_detector_config *config, struct fnx_detector **ret_detector);

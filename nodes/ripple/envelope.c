@@ -13,6 +13,10 @@
  *channel's sums run newest sample first and are never contracted or regrouped, so every instruction
  *set that the loops are compiled for gives the same bits.
  *
+ * What the filters remember may lie in the caller's memory, under a journal. Then only the rings'
+ *positions need the journal: the row that a step overwrites is the one that a step done again does
+ *not read.
+ *
  * Values below 1e-150 uV become 0: what a recursive filter leaves after the signal stops would
  *otherwise sink into subnormal numbers, which cost some processors a hundred times as much.
  */
@@ -22,6 +26,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "bus/journal.h"
 
 #if defined(__x86_64__) && !defined(FNX_SANITIZED)
 #define VECTOR __attribute__((target_clones("default", "avx2", "avx512f")))
@@ -33,6 +39,7 @@ enum {
 	BLOCK = 16, /* channels whose sums are kept in registers at a time */
 	STAGE_ROWS = 3,
 	ALIGNMENT = 64,
+	N_RINGS = FNX_ENVELOPE_SECTIONS_MAX + 2,
 };
 
 static const double smallest = 1e-150;
@@ -41,7 +48,7 @@ static const double smallest = 1e-150;
 struct ring {
 	double *rows; /* [n_rows][n_padded] */
 	uint32_t n_rows;
-	uint32_t newest;
+	uint32_t *newest;
 };
 
 struct fnx_envelope {
@@ -57,8 +64,13 @@ struct fnx_envelope {
 	const double *taps; /* NULL: sections */
 	const double *smoothing_taps;
 	double *result; /* a row */
-	double *memory; /* all rows, then the taps, one block */
+	double *memory; /* the rows that are remembered */
+	void *owned; /* `memory`, if it is ours */
+	double *work; /* the result row, then the taps */
+	uint32_t *newest; /* [FNX_ENVELOPE_SECTIONS_MAX + 2] of each ring; in `memory` behind the
+			     rows */
 	uint32_t n_rows;
+	struct fnx_journal *journal;
 };
 
 static bool all_finite(const double *values, uint32_t n)
@@ -106,20 +118,36 @@ static uint32_t input_rows(const struct fnx_envelope_config *config)
 	return config->n_taps < 2 ? 2 : config->n_taps;
 }
 
-/* Cuts the block: rings, the result row, then the taps. */
+/* Rows that are remembered from one sample to the next. */
+static uint32_t rows_of(const struct fnx_envelope_config *config)
+{
+	return input_rows(config) + STAGE_ROWS * config->n_sections + config->n_smoothing_taps;
+}
+
+size_t fnx_envelope_memory_size(const struct fnx_envelope_config *config)
+{
+	return rows_of(config) * round_up(config->n_channels, BLOCK) * sizeof(double) +
+		N_RINGS * sizeof(uint32_t);
+}
+
+/* Cuts the blocks: rings and their positions; the result row, then the taps. */
 static void lay_out(struct fnx_envelope *envelope, const struct fnx_envelope_config *config)
 {
 	size_t row = envelope->n_padded;
 	double *at = envelope->memory;
 
+	envelope->newest = (uint32_t *)(void *)(at + envelope->n_rows * row);
+
 	for (uint32_t s = 0; s <= config->n_sections; s++) {
 		envelope->stages[s].rows = at;
 		envelope->stages[s].n_rows = s ? STAGE_ROWS : input_rows(config);
+		envelope->stages[s].newest = &envelope->newest[s];
 		at += envelope->stages[s].n_rows * row;
 	}
 	envelope->squares.rows = at;
 	envelope->squares.n_rows = config->n_smoothing_taps;
-	at += config->n_smoothing_taps * row;
+	envelope->squares.newest = &envelope->newest[N_RINGS - 1];
+	at = envelope->work;
 	envelope->result = at;
 	at += row;
 	envelope->smoothing_taps =
@@ -127,6 +155,33 @@ static void lay_out(struct fnx_envelope *envelope, const struct fnx_envelope_con
 	at += config->n_smoothing_taps;
 	if (config->n_taps)
 		envelope->taps = memcpy(at, config->taps, config->n_taps * sizeof(double));
+}
+
+static size_t memory_size(const struct fnx_envelope *envelope)
+{
+	return (size_t)envelope->n_rows * envelope->n_padded * sizeof(double) +
+		N_RINGS * sizeof(uint32_t);
+}
+
+static void clear(struct fnx_envelope *envelope)
+{
+	/* All bits 0 is 0.0. */
+	memset(envelope->memory, 0, memory_size(envelope));
+}
+
+void fnx_envelope_reset(struct fnx_envelope *envelope)
+{
+	fnx_journal_touch(envelope->journal, envelope->memory, memory_size(envelope));
+	clear(envelope);
+}
+
+/* What a predecessor left may be any bytes. */
+static bool is_sound(const struct fnx_envelope *envelope)
+{
+	for (uint32_t s = 0; s <= envelope->n_sections; s++)
+		if (*envelope->stages[s].newest >= envelope->stages[s].n_rows)
+			return false;
+	return *envelope->squares.newest < envelope->squares.n_rows;
 }
 
 int fnx_envelope_new(const struct fnx_envelope_config *config, struct fnx_envelope **ret_envelope)
@@ -147,17 +202,26 @@ int fnx_envelope_new(const struct fnx_envelope_config *config, struct fnx_envelo
 	envelope->parity = config->parity;
 	for (uint32_t s = 0; s < config->n_sections; s++)
 		envelope->sections[s] = config->sections[s];
-	envelope->n_rows =
-		input_rows(config) + STAGE_ROWS * config->n_sections + config->n_smoothing_taps + 1;
-	n_values = (size_t)envelope->n_rows * envelope->n_padded + config->n_taps +
-		config->n_smoothing_taps;
-	envelope->memory = aligned_alloc(ALIGNMENT, round_up(n_values * sizeof(double), ALIGNMENT));
-	if (!envelope->memory) {
-		free(envelope);
+	envelope->journal = config->journal;
+	envelope->n_rows = rows_of(config);
+	n_values = (size_t)envelope->n_padded + config->n_taps + config->n_smoothing_taps;
+	envelope->work = aligned_alloc(ALIGNMENT, round_up(n_values * sizeof(double), ALIGNMENT));
+	if (!config->memory)
+		envelope->owned = aligned_alloc(
+			ALIGNMENT, round_up(fnx_envelope_memory_size(config), ALIGNMENT));
+	envelope->memory = config->memory ? config->memory : envelope->owned;
+	if (!envelope->memory || !envelope->work) {
+		fnx_envelope_free(envelope);
 		return -ENOMEM;
 	}
+	memset(envelope->work, 0, n_values * sizeof(double));
 	lay_out(envelope, config);
-	fnx_envelope_reset(envelope);
+	if (!config->memory || !config->resumed)
+		clear(envelope);
+	if (!is_sound(envelope)) {
+		fnx_envelope_free(envelope);
+		return -EBADMSG;
+	}
 	*ret_envelope = envelope;
 	return 0;
 }
@@ -165,34 +229,25 @@ int fnx_envelope_new(const struct fnx_envelope_config *config, struct fnx_envelo
 struct fnx_envelope *fnx_envelope_free(struct fnx_envelope *envelope)
 {
 	if (envelope) {
-		free(envelope->memory);
+		free(envelope->owned);
+		free(envelope->work);
 		free(envelope);
 	}
 	return NULL;
 }
 
-void fnx_envelope_reset(struct fnx_envelope *envelope)
-{
-	size_t n = (size_t)envelope->n_rows * envelope->n_padded;
-
-	/* All bits 0 is 0.0. */
-	memset(envelope->memory, 0, n * sizeof(double));
-	for (uint32_t s = 0; s <= envelope->n_sections; s++)
-		envelope->stages[s].newest = 0;
-	envelope->squares.newest = 0;
-}
-
 /* Makes room for a new sample: the oldest row becomes the newest, to be overwritten. */
 static double *ring_advance(struct ring *ring, uint32_t n_padded)
 {
-	ring->newest = ring->newest + 1 == ring->n_rows ? 0 : ring->newest + 1;
-	return ring->rows + (size_t)ring->newest * n_padded;
+	*ring->newest = *ring->newest + 1 == ring->n_rows ? 0 : *ring->newest + 1;
+	return ring->rows + (size_t)*ring->newest * n_padded;
 }
 
 /* The row `age` samples before the newest, age < n_rows. */
 static double *ring_row(const struct ring *ring, uint32_t age, uint32_t n_padded)
 {
-	uint32_t row = ring->newest >= age ? ring->newest - age : ring->newest + ring->n_rows - age;
+	uint32_t newest = *ring->newest;
+	uint32_t row = newest >= age ? newest - age : newest + ring->n_rows - age;
 
 	return ring->rows + (size_t)row * n_padded;
 }
@@ -237,9 +292,9 @@ VECTOR
 static void filter_taps(const struct ring *ring, const double *restrict taps, uint32_t n_taps,
 	double *restrict y, uint32_t n_padded)
 {
-	const double *newest = ring->rows + (size_t)ring->newest * n_padded;
+	const double *newest = ring->rows + (size_t)*ring->newest * n_padded;
 	const double *last = ring->rows + (size_t)(ring->n_rows - 1) * n_padded;
-	uint32_t n_before_wrap = ring->newest < n_taps ? ring->newest + 1 : n_taps;
+	uint32_t n_before_wrap = *ring->newest < n_taps ? *ring->newest + 1 : n_taps;
 
 	for (uint32_t start = 0; start < n_padded; start += BLOCK) {
 		double sum[BLOCK] = {0};
@@ -312,9 +367,12 @@ uint32_t fnx_envelope_step(struct fnx_envelope *envelope, const float *counts, d
 	uint32_t n = envelope->n_padded, n_channels = envelope->n_channels;
 	size_t size = n_channels * sizeof(double);
 	const double *last = ring_row(&envelope->stages[0], 0, n);
-	double *x = ring_advance(&envelope->stages[0], n);
 	const double *filtered;
 	uint32_t n_bad;
+	double *x;
+
+	fnx_journal_touch(envelope->journal, envelope->newest, N_RINGS * sizeof(uint32_t));
+	x = ring_advance(&envelope->stages[0], n);
 
 	scale_counts(x, counts, uv_per_count, n_channels);
 	n_bad = (uint32_t)count_bad(x, n_channels);

@@ -19,8 +19,9 @@
  *for this one sample.
  *
  * One thread per envelope. fnx_envelope_step allocates nothing and calls no system. All memory is
- *taken by fnx_envelope_new in one block of about n_channels * 8 * (3 * (n_sections + 1) or n_taps,
- *+ n_smoothing_taps + 2) bytes.
+ *taken by fnx_envelope_new, about n_channels * 8 * (3 * (n_sections + 1) or n_taps, +
+ *n_smoothing_taps + 2) bytes; but for what the filters remember, where the caller gives memory for
+ *that.
  */
 #pragma once
 
@@ -35,6 +36,8 @@ enum {
 	FNX_ENVELOPE_TAPS_MAX = 2047,
 };
 
+struct fnx_journal;
+
 /* Read at fnx_envelope_new only. Either sections or taps, the other number is 0. */
 struct fnx_envelope_config {
 	uint32_t n_channels;
@@ -45,12 +48,18 @@ struct fnx_envelope_config {
 	uint32_t n_smoothing_taps;
 	const double *smoothing_taps;
 	bool parity;
+	/* Where what the filters remember lies: fnx_envelope_memory_size bytes, 64-aligned, that
+	 * outlive the envelope; NULL: memory of its own. */
+	void *memory;
+	bool resumed; /* go on with what `memory` holds */
+	struct fnx_journal *journal; /* over `memory`: hears of each change; NULL: none */
 };
 
 struct fnx_envelope;
 
+size_t fnx_envelope_memory_size(const struct fnx_envelope_config *config);
 /* -EINVAL: a number out of range, both or neither band-pass, a coefficient that is not finite;
- * -ENOMEM. */
+ * -ENOMEM; -EBADMSG: resumed, and the memory cannot have been an envelope's. */
 int fnx_envelope_new(const struct fnx_envelope_config *config, struct fnx_envelope **ret_envelope);
 /* NULL, always. */
 struct fnx_envelope *fnx_envelope_free(struct fnx_envelope *envelope);

@@ -3,8 +3,9 @@
  * The ripple node: from LFP samples and speed to threshold crossings. The arithmetic is in
  * envelope.c and detector.c.
  *
- * What is learnt (running mean and deviation) lives in the node's memory: one that was restarted
- * says so and learns anew, unless the rig seeds it.
+ * What filters and statistics remember lies in the node's state, so that a successor of one that
+ * was killed goes on as if nothing had happened. Where that was lost, it says so and learns anew,
+ * unless the rig seeds it.
  */
 #include "nodes/ripple/node.h"
 
@@ -26,7 +27,7 @@ struct ripple {
 	double settings[8]; /* as `fornix set` sees them: see settings_of */
 	const uint32_t *channels; /* NULL: all, in order */
 	uint32_t n_channels;
-	double speed_cm_s;
+	double *speed_cm_s; /* the latest; in the node's state */
 	int lfp_input, output;
 	float *counts; /* [n_channels] */
 	double *filtered, *traces; /* [n_channels] */
@@ -109,9 +110,12 @@ static int open_arithmetic(struct ripple *ripple)
 	const struct fnx_rig *rig = fnx_node_rig(ripple->node);
 	struct fnx_detector_config detector = {.n_channels = ripple->n_channels,
 		.parity = rig->parity,
-		.params = params_of(ripple->settings)};
+		.params = params_of(ripple->settings),
+		.resumed = fnx_node_remembers(ripple->node),
+		.journal = fnx_node_journal(ripple->node)};
 	struct fnx_ripple_design *design = malloc(sizeof(*design));
 	const char *reason;
+	void *memory;
 	int r;
 
 	if (!design)
@@ -125,17 +129,30 @@ static int open_arithmetic(struct ripple *ripple)
 			.taps = design->taps,
 			.n_smoothing_taps = design->n_smoothing_taps,
 			.smoothing_taps = design->smoothing_taps,
-			.parity = rig->parity};
+			.parity = rig->parity,
+			.resumed = fnx_node_remembers(ripple->node),
+			.journal = fnx_node_journal(ripple->node)};
 
+		config.memory = fnx_node_state(
+			ripple->node, fnx_envelope_memory_size(&config), FNX_CACHE_LINE);
+		if (!config.memory) {
+			free(design);
+			return -ENOMEM;
+		}
 		reason = "the filters cannot be used with this many channels";
 		r = fnx_envelope_new(&config, &ripple->envelope);
 	}
 	free(design);
+	detector.memory = memory = fnx_node_state(
+		ripple->node, fnx_detector_memory_size(ripple->n_channels), FNX_CACHE_LINE);
+	if (!r && !memory)
+		return -ENOMEM;
 	if (!r) {
 		reason = "the thresholds cannot be used";
 		r = fnx_detector_new(&detector, &ripple->detector);
 	}
-	if (!r && rig->ripple.mean.n) {
+	fnx_node_journal_room(ripple->node, fnx_detector_memory_size(ripple->n_channels));
+	if (!r && rig->ripple.mean.n && !fnx_node_remembers(ripple->node)) {
 		reason = "ripple.mean and ripple.deviation: expected one number for each channel "
 			 "and one for the consensus";
 		r = rig->ripple.mean.n == ripple->n_channels + 1 &&
@@ -144,6 +161,8 @@ static int open_arithmetic(struct ripple *ripple)
 				  rig->ripple.deviation.values, 1000000)
 			: -EINVAL;
 	}
+	if (r == -EBADMSG)
+		reason = "the state that its predecessor left is damaged";
 	return r ? fnx_node_fail(ripple->node, r, "%s", r == -ENOMEM ? "out of memory" : reason)
 		 : 0;
 }
@@ -154,6 +173,9 @@ static int open_memory(struct ripple *ripple)
 	ripple->filtered = calloc(ripple->n_channels, sizeof(*ripple->filtered));
 	ripple->traces = calloc(ripple->n_channels, sizeof(*ripple->traces));
 	ripple->events = calloc(fnx_detector_events_max(ripple->detector), sizeof(*ripple->events));
+	ripple->speed_cm_s = fnx_node_state(ripple->node, sizeof(double), sizeof(double));
+	if (!ripple->speed_cm_s)
+		return -ENOMEM;
 	if (!ripple->counts || !ripple->filtered || !ripple->traces || !ripple->events)
 		return fnx_node_fail(ripple->node, -ENOMEM, "out of memory");
 	return 0;
@@ -224,7 +246,7 @@ static int ripple_start(void *self)
 		return fnx_node_fail(ripple->node, -EINVAL,
 			"topic lfp has %u channels, the rig says %u",
 			layout->extents[fnx_lfp_n_channels], rig->lfp.n_channels);
-	if (fnx_node_restarted(ripple->node) && !rig->ripple.mean.n)
+	if (fnx_node_forgot(ripple->node) && !rig->ripple.mean.n)
 		fnx_node_say(ripple->node,
 			"lost: running mean and deviation of the envelopes; learning anew");
 	return 0;
@@ -244,7 +266,8 @@ static void take_lfp(struct ripple *ripple, const struct fnx_frame *frame)
 	}
 	fnx_envelope_step(
 		ripple->envelope, samples, lfp->uv_per_count, ripple->filtered, ripple->traces);
-	n = fnx_detector_step(ripple->detector, ripple->traces, ripple->speed_cm_s, ripple->events);
+	n = fnx_detector_step(
+		ripple->detector, ripple->traces, *ripple->speed_cm_s, ripple->events);
 	for (size_t i = 0; i < n; i++) {
 		const struct fnx_detector_event *event = &ripple->events[i];
 		struct fnx_ripple *message = fnx_node_loan(ripple->node, (unsigned)ripple->output);
@@ -255,7 +278,7 @@ static void take_lfp(struct ripple *ripple, const struct fnx_frame *frame)
 		*message = (struct fnx_ripple){
 			.z = event->z,
 			.envelope = event->envelope,
-			.speed = ripple->speed_cm_s,
+			.speed = *ripple->speed_cm_s,
 			.channel = consensus       ? FNX_RIPPLE_CONSENSUS
 				: ripple->channels ? (int32_t)ripple->channels[event->channel]
 						   : event->channel,
@@ -269,10 +292,13 @@ static void ripple_frame(void *self, unsigned input, const struct fnx_frame *fra
 {
 	struct ripple *ripple = self;
 
-	if ((int)input == ripple->lfp_input)
+	if ((int)input == ripple->lfp_input) {
 		take_lfp(ripple, frame);
-	else
-		ripple->speed_cm_s = ((const struct fnx_position *)frame->payload)->speed;
+		return;
+	}
+	fnx_journal_touch(
+		fnx_node_journal(ripple->node), ripple->speed_cm_s, sizeof(*ripple->speed_cm_s));
+	*ripple->speed_cm_s = ((const struct fnx_position *)frame->payload)->speed;
 }
 
 static int ripple_wanted(const struct fnx_rig *rig)

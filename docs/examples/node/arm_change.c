@@ -11,7 +11,7 @@
 struct arm_change {
 	struct fnx_node *node;
 	int output;
-	int32_t arm;
+	int32_t *arm; /* decoded last; in shared memory, where a successor finds it */
 };
 
 static int arm_change_open(struct fnx_node *node, void **ret_self)
@@ -27,7 +27,14 @@ static int arm_change_open(struct fnx_node *node, void **ret_self)
 	self = calloc(1, sizeof(*self));
 	if (!self)
 		return fnx_node_fail(node, -ENOMEM, "out of memory");
-	*self = (struct arm_change){.node = node, .output = output, .arm = -1};
+	*self = (struct arm_change){.node = node, .output = output};
+	self->arm = fnx_node_state(node, sizeof(*self->arm), sizeof(*self->arm));
+	if (!self->arm) {
+		free(self);
+		return -ENOMEM;
+	}
+	if (!fnx_node_remembers(node))
+		*self->arm = -1;
 	*ret_self = self;
 	return 0;
 }
@@ -39,9 +46,10 @@ static void arm_change_frame(void *data, unsigned input, const struct fnx_frame 
 	struct fnx_decision *decision;
 
 	(void)input;
-	if (posterior->decoded_arm == self->arm)
+	if (posterior->decoded_arm == *self->arm)
 		return;
-	self->arm = posterior->decoded_arm;
+	fnx_journal_touch(fnx_node_journal(self->node), self->arm, sizeof(*self->arm));
+	*self->arm = posterior->decoded_arm;
 	decision = fnx_node_loan(self->node, (unsigned)self->output);
 	if (!decision)
 		return;
@@ -49,7 +57,7 @@ static void arm_change_frame(void *data, unsigned input, const struct fnx_frame 
 		.cause_seq = (int64_t)frame->seq,
 		.cause_publish_ns = frame->stamp.publish_ns,
 		.speed = posterior->speed,
-		.arm = self->arm,
+		.arm = *self->arm,
 		.position_bin = posterior->position_bin,
 		.outcome = FNX_DECISION_DRY_RUN, /* nothing is done about it */
 		.rule_name = "arm change",

@@ -14,6 +14,7 @@
 #include "bus/control.h"
 #include "bus/presence.h"
 #include "bus/segment.h"
+#include "bus/state.h"
 #include "bus/status.h"
 
 TEST(a_name_has_1_to_47_plain_characters_and_no_leading_dot)
@@ -197,8 +198,10 @@ static int live_full_life(const struct fnx_bus *bus, int ready_fd)
 	struct fnx_bell *bell;
 	struct fnx_control *control;
 	struct fnx_status *status;
+	struct fnx_state *state;
 
 	assert_int_equal(fnx_presence_claim(bus, "node", &presence, NULL), 0);
+	assert_int_equal(fnx_state_open(bus, "node", 0, &state), 0);
 	assert_int_equal(fnx_bell_open(bus, "node", FNX_BELL_FORM_PIPE, &bell), 0);
 	assert_int_equal(fnx_bell_open(bus, "node", FNX_BELL_FORM_ZMQ, &bell), 0);
 	assert_int_equal(fnx_control_open(bus, "node", &control), 0);
@@ -217,13 +220,13 @@ TEST(a_sweep_leaves_the_living_alone_and_removes_all_that_the_killed_left)
 	int before = n_descriptors();
 
 	child_await(&child);
-	assert_int_equal(n_files(bus.segment_dir), 3);
+	assert_int_equal(n_files(bus.segment_dir), 4);
 	assert_int_equal(n_files(bus.run_dir), 4);
 	assert_int_equal(fnx_bus_sweep(&bus), 0);
-	assert_int_equal(n_files(bus.segment_dir), 3);
+	assert_int_equal(n_files(bus.segment_dir), 4);
 	assert_int_equal(n_files(bus.run_dir), 4);
 	assert_int_equal(child_end(&child, SIGKILL), -SIGKILL);
-	assert_int_equal(fnx_bus_sweep(&bus), 7);
+	assert_int_equal(fnx_bus_sweep(&bus), 8);
 	assert_int_equal(n_files(bus.segment_dir), 0);
 	assert_int_equal(n_files(bus.run_dir), 0);
 	assert_int_equal(fnx_bus_sweep(&bus), 0);

@@ -117,6 +117,34 @@ TEST(a_restarted_node_takes_its_page_over_and_watchers_follow)
 	fnx_status_close(NULL);
 }
 
+TEST(the_counters_of_a_page_that_is_adopted_go_on)
+{
+	struct fnx_bus bus = fixture_bus();
+	const struct fnx_status *watched;
+	struct fnx_status *status;
+
+	assert_int_equal(fnx_status_adopt(&bus, "node", &status), 0);
+	assert_int_equal(status->starts, 1);
+	assert_int_equal(status->wakes, 0);
+	assert_int_equal(fnx_status_open(&bus, "node", &watched), 0);
+	for (uint32_t life = 2; life < 5; life++) {
+		atomic_fetch_add(&status->wakes, 5);
+		atomic_store(&status->state, FNX_NODE_RUNNING);
+		fnx_histogram_add(&status->turn, 1000);
+		fnx_status_say(status, "life %u", life - 1);
+		fnx_status_close(status);
+		assert_int_equal(fnx_status_adopt(&bus, "node", &status), 0);
+		assert_int_equal(watched->starts, life);
+		assert_int_equal(watched->wakes, 5 * (life - 1));
+		assert_int_equal(watched->turn.count, life - 1);
+		assert_int_equal(watched->state, FNX_NODE_STARTING);
+		assert_string_equal(watched->text, "");
+		assert_string_equal(watched->name, "node");
+	}
+	fnx_status_close(status);
+	fnx_status_close(watched);
+}
+
 TEST(a_text_of_any_length_stays_within_its_field)
 {
 	struct fnx_bus bus = fixture_bus();

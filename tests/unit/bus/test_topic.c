@@ -613,6 +613,59 @@ TEST(a_restarted_reader_resumes_where_it_stopped_and_loses_nothing)
 	fnx_publisher_close(pub);
 }
 
+TEST(a_reader_that_knows_more_than_its_cursor_skips_forward_and_never_back_or_too_far)
+{
+	struct fnx_bus bus = fixture_bus();
+	struct fnx_publisher *pub = open_publisher(&bus, FNX_FULL_WAIT, 8);
+	struct fnx_subscriber *sub = open_subscriber(&bus, "reader", FNX_LOSSLESS);
+
+	publish_n(pub, 8);
+	expect_frames(sub, 0, 2);
+	die(sub);
+	sub = open_subscriber(&bus, "reader", FNX_LOSSLESS);
+	fnx_subscriber_skip(sub, 1);
+	assert_int_equal(fnx_subscriber_next(sub), 2);
+	fnx_subscriber_skip(sub, 9);
+	assert_int_equal(fnx_subscriber_next(sub), 2);
+	fnx_subscriber_skip(sub, 5);
+	expect_frames(sub, 5, 7);
+	/* What was skipped was given back. */
+	assert_int_equal(fnx_publisher_room(pub, 7, 0), 1);
+	fnx_subscriber_skip(sub, 8);
+	assert_int_equal(fnx_publisher_room(pub, 8, 0), 1);
+	fnx_subscriber_close(sub);
+	fnx_publisher_close(pub);
+}
+
+TEST(what_was_said_about_a_frame_can_be_asked_as_long_as_its_entry_lasts)
+{
+	struct fnx_bus bus = fixture_bus();
+	struct fnx_publisher *pub = open_publisher(&bus, FNX_FULL_DROP, 4);
+	struct fnx_mapping map = open_mapping(&bus);
+	struct fnx_stamp stamp;
+	uint64_t head;
+
+	for (int life = 0; life < 3; life++) {
+		publish_n(pub, 20);
+		head = fnx_publisher_head(pub);
+		for (uint64_t seq = 0; seq <= head; seq++) {
+			int r = fnx_publisher_stamp(pub, seq, &stamp);
+
+			assert_int_equal(
+				r, seq < head && head - seq <= map.n_entries ? 0 : -ENOENT);
+			if (r)
+				continue;
+			assert_int_equal(stamp.sample_time, (int64_t)seq * 10);
+			assert_int_equal(stamp.ingress_ns, (int64_t)seq * 100);
+			assert_int_equal(stamp.origin, seq + 5);
+		}
+		die(pub);
+		pub = open_publisher(&bus, FNX_FULL_DROP, 4);
+	}
+	fnx_publisher_close(pub);
+	fnx_mapping_close(&map);
+}
+
 TEST(a_dead_reader_is_waited_for_during_grace_and_evicted_after_it)
 {
 	enum {

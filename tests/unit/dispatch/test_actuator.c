@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -469,5 +470,155 @@ TEST(a_task_is_told_soon)
 		assert_true(told[N / 2] <
 			20000000); /* a machine under load; the figure is for people */
 		fnx_actuator_close(actuator);
+	}
+}
+
+/* Lives ----------------------------------------------------------------------------------- */
+
+static struct fnx_actuator *log_with_ring(const char *file, struct fnx_actuator_ring *ring)
+{
+	const struct fnx_actuator_config config = {
+		.type = FNX_ACTUATOR_TYPE_LOG, .file = file, .ring = ring};
+	struct fnx_actuator *actuator;
+
+	assert_int_equal(fnx_actuator_open(&config, &actuator), 0);
+	return actuator;
+}
+
+/* What a ring looks like that was left with `taken` of `given` commands done, one more `begun` or
+ * not. */
+static void leave(struct fnx_actuator_ring *ring, uint32_t given, uint32_t taken, int begun)
+{
+	memset(ring, 0, sizeof(*ring));
+	for (uint32_t i = 0; i < given; i++)
+		ring->commands[i % FNX_ACTUATOR_RING] = command_of(i);
+	atomic_store(&ring->given, given);
+	atomic_store(&ring->taken, taken);
+	atomic_store(&ring->told, taken);
+	atomic_store(&ring->begun, taken + (begun ? 1 : 0));
+}
+
+TEST(what_a_predecessor_gave_is_not_given_again_and_what_it_refused_stays_refused)
+{
+	static struct fnx_actuator_ring ring;
+	const char *path = scratch("given");
+	struct fnx_actuator_command command;
+	struct fnx_actuator *actuator;
+
+	leave(&ring, 5, 5, 0);
+	command = command_of(7);
+	ring.last_refused[3] = (struct fnx_actuator_key){
+		.seq_plus_1 = 8, .sample_time = command.stamp.sample_time};
+	actuator = log_with_ring(path, &ring);
+	/* The same decision, made again at another time of day. */
+	command = command_of(4);
+	command.stamp.publish_ns = 99;
+	assert_int_equal(fnx_actuator_give(actuator, &command), 0);
+	command = command_of(7);
+	assert_int_equal(fnx_actuator_give(actuator, &command), -ENOBUFS);
+	command = command_of(8);
+	assert_int_equal(fnx_actuator_give(actuator, &command), 0);
+	/* Within one life it is for the giver to know. */
+	assert_int_equal(fnx_actuator_give(actuator, &command), 0);
+	await_done(actuator, 7);
+	assert_int_equal(fnx_actuator_counts(actuator).given, 7);
+	fnx_actuator_close(actuator);
+	assert_null(strstr(read_all(path), "seq=4 "));
+	assert_non_null(strstr(read_all(path), "seq=8 "));
+}
+
+TEST(a_line_that_was_half_written_when_its_writer_was_killed_is_completed)
+{
+	static struct fnx_actuator_ring ring;
+	char line[FNX_ACTUATOR_LINE], before[FNX_ACTUATOR_LINE], expected[2 * FNX_ACTUATOR_LINE];
+	const struct fnx_actuator_command command = command_of(1), earlier = command_of(0);
+	uint32_t size = fnx_actuator_line(&command, line);
+
+	fnx_actuator_line(&earlier, before);
+	snprintf(expected, sizeof(expected), "%s%s", before, line);
+	for (uint32_t written = 0; written <= size; written++) {
+		const char *path = scratch("half");
+		struct fnx_actuator *actuator;
+		FILE *file = fopen(path, "w");
+
+		fprintf(file, "%s%.*s", before, (int)written, line);
+		fclose(file);
+		leave(&ring, 2, 1, 1);
+		actuator = log_with_ring(path, &ring);
+		assert_int_equal(fnx_actuator_counts(actuator).told, 2);
+		assert_int_equal(fnx_actuator_counts(actuator).unknown, 0);
+		fnx_actuator_close(actuator);
+		assert_string_equal(read_all(path), expected);
+	}
+}
+
+TEST(a_plain_log_gets_the_lines_that_its_writer_did_not_live_to_write)
+{
+	static struct fnx_actuator_ring ring;
+	const char *path = scratch("late");
+	struct fnx_actuator *actuator;
+	char line[FNX_ACTUATOR_LINE];
+
+	leave(&ring, 5, 2, 0);
+	actuator = log_with_ring(path, &ring);
+	await_done(actuator, 5);
+	assert_int_equal(fnx_actuator_counts(actuator).lost, 0);
+	fnx_actuator_close(actuator);
+	for (uint32_t i = 0; i < 5; i++) {
+		const struct fnx_actuator_command command = command_of(i);
+
+		fnx_actuator_line(&command, line);
+		assert_int_equal(strstr(read_all(path), line) != NULL, i >= 2);
+	}
+}
+
+/* A device, say: what comes late is worse than what does not come. */
+TEST(what_is_no_plain_log_is_told_nothing_late_and_nothing_twice)
+{
+	static struct fnx_actuator_ring ring;
+	const char *path = scratch("device");
+	struct fnx_actuator_counts counts;
+	struct fnx_actuator *actuator;
+	char byte;
+	int fd;
+
+	assert_int_equal(mkfifo(path, 0600), 0);
+	fd = open(path, O_RDWR | O_NONBLOCK);
+	leave(&ring, 5, 2, 1);
+	actuator = log_with_ring(path, &ring);
+	counts = fnx_actuator_counts(actuator);
+	assert_int_equal(counts.unknown, 1);
+	assert_int_equal(counts.lost, 2);
+	assert_int_equal(counts.told, 2);
+	fnx_actuator_close(actuator);
+	assert_int_equal(read(fd, &byte, 1), -1);
+	close(fd);
+	unlink(path);
+}
+
+TEST(a_ring_of_any_bytes_is_taken_over_or_begun_anew)
+{
+	struct check_random random = check_random_seeded();
+	static struct fnx_actuator_ring ring;
+
+	for (int round = 0; round < 200; round++) {
+		const char *path = scratch("any");
+		struct fnx_actuator *actuator;
+		uint64_t given;
+
+		for (size_t i = 0; i < sizeof(ring); i++)
+			((unsigned char *)&ring)[i] = (unsigned char)check_random_u64(&random);
+		if (round % 2) {
+			atomic_store(&ring.given, check_random_below(&random, 200));
+			atomic_store(&ring.taken, check_random_below(&random, 200));
+			atomic_store(&ring.begun, check_random_below(&random, 200));
+		}
+		given = ring.given;
+		actuator = log_with_ring(path, &ring);
+		give(actuator, 1000); /* once there is room */
+		assert_true(ring.given == given + 1);
+		fnx_actuator_close(actuator);
+		assert_true(ring.taken == given + 1);
+		unlink(path);
 	}
 }

@@ -541,7 +541,7 @@ TEST(a_restarted_node_does_nothing_for_a_minute)
 	fnx_node_close(&node);
 	/* The same again, by a node that is told that it took over. */
 	assert_int_equal(fnx_node_open(&node, &fnx_dispatch_ops, rig, "dispatch"), 0);
-	node.restarted = 1;
+	node.restarted = node.had_begun = 1;
 	assert_int_equal(fnx_node_subscribe(&node, &missing), 1);
 	assert_int_equal(node.ops->start(node.self), 0);
 	fnx_subscriber_close(decisions);

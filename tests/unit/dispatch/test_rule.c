@@ -6,6 +6,8 @@
 
 #include "tests/support/check.h"
 
+static const struct fnx_rule_place memory_of_its_own = {.memory = NULL};
+
 static char stem[] = "stem", left[] = "left", name[40] = "replay left";
 static struct fnx_rig_track_arm arms[] = {
 	{.name = stem, .target_bins = 0}, {.name = left, .target_bins = 3}};
@@ -147,7 +149,7 @@ TEST(the_consensus_has_no_number_of_electrodes)
 			n++;
 		}
 	assert_int_equal(n, 1);
-	assert_int_equal(fnx_rule_start(&rule, &rig, 2, 10, why), 0);
+	assert_int_equal(fnx_rule_start(&rule, &rig, 2, &memory_of_its_own, why), 0);
 	fnx_rule_fini(&rule);
 }
 
@@ -163,7 +165,7 @@ TEST(every_setting_can_take_every_value_of_its_range)
 		else
 			replay_rig();
 		assert_int_equal(fnx_rule_init(&rule, &rig, 0, why), 0);
-		assert_int_equal(fnx_rule_start(&rule, &rig, 2, 10, why), 0);
+		assert_int_equal(fnx_rule_start(&rule, &rig, 2, &memory_of_its_own, why), 0);
 		for (unsigned i = 0; i < FNX_RULE_SETTINGS; i++) {
 			const struct fnx_rule_setting *setting = fnx_rule_setting(&rule, i);
 			double before = rule.settings[i];
@@ -186,11 +188,11 @@ TEST(more_groups_than_a_window_can_name_are_refused_at_start)
 	replay_rig();
 	the_rule.min_groups = 51;
 	assert_int_equal(fnx_rule_init(&rule, &rig, 0, why), 0);
-	assert_int_equal(fnx_rule_start(&rule, &rig, 2, 10, why), -EINVAL);
+	assert_int_equal(fnx_rule_check_recent(&rule, 10, why), -EINVAL);
 	assert_non_null(strstr(why, "min_groups: 5 time bins of a posterior name 50 groups"));
 	the_rule.min_groups = 50;
 	assert_int_equal(fnx_rule_init(&rule, &rig, 0, why), 0);
-	assert_int_equal(fnx_rule_start(&rule, &rig, 2, 10, why), 0);
+	assert_int_equal(fnx_rule_check_recent(&rule, 10, why), 0);
 	fnx_rule_fini(&rule);
 }
 
@@ -207,7 +209,7 @@ TEST(only_in_parity_may_a_window_that_is_not_full_make_a_rule_true)
 		replay_rig();
 		rig.parity = parity;
 		assert_int_equal(fnx_rule_init(&rule, &rig, 0, why), 0);
-		assert_int_equal(fnx_rule_start(&rule, &rig, 2, 10, why), 0);
+		assert_int_equal(fnx_rule_start(&rule, &rig, 2, &memory_of_its_own, why), 0);
 		for (int i = 1; i <= 5; i++)
 			assert_int_equal(fnx_replay_step(rule.replay, &bin, &evidence),
 				parity ? i > 2 : i == 5);

@@ -19,7 +19,8 @@ static const double still = 0;
 static struct fnx_detector *new_detector(
 	uint32_t n_channels, bool parity, struct fnx_detector_params params)
 {
-	struct fnx_detector_config config = {n_channels, parity, params};
+	struct fnx_detector_config config = {
+		.n_channels = n_channels, .parity = parity, .params = params};
 	struct fnx_detector *detector;
 
 	assert_int_equal(fnx_detector_new(&config, &detector), 0);
@@ -165,7 +166,7 @@ TEST(parameters_that_cannot_be_are_refused_and_those_in_force_stay)
 	bad[4].max_speed_cm_s = (double)NAN;
 	bad[5].max_samples = 0;
 	for (int i = 0; i < 6; i++) {
-		struct fnx_detector_config config = {3, false, bad[i]};
+		struct fnx_detector_config config = {.n_channels = 3, .params = bad[i]};
 
 		assert_int_equal(fnx_detector_set(d, &bad[i]), -EINVAL);
 		assert_int_equal(fnx_detector_new(&config, &none), -EINVAL);
@@ -177,9 +178,13 @@ TEST(parameters_that_cannot_be_are_refused_and_those_in_force_stay)
 	assert_true(fnx_detector_params(d)->max_speed_cm_s == good.max_speed_cm_s);
 	assert_int_equal(fnx_detector_params(d)->max_samples, good.max_samples);
 	assert_int_equal(
-		fnx_detector_new(&(struct fnx_detector_config){0, false, good}, &none), -EINVAL);
+		fnx_detector_new(
+			&(struct fnx_detector_config){.n_channels = 0, .params = good}, &none),
+		-EINVAL);
 	assert_int_equal(
-		fnx_detector_new(&(struct fnx_detector_config){513, false, good}, &none), -EINVAL);
+		fnx_detector_new(
+			&(struct fnx_detector_config){.n_channels = 513, .params = good}, &none),
+		-EINVAL);
 	assert_null(none);
 	assert_null(fnx_detector_free(NULL));
 	fnx_detector_free(d);

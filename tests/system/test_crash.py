@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A crash that nobody notices: nodes of a running rig are killed (SIGKILL) or stopped for a while (SIGSTOP) at random
+moments, paced and as fast as can be. Whatever was recorded, and whatever the actuator was told, is bit for bit that of
+the undisturbed run; no gap, nothing twice, nothing left over, and nobody says that anything was lost.
+
+FORNIX_KILLS: how many in all (60). FORNIX_TEST_SEED: another sequence of moments; printed. FORNIX_SEGMENTS: where the
+segments lie, say a small tmpfs that is nearly full.
+"""
+import json
+import os
+import random
+import re
+import signal
+import struct
+import subprocess
+import time
+
+import msgpack
+
+from fornix import PROGRAM, SANITIZED, SOURCE, WORK, Run, select_a_moment
+
+KILLS = int(os.environ.get("FORNIX_KILLS", 12 if SANITIZED else 60))
+SEED = int(os.environ.get("FORNIX_TEST_SEED", time.time_ns() % 10**9))
+DURATION = {10: 30, "max": 150}  # of the session, s, by its pace: both take a few seconds
+NODES = ["acquire", "ripple", "encode.1", "encode.2", "decode", "dispatch", "record", "tap"]
+random_ = random.Random(SEED)
+print(f"FORNIX_TEST_SEED={SEED}")
+
+
+def string(data, at):
+    size = struct.unpack_from("<I", data, at)[0]
+    return data[at + 4:at + 4 + size], at + 4 + size
+
+
+def records(data, at, end):
+    """Operation and body of each record of an MCAP file, or of an open chunk."""
+    while at < end:
+        op, size = struct.unpack_from("<BQ", data, at)
+        yield op, data[at + 9:at + 9 + size]
+        at += 9 + size
+
+
+def write_rig(name):
+    """The demonstration, with rules that come true often, and an actuator that writes down what it is told."""
+    text = (SOURCE / "deploy/rigs/demo.yaml").read_text()
+    for key, value in (("threshold", 0.1), ("other_arms_below", 0.9), ("min_groups", 1), ("max_centre_distance_cm", 0),
+                       ("max_speed_cm_s", 0), ("max_rate_per_min", 600), ("replay_after_s", 0)):
+        text, n = re.subn(rf"^(\s+{key}:) \S+", rf"\1 {value}", text, flags=re.M)
+        assert n, key
+    # A reader that is slow to come back must not be taken for one that does not.
+    text = text.replace("  name: demo\n", "  name: demo\n  grace_ms: 60000\n")
+    if "FORNIX_SEGMENTS" in os.environ:
+        text = text.replace("  name: demo\n", f"  name: demo\n  segment_dir: {os.environ['FORNIX_SEGMENTS']}\n")
+    text = text.replace("file: /dev/null", f"file: {WORK / name}.log").replace("record: {}", "record: {compress: false}")
+    path = WORK / f"{name}.yaml"
+    path.write_text(text)
+    return path
+
+
+def recorded(path):
+    """{topic: [messages]}, each without the times of this machine; their numbers must rise by one."""
+    content, channels, messages = path.read_bytes(), {}, {}
+
+    def message(body):
+        channel, seq = struct.unpack_from("<HI", body)
+        fields = msgpack.unpackb(body[22:], strict_map_key=False)
+        fields = {key: value for key, value in fields.items() if not str(key).endswith("_ns")}
+        messages.setdefault(channels[channel], {})
+        assert seq not in messages[channels[channel]], f"{channels[channel]} {seq} is recorded twice"
+        messages[channels[channel]][seq] = msgpack.packb(fields)
+
+    def take(op, body):
+        if op == 4:
+            channels[struct.unpack_from("<H", body)[0]] = string(body, 4)[0].decode()
+        elif op == 5:
+            message(body)
+
+    for op, body in records(content, 8, len(content) - 8):
+        if op == 6:
+            name, at = string(body, 28)
+            assert name == b""
+            for inner, part in records(body, at + 8, len(body)):
+                take(inner, part)
+        elif op == 15:
+            break
+        else:
+            take(op, body)
+    for topic, found in messages.items():
+        assert sorted(found) == list(range(len(found))), f"{topic}: a number is missing"
+    return {topic: [found[seq] for seq in sorted(found)] for topic, found in messages.items()}
+
+
+def whole(path):
+    """A recording whose recorder was killed before it could write the end is mended."""
+    if path.read_bytes().endswith(b"\x89MCAP0\r\n"):
+        return path
+    mended = path.with_suffix(".mended.mcap")
+    subprocess.run([PROGRAM, "recover", path, mended], check=True)
+    return mended
+
+
+def told(name):
+    return re.sub(r"\w+_ns=\d+", "", (WORK / f"{name}.log").read_text()).splitlines()
+
+
+def differs(expected, found, what):
+    for i, (a, b) in enumerate(zip(expected, found)):
+        assert a == b, f"{what} {i}: {b!r}, and not {a!r}"
+    assert len(expected) == len(found), f"{what}: {len(found)}, and not {len(expected)}"
+
+
+def start(name, speed):
+    return Run(write_rig(name), "--duration", DURATION[speed], "--speed", speed, "--record", WORK / f"{name}.mcap")
+
+
+def expect(speed):
+    """What is recorded and told when nobody is struck."""
+    name = f"undisturbed{speed}"
+    it = start(name, speed)
+    it.finish()
+    it.assert_nothing_left()
+    messages, tasks = recorded(WORK / f"{name}.mcap"), told(name)
+    print(f"{DURATION[speed]} s:", {topic: len(found) for topic, found in messages.items()}, len(tasks), "tasks")
+    assert len(messages["posterior"]) > DURATION[speed] / 0.006 - 3
+    assert len(messages["decision"]) > 20 and len(tasks) > 20 and len(messages["ripple"]) > 10
+    return messages, tasks
+
+
+def disturb(name, speed, n, kill):
+    """One run in which `n` nodes are struck, or as many as it lasts for. How many were."""
+    it = start(name, speed)
+    struck = 0
+    while struck < n and it.process.poll() is None:
+        until = time.monotonic() + random_.choice((0, 0.02, 0.1, 0.3)) * random_.random() / (5 if speed == "max" else 1)
+        while time.monotonic() < until:
+            pass
+        children = it.children()
+        node = random_.choice(NODES)
+        if node not in children:
+            continue
+        try:
+            struck += kill(children[node])
+        except ProcessLookupError:
+            pass
+    text = it.output()
+    # Struck when the session was over and the run on its way out: that is told, and nothing else is wrong.
+    late = "died while stopping (Killed)" in text
+    assert it.process.returncode == late, f"exit status {it.process.returncode}:\n{text}"
+    it.assert_nothing_left()
+    summary = json.loads(it.json_path.read_text())
+    assert summary["gaps"] == 0 and summary["drops"] == 0, summary
+    for words in ("lost:", "beginning anew", "did not fit", "were not carried out"):
+        assert words not in text, re.findall(rf".*{words}.*", text)
+    expected, expected_log = undisturbed[speed]
+    differs(expected_log, told(name), "line of the actuator")
+    found = recorded(whole(WORK / f"{name}.mcap"))
+    assert set(found) == set(expected)
+    for topic in expected:
+        differs(expected[topic], found[topic], topic)
+    for file in WORK.glob(f"{name}.*mcap"):
+        file.unlink()
+    print(f"{name}, speed {speed}: {struck} struck, {summary['restarts']} restarts")
+    return struck
+
+
+def sigkill(pid):
+    os.kill(pid, signal.SIGKILL)
+    return 1
+
+
+def sigstop(pid):
+    os.kill(pid, signal.SIGSTOP)
+    for _ in range(random_.randrange(12)):
+        select_a_moment()
+    # Some wake up, some die asleep.
+    os.kill(pid, signal.SIGCONT if random_.random() < 0.7 else signal.SIGKILL)
+    return 1
+
+
+undisturbed = {speed: expect(speed) for speed in DURATION}
+total = runs = 0
+while total < KILLS:
+    how = runs % 3
+    n = min(KILLS - total, max(1, KILLS // 3) if KILLS < 300 else 60)
+    total += disturb(f"run{runs}", "max" if how == 1 else 10, n, sigstop if how == 2 else sigkill)
+    runs += 1
