@@ -182,15 +182,16 @@ static int is_published(const struct fnx_subscriber *sub, uint64_t seq)
 	return tag >= fnx_tag(seq, FNX_ENTRY_PUBLISHED);
 }
 
-/* Where the predecessor stopped. It may have come one beyond head, if the publisher died between a
- * frame's tag and its count; further only if somebody else wrote to our record. */
+/* Where the predecessor stopped. It may have come beyond head, by frames that are tagged and not
+ * yet counted; further only if somebody else wrote to our record. */
 static uint64_t resumed_cursor(const struct fnx_subscriber *sub, uint64_t head)
 {
 	uint64_t cursor = atomic_load_explicit(&sub->record->cursor, memory_order_acquire);
+	uint64_t end = head;
 
-	if (cursor <= head || (cursor == head + 1 && is_published(sub, head)))
-		return cursor;
-	return head;
+	while (end < cursor && end - head < sub->map.n_entries && is_published(sub, end))
+		end++;
+	return cursor < end ? cursor : end;
 }
 
 /* Visible first, and only then the start: see "join" in segment.h. */
