@@ -34,6 +34,7 @@ struct fnx_publisher {
 enum {
 	GIVE_UP_MAX = 64, /* frames per pass */
 	LAP_FRACTION = 16, /* a laggard loses 1/16 of the pool at a time */
+	AHEAD = 4, /* frames whose memory is fetched before they are written */
 	SCHEMA_SIZE_MAX = 16 * 1024 * 1024,
 };
 
@@ -208,6 +209,8 @@ static void write_entry(
 	atomic_store_explicit(&entry->publish_ns, stamp->publish_ns, memory_order_relaxed);
 	atomic_store_explicit(&entry->origin, stamp->origin, memory_order_relaxed);
 	atomic_store_explicit(&entry->flags, stamp->flags, memory_order_relaxed);
+	atomic_store_explicit(&entry->next_slot, pub->n_free ? pub->free_slots[pub->n_free - 1] : 0,
+		memory_order_relaxed);
 	/* release: payload and fields are complete; pairs with the acquire load of the tag in peek
 	 */
 	atomic_store_explicit(&entry->tag, fnx_tag(pub->head, state), memory_order_release);
@@ -223,6 +226,16 @@ void fnx_publisher_flush(struct fnx_publisher *pub)
 	atomic_store(&pub->map.segment->head, pub->head);
 	fnx_readers_refresh(&pub->readers);
 	fnx_readers_ring(&pub->readers, INT64_MAX);
+}
+
+/* The lines of frames soon to be written lie in a reader's cache: they are fetched while the frames
+ * before them are. */
+static void fetch_ahead(const struct fnx_publisher *pub)
+{
+	fnx_prefetch_to_write(fnx_mapping_entry(&pub->map, pub->head + AHEAD));
+	if (pub->n_free > AHEAD)
+		fnx_prefetch_to_write(
+			fnx_mapping_slot(&pub->map, pub->free_slots[pub->n_free - 1 - AHEAD]));
 }
 
 int fnx_publisher_loan(struct fnx_publisher *pub, int64_t now_ns, void **ret_payload)
@@ -244,7 +257,8 @@ int fnx_publisher_loan(struct fnx_publisher *pub, int64_t now_ns, void **ret_pay
 		return -ENOBUFS;
 	}
 	pub->loaned = pub->free_slots[--pub->n_free];
-	*ret_payload = pub->map.pool + (size_t)pub->loaned * pub->map.slot_size;
+	*ret_payload = fnx_mapping_slot(&pub->map, pub->loaned);
+	fetch_ahead(pub);
 	return 0;
 }
 
