@@ -18,8 +18,8 @@ void fnx_patience_init(struct fnx_patience *patience, int64_t limit_ns, int64_t 
 
 int64_t fnx_patience_ns(const struct fnx_patience *patience)
 {
-	int64_t longest = patience->limit_ns < patience->wake_ns ? patience->limit_ns
-								 : patience->wake_ns;
+	int64_t longest =
+		patience->limit_ns < patience->wake_ns ? patience->limit_ns : patience->wake_ns;
 
 	return patience->wait_ns < longest ? longest : 0;
 }

@@ -3,10 +3,10 @@
  * Patience: how long it is worth looking for work before going to sleep.
  *
  * Being woken costs (the ring, the kernel, a core that slept): `wake_ns`. To look on for as long as
- * that costs at most twice what the better choice would have; to look on where work comes much later
- * costs that much each time, for nothing. So one waits awake if work has lately come sooner than a
- * wake costs, and never longer than a wake costs; else one sleeps at once. What "lately" was is a
- * moving average, in which one long pause weighs no more than a few wakes.
+ * that costs at most twice what the better choice would have; to look on where work comes much
+ * later costs that much each time, for nothing. So one waits awake if work has lately come sooner
+ * than a wake costs, and never longer than a wake costs; else one sleeps at once. What "lately" was
+ * is a moving average, in which one long pause weighs no more than a few wakes.
  *
  * Plain numbers, no clock: time is an argument. Every call is [frame].
  */

@@ -538,6 +538,16 @@ int fnx_subscriber_park(struct fnx_subscriber *sub, int64_t wake_at)
 	return 1;
 }
 
+int fnx_subscriber_pending(const struct fnx_subscriber *sub, int64_t wake_at)
+{
+	const struct fnx_segment *segment = sub->map.segment;
+
+	/* The tag rather than head: see look_ahead. */
+	return is_published(sub, sub->next) ||
+		atomic_load_explicit(&segment->watermark, memory_order_relaxed) >= wake_at ||
+		atomic_load_explicit(&segment->replaced, memory_order_relaxed);
+}
+
 int fnx_subscriber_overslept(const struct fnx_subscriber *sub)
 {
 	const struct fnx_segment *segment = sub->map.segment;

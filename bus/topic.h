@@ -224,6 +224,8 @@ int64_t fnx_subscriber_end(const struct fnx_subscriber *sub);
  * is there already (not parked); 0: parked: the bell will ring for either. */
 int fnx_subscriber_park(struct fnx_subscriber *sub, int64_t wake_at);
 void fnx_subscriber_unpark(struct fnx_subscriber *sub);
+/* [frame] 1 if a park would answer 1. */
+int fnx_subscriber_pending(const struct fnx_subscriber *sub, int64_t wake_at);
 /* 1 if it is parked although what it waits for is there. True for a moment on every wake; if it
  * lasts, a bell failed. */
 int fnx_subscriber_overslept(const struct fnx_subscriber *sub);

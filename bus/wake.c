@@ -163,8 +163,7 @@ int fnx_wake_choose(const struct fnx_bus *bus, const char *node, enum fnx_bell_f
 	int64_t *ret_wake_ns)
 {
 	struct fnx_wake pipe, zmq;
-	int without_pipe =
-		fnx_wake_measure(bus, node, FNX_BELL_FORM_PIPE, -1, -1, N_RINGS, &pipe);
+	int without_pipe = fnx_wake_measure(bus, node, FNX_BELL_FORM_PIPE, -1, -1, N_RINGS, &pipe);
 	int without_zmq = fnx_wake_measure(bus, node, FNX_BELL_FORM_ZMQ, -1, -1, N_RINGS, &zmq);
 
 	if (without_pipe && without_zmq)

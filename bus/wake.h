@@ -18,22 +18,23 @@ struct fnx_wake {
 	int64_t p99_ns;
 };
 
-/* Rings a bell of node `node`, which the caller holds and which has none open, `n` times, its sleeper
- * on processor `sleeper_cpu` and its ringer on `ringer_cpu` (-1: wherever they are put). -EINVAL: no
- * such processor, or n not in 1..FNX_WAKE_RINGS_MAX; errors of fnx_bell_open and fnx_ringer_open;
- * -ETIME: a ring was not heard within a second. */
+/* Rings a bell of node `node`, which the caller holds and which has none open, `n` times, its
+ * sleeper on processor `sleeper_cpu` and its ringer on `ringer_cpu` (-1: wherever they are put).
+ * -EINVAL: no such processor, or n not in 1..FNX_WAKE_RINGS_MAX; errors of fnx_bell_open and
+ * fnx_ringer_open; -ETIME: a ring was not heard within a second. */
 FNX_MUST_CHECK int fnx_wake_measure(const struct fnx_bus *bus, const char *node,
 	enum fnx_bell_form form, int ringer_cpu, int sleeper_cpu, unsigned n,
 	struct fnx_wake *ret_wake);
 
-/* The form that wakes soonest: a pipe, unless none can be had here or ZeroMQ is found to be faster by
- * a quarter. `ret_wake_ns`: what a wake takes with it. Errors only if neither works. Takes a few
+/* The form that wakes soonest: a pipe, unless none can be had here or ZeroMQ is found to be faster
+ * by a quarter. `ret_wake_ns`: what a wake takes with it. Errors only if neither works. Takes a few
  * milliseconds. */
 FNX_MUST_CHECK int fnx_wake_choose(const struct fnx_bus *bus, const char *node,
 	enum fnx_bell_form *ret_form, int64_t *ret_wake_ns);
 
 enum fnx_placement {
-	FNX_PLACE_TOGETHER = 1, /* on its publisher's core: a wake is that much cheaper than across */
+	FNX_PLACE_TOGETHER =
+		1, /* on its publisher's core: a wake is that much cheaper than across */
 	FNX_PLACE_APART = 2, /* on a core of its own: a wake costs the same, and both can run */
 };
 

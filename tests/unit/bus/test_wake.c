@@ -18,8 +18,7 @@ TEST(a_wake_takes_time_with_either_form_and_leaves_the_callers_affinity_alone)
 	for (unsigned i = 0; i < 2; i++) {
 		struct fnx_wake wake = {0};
 
-		assert_int_equal(
-			fnx_wake_measure(&bus, "sleeper", forms[i], 0, 0, 20, &wake), 0);
+		assert_int_equal(fnx_wake_measure(&bus, "sleeper", forms[i], 0, 0, 20, &wake), 0);
 		assert_true(wake.p50_ns > 0 && wake.p50_ns <= wake.p99_ns);
 	}
 	assert_int_equal(sched_getaffinity(0, sizeof(after), &after), 0);
