@@ -7,13 +7,18 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "bus/patience.h"
 #include "bus/presence.h"
 #include "bus/topic.h"
+#include "bus/wake.h"
 #include "tests/bench/peers.h"
 
 enum {
 	BATCH = 32, /* frames per flush and per commit, at full speed */
 	POOL_SIZE = 1 << 20,
+	PAUSES = 8, /* between two looks of one who waits awake: the writer is to get ahead */
+	N_RINGS = 9,
+	SPIN_US = 50,
 	SLOTS_MAX = 1024,
 	SLOTS_ONE_BY_ONE =
 		64, /* where frames are awaited one by one: what stays in the first cache */
@@ -28,6 +33,7 @@ struct end {
 	struct fnx_publisher *pub;
 	struct fnx_subscriber *sub;
 	int epoll_fd;
+	struct fnx_patience patience; /* at full speed */
 	int64_t now_ns; /* when last looked */
 	int rung; /* the bell is to be drained before the next sleep */
 	unsigned staged, untold;
@@ -106,6 +112,7 @@ static int open_end(struct bench_run *run, unsigned index, void **ret_end)
 {
 	struct end *end = calloc(1, sizeof(*end));
 	struct epoll_event event = {.events = EPOLLIN};
+	struct fnx_wake wake = {0};
 	char node[16];
 	int r;
 
@@ -118,6 +125,9 @@ static int open_end(struct bench_run *run, unsigned index, void **ret_end)
 		r = fnx_bus_create(&end->bus, NULL);
 	if (!r)
 		r = fnx_presence_claim(&end->bus, node, &end->presence, NULL);
+	if (!r && streams(end))
+		r = fnx_wake_measure(&end->bus, node, FNX_BELL_FORM_PIPE, -1, -1, N_RINGS, &wake);
+	fnx_patience_init(&end->patience, SPIN_US * 1000, wake.p50_ns);
 	if (!r)
 		r = fnx_bell_open(&end->bus, node, FNX_BELL_FORM_PIPE, &end->bell);
 	if (!r)
@@ -190,6 +200,41 @@ static void commit(struct end *end)
 	end->untold = 0;
 }
 
+/* As adaptive nodes wait. 1: there is a frame. */
+static int wait_awake(struct end *end)
+{
+	int64_t until_ns = end->now_ns + fnx_patience_ns(&end->patience);
+
+	while (end->now_ns < until_ns) {
+		for (unsigned i = 0; i < PAUSES; i++)
+			bench_pause();
+		if (fnx_subscriber_pending(end->sub, INT64_MAX))
+			return 1;
+		end->now_ns = bench_now();
+	}
+	return 0;
+}
+
+/* At full speed: awake or asleep, until there is a frame. */
+static void await(struct end *end)
+{
+	int64_t begun_ns = end->now_ns = bench_now();
+	int slept = 0;
+
+	while (!wait_awake(end)) {
+		get_ready_to_sleep(end);
+		if (fnx_subscriber_park(end->sub, INT64_MAX))
+			break;
+		sleep_once(end);
+		fnx_subscriber_unpark(end->sub);
+		slept = 1;
+		if (fnx_subscriber_pending(end->sub, INT64_MAX))
+			break;
+	}
+	end->now_ns = bench_now();
+	fnx_patience_learn(&end->patience, end->now_ns - begun_ns, slept);
+}
+
 static const struct bench_message *receive(void *handle)
 {
 	struct end *end = handle;
@@ -206,6 +251,10 @@ static const struct bench_message *receive(void *handle)
 		commit(end);
 		if (end->run->plan.spin) {
 			bench_pause();
+			continue;
+		}
+		if (streams(end)) {
+			await(end);
 			continue;
 		}
 		get_ready_to_sleep(end);
@@ -248,7 +297,7 @@ static void clean(struct bench_run *run)
 const struct bench_peer bench_fornix = {
 	.name = "fornix",
 	.how = "lossless reader of a waiting publisher, pipe bell and epoll; at full speed flushed "
-	       "and committed every 32 frames",
+	       "and committed every 32 frames, and patient before it sleeps",
 	.kinds = BENCH_PING_PONG | BENCH_STREAM | BENCH_FAN_OUT | BENCH_PACED,
 	.spins = 1,
 	.clean = clean,
