@@ -195,7 +195,7 @@ static int publish_one(struct model *m, int staged)
 /* However many frames a batch has, whoever sleeps is rung once. */
 static void step_publish(struct model *m)
 {
-	unsigned batch = 1 + (unsigned)below(m, 4);
+	unsigned batch = below(m, 4) ? 1 : 2 + (unsigned)below(m, 3);
 	int staged = batch > 1 && m->head + batch < MODEL_FRAMES, n = 0;
 
 	do {
