@@ -61,9 +61,11 @@ struct bench_message {
 /* One of the processes (0: the writer). Written by it alone. */
 struct bench_result {
 	_Alignas(64) int64_t cpu_ns;
+	uint64_t n; /* messages in all */
+	/* At full speed: what the writer sent from `first_ns` on counts until a reader has it all. */
 	int64_t first_ns;
+	uint64_t n_counted;
 	int64_t last_ns;
-	uint64_t n; /* messages counted in [first, last] */
 	uint64_t n_wrong; /* messages out of sequence */
 	int failed; /* negative errno, or -1 */
 };

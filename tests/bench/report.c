@@ -68,17 +68,21 @@ void bench_note(struct bench_found *found, const struct bench_run *run)
 
 	for (unsigned i = 0; i <= plan->n_readers; i++) {
 		const struct bench_result *result = &run->results[i];
-		double lasted_ns = (double)(result->last_ns - result->first_ns);
+		double lasted_ns = (double)(result->last_ns - run->results[0].first_ns);
+		double counted = (double)run->results[0].n_counted;
 
 		cpu_ns += (double)result->cpu_ns;
 		found->n_wrong += result->n_wrong;
 		/* Of several readers, what the slowest gets. */
-		if (i > 0 && streams && lasted_ns > 0 &&
-			(rate_hz == 0 || (double)result->n / lasted_ns * 1e9 < rate_hz))
-			rate_hz = (double)result->n / lasted_ns * 1e9;
+		if (i > 0 && streams && (rate_hz == 0 || counted / lasted_ns * 1e9 < rate_hz))
+			rate_hz = counted / lasted_ns * 1e9;
 	}
-	if (found->n_rounds == BENCH_ROUNDS_MAX || n == 0)
+	/* A writer that was held up throughout its warm-up has sent nothing that counts. */
+	if (found->n_rounds == BENCH_ROUNDS_MAX || n == 0 ||
+		(streams && !run->results[0].n_counted)) {
+		found->n_failed++;
 		return;
+	}
 	if (!streams)
 		note_samples(found, run);
 	found->rate_hz[found->n_rounds] = rate_hz;

@@ -50,8 +50,9 @@ with tempfile.TemporaryDirectory() as folder:
     for key, subjects in measured.items():
         check_case(key, subjects)
     assert RATIOS <= set(found["ratio"]) and all(value > 0 for value in found["ratio"].values()), found["ratio"]
-    # Within one run, and far from the line: a frame in place against 4 KiB through a socket.
-    assert found["ratio"]["throughput_4k_to_zmq"] > 1, found["ratio"]
+    # Work done, which a busy machine does not change as it does time: a frame in place against 4 KiB through a socket.
+    stream = measured["stream_4k"]
+    assert stream["fornix"]["cpu_ns_per_message"] < stream["ZeroMQ"]["cpu_ns_per_message"], stream
     assert all(value > 0 for value in found["cost_ns"].values()), found["cost_ns"]
 
     page = pathlib.Path(folder, "page.md")
