@@ -412,7 +412,8 @@ static int turns(struct loop *loop)
 			continue;
 		/* Work that is there already is no reason to stay awake when there is no room for
 		 * its result. */
-		loop->idle_ns = fnx_node_now();
+		if (why == FNX_DRIVE_IDLE)
+			loop->idle_ns = fnx_node_now();
 		if (loop->wait != FNX_WAIT_ADAPTIVE || why != FNX_DRIVE_IDLE || !wait_awake(loop))
 			sleep_once(loop, why);
 	}
