@@ -127,7 +127,7 @@ static int measure(struct sleeper *s, struct fnx_ringer *ringer, unsigned n, int
 	return r;
 }
 
-int fnx_wake_measure(const struct fnx_bus *bus, const char *node, enum fnx_bell_form form,
+int fnx_bell_measure(const struct fnx_bus *bus, const char *node, enum fnx_bell_form form,
 	int ringer_cpu, int sleeper_cpu, unsigned n, struct fnx_wake *ret_wake)
 {
 	struct sleeper s = {.cpu = sleeper_cpu};
@@ -159,12 +159,12 @@ int fnx_wake_measure(const struct fnx_bus *bus, const char *node, enum fnx_bell_
 	return 0;
 }
 
-int fnx_wake_choose(const struct fnx_bus *bus, const char *node, enum fnx_bell_form *ret_form,
+int fnx_bell_choose(const struct fnx_bus *bus, const char *node, enum fnx_bell_form *ret_form,
 	int64_t *ret_wake_ns)
 {
 	struct fnx_wake pipe, zmq;
-	int without_pipe = fnx_wake_measure(bus, node, FNX_BELL_FORM_PIPE, -1, -1, N_RINGS, &pipe);
-	int without_zmq = fnx_wake_measure(bus, node, FNX_BELL_FORM_ZMQ, -1, -1, N_RINGS, &zmq);
+	int without_pipe = fnx_bell_measure(bus, node, FNX_BELL_FORM_PIPE, -1, -1, N_RINGS, &pipe);
+	int without_zmq = fnx_bell_measure(bus, node, FNX_BELL_FORM_ZMQ, -1, -1, N_RINGS, &zmq);
 
 	if (without_pipe && without_zmq)
 		return without_pipe;
@@ -175,7 +175,7 @@ int fnx_wake_choose(const struct fnx_bus *bus, const char *node, enum fnx_bell_f
 	return 0;
 }
 
-enum fnx_placement fnx_wake_advise(
+enum fnx_placement fnx_bell_place(
 	const struct fnx_wake *together, const struct fnx_wake *apart, int64_t work_ns)
 {
 	return together->p50_ns + work_ns < apart->p50_ns ? FNX_PLACE_TOGETHER : FNX_PLACE_APART;

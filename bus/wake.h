@@ -22,14 +22,14 @@ struct fnx_wake {
  * sleeper on processor `sleeper_cpu` and its ringer on `ringer_cpu` (-1: wherever they are put).
  * -EINVAL: no such processor, or n not in 1..FNX_WAKE_RINGS_MAX; errors of fnx_bell_open and
  * fnx_ringer_open; -ETIME: a ring was not heard within a second. */
-FNX_MUST_CHECK int fnx_wake_measure(const struct fnx_bus *bus, const char *node,
+FNX_MUST_CHECK int fnx_bell_measure(const struct fnx_bus *bus, const char *node,
 	enum fnx_bell_form form, int ringer_cpu, int sleeper_cpu, unsigned n,
 	struct fnx_wake *ret_wake);
 
 /* The form that wakes soonest: a pipe, unless none can be had here or ZeroMQ is found to be faster
  * by a quarter. `ret_wake_ns`: what a wake takes with it. Errors only if neither works. Takes a few
  * milliseconds. */
-FNX_MUST_CHECK int fnx_wake_choose(const struct fnx_bus *bus, const char *node,
+FNX_MUST_CHECK int fnx_bell_choose(const struct fnx_bus *bus, const char *node,
 	enum fnx_bell_form *ret_form, int64_t *ret_wake_ns);
 
 enum fnx_placement {
@@ -40,5 +40,5 @@ enum fnx_placement {
 
 /* Where a reader that works for `work_ns` on each frame is done soonest, given wakes within a core
  * and across two: `work_ns` counts against sharing, since it delays the publisher's next frame. */
-enum fnx_placement fnx_wake_advise(
+enum fnx_placement fnx_bell_place(
 	const struct fnx_wake *together, const struct fnx_wake *apart, int64_t work_ns);

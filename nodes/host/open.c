@@ -23,7 +23,7 @@ static enum fnx_bell_form choose_bell(struct fnx_node *node)
 	if (node->rig->bus.bell == FNX_BELL_ZMQ)
 		return FNX_BELL_FORM_ZMQ;
 	if (node->rig->bus.bell == FNX_BELL_AUTO &&
-		fnx_wake_choose(&node->bus, node->name, &form, &node->wake_ns))
+		fnx_bell_choose(&node->bus, node->name, &form, &node->wake_ns))
 		node->wake_ns = 0;
 	return form;
 }

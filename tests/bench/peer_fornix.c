@@ -126,7 +126,7 @@ static int open_end(struct bench_run *run, unsigned index, void **ret_end)
 	if (!r)
 		r = fnx_presence_claim(&end->bus, node, &end->presence, NULL);
 	if (!r && streams(end))
-		r = fnx_wake_measure(&end->bus, node, FNX_BELL_FORM_PIPE, -1, -1, N_RINGS, &wake);
+		r = fnx_bell_measure(&end->bus, node, FNX_BELL_FORM_PIPE, -1, -1, N_RINGS, &wake);
 	fnx_patience_init(&end->patience, SPIN_US * 1000, wake.p50_ns);
 	if (!r)
 		r = fnx_bell_open(&end->bus, node, FNX_BELL_FORM_PIPE, &end->bell);
