@@ -128,7 +128,7 @@ static int measure(struct sleeper *s, struct fnx_ringer *ringer, unsigned n, int
 }
 
 int fnx_bell_measure(const struct fnx_bus *bus, const char *node, enum fnx_bell_form form,
-	int ringer_cpu, int sleeper_cpu, unsigned n, struct fnx_wake *ret_wake)
+	int ringer_cpu, int sleeper_cpu, unsigned n, struct fnx_bell_wake *ret_wake)
 {
 	struct sleeper s = {.cpu = sleeper_cpu};
 	struct fnx_ringer *ringer = NULL;
@@ -155,14 +155,14 @@ int fnx_bell_measure(const struct fnx_bus *bus, const char *node, enum fnx_bell_
 	if (r)
 		return r;
 	qsort(ns, n, sizeof(*ns), compare);
-	*ret_wake = (struct fnx_wake){.p50_ns = ns[n / 2], .p99_ns = ns[n * 99 / 100]};
+	*ret_wake = (struct fnx_bell_wake){.p50_ns = ns[n / 2], .p99_ns = ns[n * 99 / 100]};
 	return 0;
 }
 
 int fnx_bell_choose(const struct fnx_bus *bus, const char *node, enum fnx_bell_form *ret_form,
 	int64_t *ret_wake_ns)
 {
-	struct fnx_wake pipe, zmq;
+	struct fnx_bell_wake pipe, zmq;
 	int without_pipe = fnx_bell_measure(bus, node, FNX_BELL_FORM_PIPE, -1, -1, N_RINGS, &pipe);
 	int without_zmq = fnx_bell_measure(bus, node, FNX_BELL_FORM_ZMQ, -1, -1, N_RINGS, &zmq);
 
@@ -176,7 +176,7 @@ int fnx_bell_choose(const struct fnx_bus *bus, const char *node, enum fnx_bell_f
 }
 
 enum fnx_placement fnx_bell_place(
-	const struct fnx_wake *together, const struct fnx_wake *apart, int64_t work_ns)
+	const struct fnx_bell_wake *together, const struct fnx_bell_wake *apart, int64_t work_ns)
 {
 	return together->p50_ns + work_ns < apart->p50_ns ? FNX_PLACE_TOGETHER : FNX_PLACE_APART;
 }

@@ -13,7 +13,7 @@ enum {
 	FNX_WAKE_RINGS_MAX = 1000,
 };
 
-struct fnx_wake {
+struct fnx_bell_wake {
 	int64_t p50_ns; /* from before the ring until the sleeper looks */
 	int64_t p99_ns;
 };
@@ -24,7 +24,7 @@ struct fnx_wake {
  * fnx_ringer_open; -ETIME: a ring was not heard within a second. */
 FNX_MUST_CHECK int fnx_bell_measure(const struct fnx_bus *bus, const char *node,
 	enum fnx_bell_form form, int ringer_cpu, int sleeper_cpu, unsigned n,
-	struct fnx_wake *ret_wake);
+	struct fnx_bell_wake *ret_wake);
 
 /* The form that wakes soonest: a pipe, unless none can be had here or ZeroMQ is found to be faster
  * by a quarter. `ret_wake_ns`: what a wake takes with it. Errors only if neither works. Takes a few
@@ -41,4 +41,4 @@ enum fnx_placement {
 /* Where a reader that works for `work_ns` on each frame is done soonest, given wakes within a core
  * and across two: `work_ns` counts against sharing, since it delays the publisher's next frame. */
 enum fnx_placement fnx_bell_place(
-	const struct fnx_wake *together, const struct fnx_wake *apart, int64_t work_ns);
+	const struct fnx_bell_wake *together, const struct fnx_bell_wake *apart, int64_t work_ns);

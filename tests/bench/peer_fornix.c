@@ -112,7 +112,7 @@ static int open_end(struct bench_run *run, unsigned index, void **ret_end)
 {
 	struct end *end = calloc(1, sizeof(*end));
 	struct epoll_event event = {.events = EPOLLIN};
-	struct fnx_wake wake = {0};
+	struct fnx_bell_wake wake = {0};
 	char node[16];
 	int r;
 

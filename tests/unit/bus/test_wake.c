@@ -16,7 +16,7 @@ TEST(a_wake_takes_time_with_either_form_and_leaves_the_callers_affinity_alone)
 
 	assert_int_equal(sched_getaffinity(0, sizeof(before), &before), 0);
 	for (unsigned i = 0; i < 2; i++) {
-		struct fnx_wake wake = {0};
+		struct fnx_bell_wake wake = {0};
 
 		assert_int_equal(fnx_bell_measure(&bus, "sleeper", forms[i], 0, 0, 20, &wake), 0);
 		assert_true(wake.p50_ns > 0 && wake.p50_ns <= wake.p99_ns);
@@ -28,7 +28,7 @@ TEST(a_wake_takes_time_with_either_form_and_leaves_the_callers_affinity_alone)
 TEST(a_processor_that_is_not_there_is_an_error)
 {
 	struct fnx_bus bus = fixture_bus();
-	struct fnx_wake wake;
+	struct fnx_bell_wake wake;
 
 	assert_int_equal(
 		fnx_bell_measure(&bus, "sleeper", FNX_BELL_FORM_PIPE, 1000, -1, 3, &wake), -EINVAL);
@@ -68,7 +68,7 @@ TEST(the_choice_is_a_form_that_can_be_opened_afterwards)
 
 TEST(a_reader_is_placed_with_its_publisher_where_that_wakes_it_sooner_than_it_works)
 {
-	const struct fnx_wake near = {.p50_ns = 2000}, far = {.p50_ns = 30000};
+	const struct fnx_bell_wake near = {.p50_ns = 2000}, far = {.p50_ns = 30000};
 
 	assert_int_equal(fnx_bell_place(&near, &far, 1000), FNX_PLACE_TOGETHER);
 	assert_int_equal(fnx_bell_place(&near, &far, 50000), FNX_PLACE_APART);
