@@ -62,7 +62,8 @@ struct bench_message {
 struct bench_result {
 	_Alignas(64) int64_t cpu_ns;
 	uint64_t n; /* messages in all */
-	/* At full speed: what the writer sent from `first_ns` on counts until a reader has it all. */
+	/* At full speed: what the writer sent from `first_ns` on counts until a reader has it all.
+	 */
 	int64_t first_ns;
 	uint64_t n_counted;
 	int64_t last_ns;
