@@ -79,7 +79,7 @@ static int ping(struct side *side)
 	struct bench_message reply;
 
 	until_ns = begun_ns + run->plan.warm_up_ns + run->plan.budget_ns;
-	for (uint64_t seq = 0; now_ns < until_ns; seq++) {
+	for (uint64_t seq = 0; now_ns < until_ns || !side->result->n; seq++) {
 		int64_t sent_ns = now_ns;
 
 		if (put(side, seq, sent_ns) || flush(side) || get(side, &reply))
@@ -333,6 +333,10 @@ static int gather(const struct bench_run *run, pid_t *children, unsigned n)
 		if (left)
 			poll(NULL, 0, 2);
 	}
+	for (unsigned i = 0; i <= run->plan.n_readers; i++)
+		if (run->results[i].failed)
+			fprintf(stderr, "%s: process %u failed: %d\n", run->plan.peer, i,
+				run->results[i].failed);
 	return r || has_failed(run) ? -EIO : 0;
 }
 
