@@ -197,7 +197,8 @@ static void fill_header(struct fnx_segment *s, const struct fnx_topic_config *co
 	s->schema_size = config->schema_size;
 	s->ledger_offset = round_up(s->schema_offset + s->schema_size, FNX_CACHE_LINE);
 	s->pool_offset = round_up(s->ledger_offset + power * sizeof(struct fnx_entry), page_size);
-	s->file_size = round_up(s->pool_offset + s->slot_size * s->n_slots, page_size);
+	s->file_size =
+		round_up(s->pool_offset + fnx_slot_stride(s->slot_size) * s->n_slots, page_size);
 	s->bell_form = config->bell;
 	snprintf(s->node, sizeof(s->node), "%s", config->node);
 	snprintf(s->topic, sizeof(s->topic), "%s", config->name);
@@ -223,7 +224,7 @@ int fnx_segment_check(const struct fnx_segment *s, size_t size)
 		s->ledger_offset % FNX_CACHE_LINE || s->pool_offset > size ||
 		s->pool_offset < s->ledger_offset + s->n_entries * sizeof(struct fnx_entry) ||
 		s->pool_offset % FNX_CACHE_LINE ||
-		s->slot_size * s->n_slots > size - s->pool_offset)
+		fnx_slot_stride(s->slot_size) * s->n_slots > size - s->pool_offset)
 		return -EBADMSG;
 	if (s->full != FNX_FULL_WAIT && s->full != FNX_FULL_DROP)
 		return -EBADMSG;
@@ -242,6 +243,7 @@ static void derive(struct fnx_mapping *m, const struct fnx_segment *s)
 	m->epoch = s->epoch;
 	m->schema_hash = s->schema_hash;
 	m->slot_size = s->slot_size;
+	m->slot_stride = fnx_slot_stride(s->slot_size);
 	m->schema_size = s->schema_size;
 	m->n_slots = s->n_slots;
 	m->n_entries = s->n_entries;

@@ -35,8 +35,16 @@ struct fnx_subscriber {
 	int resumed;
 	int asleep; /* parked, and not yet unparked by us */
 	int64_t wake_at;
+	uint64_t bit; /* ours among the sleepers */
+	const unsigned char *hint; /* where the frame at `next` will probably lie */
+	uint64_t known; /* head as last seen, for looking ahead */
+	uint32_t streak; /* frames taken since the topic was last found empty */
 	int turn; /* what the peek of `next` answered, FNX_FRAME or -EBADMSG; 0: not peeked */
 	struct fnx_frame frame;
+};
+
+enum {
+	AHEAD = 8, /* frames; payloads half as many */
 };
 
 static uint32_t record_state(uint32_t word)
@@ -182,15 +190,16 @@ static int is_published(const struct fnx_subscriber *sub, uint64_t seq)
 	return tag >= fnx_tag(seq, FNX_ENTRY_PUBLISHED);
 }
 
-/* Where the predecessor stopped. It may have come one beyond head, if the publisher died between a
- * frame's tag and its count; further only if somebody else wrote to our record. */
+/* Where the predecessor stopped. It may have come beyond head, by frames that are tagged and not
+ * yet counted; further only if somebody else wrote to our record. */
 static uint64_t resumed_cursor(const struct fnx_subscriber *sub, uint64_t head)
 {
 	uint64_t cursor = atomic_load_explicit(&sub->record->cursor, memory_order_acquire);
+	uint64_t end = head;
 
-	if (cursor <= head || (cursor == head + 1 && is_published(sub, head)))
-		return cursor;
-	return head;
+	while (end < cursor && end - head < sub->map.n_entries && is_published(sub, end))
+		end++;
+	return cursor < end ? cursor : end;
 }
 
 /* Visible first, and only then the start: see "join" in segment.h. */
@@ -247,6 +256,8 @@ int fnx_subscriber_open(const struct fnx_bus *bus, const struct fnx_subscriber_c
 		free(sub);
 		return r;
 	}
+	sub->bit = UINT64_C(1) << (sub->record - sub->map.subs->records);
+	sub->hint = sub->map.pool;
 	sub->policy = config->policy;
 	sub->lazy = config->lazy;
 	sub->guarded = config->policy != FNX_LOSSLESS || sub->map.full != FNX_FULL_WAIT;
@@ -273,7 +284,7 @@ static uint32_t read_entry(const struct fnx_mapping *map, const struct fnx_entry
 	stamp->publish_ns = atomic_load_explicit(&entry->publish_ns, memory_order_relaxed);
 	stamp->origin = atomic_load_explicit(&entry->origin, memory_order_relaxed);
 	stamp->flags = atomic_load_explicit(&entry->flags, memory_order_relaxed);
-	ret_frame->payload = map->pool + (size_t)(slot < map->n_slots ? slot : 0) * map->slot_size;
+	ret_frame->payload = fnx_mapping_slot(map, slot);
 	return slot;
 }
 
@@ -337,12 +348,32 @@ static int look_ahead(struct fnx_subscriber *sub)
 	}
 	if (is_published(sub, sub->next))
 		return FNX_FRAME;
+	/* Whoever looks again at once has the payload under way together with the entry. */
+	__builtin_prefetch(sub->hint);
+	sub->streak = 0;
 	if (atomic_load_explicit(&sub->record->state, memory_order_relaxed) != sub->state)
 		return FNX_MOVED;
 	/* acquire: the last frame was published before */
 	if (!atomic_load_explicit(&segment->replaced, memory_order_acquire))
 		return FNX_NOTHING;
 	return is_published(sub, sub->next) ? FNX_FRAME : FNX_MOVED;
+}
+
+/* One who is behind has what comes next fetched from the publisher's cache in good time. Only what
+ * is published: the publisher is about to write the lines beyond. */
+static void fetch_ahead(struct fnx_subscriber *sub)
+{
+	const struct fnx_entry *entry = fnx_mapping_entry(&sub->map, sub->next + AHEAD / 2);
+
+	if (++sub->streak < AHEAD)
+		return;
+	if (sub->next >= sub->known)
+		sub->known = atomic_load_explicit(&sub->map.segment->head, memory_order_relaxed);
+	if (sub->next + AHEAD >= sub->known)
+		return;
+	__builtin_prefetch(fnx_mapping_entry(&sub->map, sub->next + AHEAD));
+	__builtin_prefetch(fnx_mapping_slot(
+		&sub->map, atomic_load_explicit(&entry->slot, memory_order_relaxed)));
 }
 
 /* Takes the frame at `next`: FNX_FRAME, FNX_GAP or -EBADMSG. */
@@ -360,6 +391,8 @@ static int begin_turn(struct fnx_subscriber *sub, struct fnx_gap *ret_gap)
 	if (tag != fnx_tag(sub->next, FNX_ENTRY_PUBLISHED))
 		return report_gap(sub, ret_gap);
 	slot = read_entry(&sub->map, entry, sub->next, &sub->frame);
+	sub->hint = fnx_mapping_slot(
+		&sub->map, atomic_load_explicit(&entry->next_slot, memory_order_relaxed));
 	/* From here on the slot is ours until release; the entry may turn over, which tears the
 	 * copy only if the sequence number changed meanwhile. */
 	atomic_thread_fence(memory_order_acquire);
@@ -367,6 +400,7 @@ static int begin_turn(struct fnx_subscriber *sub, struct fnx_gap *ret_gap)
 	if (tag >> 2 != sub->next)
 		return report_gap(sub, ret_gap);
 	sub->turn = FNX_FRAME;
+	fetch_ahead(sub);
 	if (slot >= sub->map.n_slots || sub->frame.length > sub->map.slot_size)
 		sub->turn = -EBADMSG;
 	return sub->turn;
@@ -504,14 +538,25 @@ int fnx_subscriber_park(struct fnx_subscriber *sub, int64_t wake_at)
 	sub->wake_at = wake_at;
 	sub->asleep = 1;
 	atomic_store_explicit(&sub->record->wake_at, wake_at, memory_order_relaxed);
+	atomic_store_explicit(&sub->record->parked, 1, memory_order_relaxed);
 	/* seq_cst: pairs with the publisher's head, watermark and replaced stores before it looks
-	 * at parked */
-	atomic_store(&sub->record->parked, 1);
+	 * at who sleeps; release: our record is complete */
+	atomic_fetch_or(&sub->map.subs->sleepers, sub->bit);
 	if (atomic_load(&segment->head) <= sub->next &&
 		atomic_load(&segment->watermark) < wake_at && !atomic_load(&segment->replaced))
 		return 0;
 	fnx_subscriber_unpark(sub);
 	return 1;
+}
+
+int fnx_subscriber_pending(const struct fnx_subscriber *sub, int64_t wake_at)
+{
+	const struct fnx_segment *segment = sub->map.segment;
+
+	/* The tag rather than head: see look_ahead. */
+	return is_published(sub, sub->next) ||
+		atomic_load_explicit(&segment->watermark, memory_order_relaxed) >= wake_at ||
+		atomic_load_explicit(&segment->replaced, memory_order_relaxed);
 }
 
 int fnx_subscriber_overslept(const struct fnx_subscriber *sub)

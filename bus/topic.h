@@ -126,6 +126,13 @@ FNX_MUST_CHECK int fnx_publisher_loan(
 	struct fnx_publisher *pub, int64_t now_ns, void **ret_payload);
 /* [frame] Makes the loaned slot the next frame. `length` at most the slot's size. */
 void fnx_publisher_publish(struct fnx_publisher *pub, size_t length, const struct fnx_stamp *stamp);
+/* [frame] The same for one of a batch: the frame exists, and a reader that is awake takes it, but
+ * who sleeps is told by the flush that ends the batch: one look at the readers, however many
+ * frames. */
+void fnx_publisher_stage(struct fnx_publisher *pub, size_t length, const struct fnx_stamp *stamp);
+/* [frame] Before the publisher's own turn ends. Nothing, if nothing is staged. A loan that finds
+ * the pool empty, advance and park begin with it. */
+void fnx_publisher_flush(struct fnx_publisher *pub);
 /* [frame] Gives the loaned slot back unpublished. */
 void fnx_publisher_abort(struct fnx_publisher *pub);
 /* [frame] The next frame will be `seq`: what lies before it was lost elsewhere, is counted as
@@ -225,6 +232,8 @@ int64_t fnx_subscriber_end(const struct fnx_subscriber *sub);
  * is there already (not parked); 0: parked: the bell will ring for either. */
 int fnx_subscriber_park(struct fnx_subscriber *sub, int64_t wake_at);
 void fnx_subscriber_unpark(struct fnx_subscriber *sub);
+/* [frame] 1 if a park would answer 1. */
+int fnx_subscriber_pending(const struct fnx_subscriber *sub, int64_t wake_at);
 /* 1 if it is parked although what it waits for is there. True for a moment on every wake; if it
  * lasts, a bell failed. */
 int fnx_subscriber_overslept(const struct fnx_subscriber *sub);

@@ -368,6 +368,14 @@ int fnx_node_park(struct fnx_node *node, enum fnx_drive why, int64_t now_ns)
 	return 0;
 }
 
+int fnx_node_pending(const struct fnx_node *node)
+{
+	for (unsigned i = node->merge.n_inputs; i < node->n_inputs; i++)
+		if (fnx_subscriber_lag(node->inputs[i].sub))
+			return 1;
+	return fnx_merge_pending(&node->merge, node->next_grid);
+}
+
 void fnx_node_unpark(struct fnx_node *node)
 {
 	for (unsigned i = 0; i < node->n_outputs; i++)

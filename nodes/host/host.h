@@ -6,6 +6,7 @@
 #pragma once
 
 #include "bus/merge.h"
+#include "bus/patience.h"
 #include "bus/presence.h"
 #include "bus/status.h"
 #include "nodes/host/node.h"
@@ -78,6 +79,7 @@ struct fnx_node {
 	int owes; /* some input has a gap to tell */
 	struct fnx_merge merge;
 	enum fnx_bell_form bell_form;
+	int64_t wake_ns; /* what it takes to wake this node, measured at start; 0: not measured */
 	unsigned n_inputs, n_outputs, n_params;
 	struct fnx_node_input_state inputs[FNX_MERGE_INPUTS_MAX];
 	struct fnx_node_output_state outputs[FNX_STATUS_TOPICS_MAX];
@@ -99,6 +101,7 @@ struct fnx_node {
 			      latest */
 	int64_t due_ns; /* sources: when to call produce next */
 	int64_t grid_samples; /* time bin */
+	int crowded; /* too many nodes would wait awake: an adaptive one sleeps at once */
 	int restarted;
 	int opened; /* ops->open has succeeded */
 	int ended; /* all is published; nothing but what lies aside will come */
@@ -129,6 +132,8 @@ enum fnx_drive fnx_node_drive(struct fnx_node *node, int64_t now_ns, unsigned bu
 /* After IDLE or FULL. 1: something came meanwhile, drive again; 0: parked, the bell will ring. */
 int fnx_node_park(struct fnx_node *node, enum fnx_drive why, int64_t now_ns);
 void fnx_node_unpark(struct fnx_node *node);
+/* After IDLE: 1 if something has come that would keep the node from parking. */
+int fnx_node_pending(const struct fnx_node *node);
 /* Answers the control requests that have come. 1 if one of them was `stop`. */
 int fnx_node_serve(struct fnx_node *node);
 void fnx_node_close(struct fnx_node *node);
@@ -149,6 +154,10 @@ FNX_MUST_CHECK int fnx_node_run(struct fnx_node *node, const _Atomic int *stop, 
 
 /* How the rig wants this node to wait. */
 enum fnx_wait fnx_node_wait(const struct fnx_node *node);
+/* crowd.c: 1 if more nodes of the rig would wait awake (adaptive, spin) than there are cores, or
+ * more than one on the processor to which this one is pinned; `ret_why` then says so. Before the
+ * calling thread is pinned. */
+int fnx_node_crowded(const struct fnx_node *node, char *ret_why, size_t size);
 
 /* realtime.c: memory lock, affinity, SCHED_FIFO for the calling thread as the rig says;
  * status->realtime tells what is in force and what was refused. */

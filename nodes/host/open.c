@@ -10,15 +10,22 @@
 #include <unistd.h>
 
 #include "bus/control.h"
+#include "bus/wake.h"
 #include "nodes/host/host.h"
 #include "nodes/host/placement.h"
 #include "schemas/codec.h"
 
-static enum fnx_bell_form bell_form(const struct fnx_rig *rig)
+/* auto: measured. Where nothing could be, the pipe: opening it will tell why. */
+static enum fnx_bell_form choose_bell(struct fnx_node *node)
 {
-	/* auto: a pipe has no thread in between, and reaches every process that can share memory.
-	 */
-	return rig->bus.bell == FNX_BELL_ZMQ ? FNX_BELL_FORM_ZMQ : FNX_BELL_FORM_PIPE;
+	enum fnx_bell_form form = FNX_BELL_FORM_PIPE;
+
+	if (node->rig->bus.bell == FNX_BELL_ZMQ)
+		return FNX_BELL_FORM_ZMQ;
+	if (node->rig->bus.bell == FNX_BELL_AUTO &&
+		fnx_bell_choose(&node->bus, node->name, &form, &node->wake_ns))
+		node->wake_ns = 0;
+	return form;
 }
 
 static int open_bus(struct fnx_node *node)
@@ -59,7 +66,7 @@ static int open_sockets(struct fnx_node *node)
 			node->bus.segment_dir, strerror(-r));
 	if (!node->remembers || atomic_load(&node->status->starts) == 1)
 		atomic_store(&node->status->first_sample_time, INT64_MIN);
-	node->bell_form = bell_form(node->rig);
+	node->bell_form = choose_bell(node);
 	r = fnx_bell_open(&node->bus, node->name, node->bell_form, &node->bell);
 	if (r)
 		return fnx_node_fail(
