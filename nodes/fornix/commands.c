@@ -29,6 +29,8 @@ static const struct command {
 	{"keygen", "fornix keygen", fnx_command_keygen,
 		"makes the keys with which machines know each other"},
 	{"recover", "fornix recover", fnx_command_recover, "makes a damaged recording whole again"},
+	{"trace", "fornix trace", fnx_command_trace,
+		"writes what a task runtime did, for Perfetto"},
 	{"version", "fornix version", fnx_command_version,
 		"prints the version of programs and schemas"},
 };

@@ -363,7 +363,7 @@ TEST(settings_of_a_rule_change_while_it_runs)
 	for (int i = 0; i < 4; i++)
 		send_posterior(0.75, 1);
 	assert_int_equal(outcome(), -1);
-	set("replay_left.min_groups", 2.5); /* rounded up */
+	set("replay_left.min_groups", 3);
 	set("replay_left.threshold", 0.5);
 	send_posterior(0.75, 1);
 	assert_int_equal(outcome(), -1);
