@@ -164,5 +164,5 @@ int fnx_node_crowded(const struct fnx_node *node, char *ret_why, size_t size);
 void fnx_realtime_apply(struct fnx_node *node);
 
 /* heap.c: counts allocations of the calling thread into `counter` from now on; NULL: stop counting.
- */
-void fnx_heap_watch(_Atomic uint64_t *counter);
+ * Returns what was counted into before. */
+_Atomic uint64_t *fnx_heap_watch(_Atomic uint64_t *counter);

@@ -93,14 +93,13 @@ static void on_bell(uv_poll_t *handle, int status, int events)
 static void on_control(uv_poll_t *handle, int status, int events)
 {
 	struct loop *loop = handle->data;
+	_Atomic uint64_t *counter = fnx_heap_watch(NULL);
 
 	(void)status, (void)events;
 	/* What ZeroMQ allocates to answer is not the frame path's. */
-	fnx_heap_watch(NULL);
 	if (fnx_node_serve(loop->node))
 		loop->stopping = 1;
-	if (atomic_load(&loop->node->status->state) >= FNX_NODE_RUNNING)
-		fnx_heap_watch(&loop->node->status->heap_allocations);
+	fnx_heap_watch(counter);
 }
 
 static void on_watched(uv_poll_t *handle, int status, int events)
@@ -159,11 +158,9 @@ static void look_for_successors(struct fnx_node *node)
 	for (unsigned i = 0; i < node->merge.n_inputs; i++) {
 		if (!node->merge.inputs[i].moved)
 			continue;
-		fnx_heap_watch(NULL);
 		node->moved_input = (int)i;
 		if (fnx_node_resubscribe(node))
 			node->merge.inputs[i].moved = 0;
-		fnx_heap_watch(&node->status->heap_allocations);
 	}
 }
 

@@ -249,9 +249,8 @@ static void say_refused(struct fnx_node *node, struct fnx_subscriber *sub)
 	fnx_node_say(node, "%s", node->error);
 }
 
-int fnx_node_resubscribe(struct fnx_node *node)
+static int take_up_successor(struct fnx_node *node, struct fnx_node_input_state *input)
 {
-	struct fnx_node_input_state *input = &node->inputs[node->moved_input];
 	struct fnx_subscriber *old = input->sub;
 	int r;
 
@@ -269,6 +268,16 @@ int fnx_node_resubscribe(struct fnx_node *node)
 		node->merge.inputs[node->moved_input].sub = input->sub;
 	fnx_subscriber_close(old);
 	return 1;
+}
+
+int fnx_node_resubscribe(struct fnx_node *node)
+{
+	/* Mapping another topic is not the frame path. */
+	_Atomic uint64_t *counter = fnx_heap_watch(NULL);
+	int r = take_up_successor(node, &node->inputs[node->moved_input]);
+
+	fnx_heap_watch(counter);
+	return r;
 }
 
 int fnx_node_peers_ready(const struct fnx_node *node, const char **ret_missing)
