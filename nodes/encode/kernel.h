@@ -19,8 +19,7 @@
 
 enum {
 	FNX_BLOCK_MARKS = 32,
-	FNX_BLOCK_SUMS_F32 = 16, /* lanes of an accumulator: 64 bytes of either type */
-	FNX_BLOCK_SUMS_F64 = 8,
+	FNX_BLOCK_SUMS = 8, /* lanes of a bin's accumulator: 64 bytes */
 	FNX_BOX_GROUP = 16, /* blocks whose boxes lie side by side */
 	FNX_GATE_STRIDE = 16, /* blocks between two looks at whether there are enough */
 };
@@ -54,10 +53,10 @@ struct fnx_blocks {
 /* One set per processor generation. All give the same results; but weigh_i32 is the same only on
  * all that fuse products and sums; FNX_PROCESSOR_ANY of x86-64 does not, and rounds once more. */
 struct fnx_kernel {
-	/* ret_sums[bins[k]] [FNX_BLOCK_SUMS_F32] += e^(-|m - x|^2 / 2), in kernel deviations, over
+	/* ret_sums[bins[k]] [FNX_BLOCK_SUMS] += e^(-|m - x|^2 / 2), in kernel deviations, over
 	 * the marks m of block k, by lane; x [n_dims]; ret_sums 64-byte aligned. */
-	void (*weigh_i32)(const struct fnx_blocks *blocks, const int32_t *x, float *ret_sums);
-	/* ret_sums[bins[k]] [FNX_BLOCK_SUMS_F64] += e^(factor * |m - x|^2), factor < 0. */
+	void (*weigh_i32)(const struct fnx_blocks *blocks, const int32_t *x, double *ret_sums);
+	/* ret_sums[bins[k]] [FNX_BLOCK_SUMS] += e^(factor * |m - x|^2), factor < 0. */
 	void (*weigh_f64)(
 		const struct fnx_blocks *blocks, const double *x, double factor, double *ret_sums);
 	/* Marks with lower < m < upper in every dimension; counting may stop once there are
