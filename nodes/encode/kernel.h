@@ -3,7 +3,7 @@
  * The loops over all stored marks: Gaussian weights summed by block, and the n-cube gate.
  *
  * A block is 32 marks of one position bin, dimension by dimension: lanes[block][dim][32]. Lanes are
- * doubles (microvolts), or for single precision int32 steps of 2^-21 kernel deviations: differences
+ * doubles (microvolts), or for single precision int32 steps of 2^-22 kernel deviations: differences
  * of integers are exact, so that the error does not grow with the amplitude as it would with
  * floats. Unused lanes hold a value so far off that their weight is below 1e-37 and no gate counts
  * them. Marks and queries must lie within the limits, which keeps every distance finite.
@@ -24,9 +24,10 @@ enum {
 	FNX_GATE_STRIDE = 16, /* blocks between two looks at whether there are enough */
 };
 
-#define FNX_BLOCK_STEPS 0x1p21 /* per kernel deviation */
-#define FNX_BLOCK_LIMIT_I32 0x1p29
-#define FNX_BLOCK_UNUSED_I32 0x1p30
+#define FNX_BLOCK_STEPS 0x1p22 /* per kernel deviation */
+/* 232 deviations, and 40 more; no difference overflows. */
+#define FNX_BLOCK_LIMIT_I32 0x1.dp29
+#define FNX_BLOCK_UNUSED_I32 0x1.1p30
 #define FNX_BLOCK_LIMIT_F64 1e150
 #define FNX_BLOCK_UNUSED_F64 3e150
 

@@ -40,9 +40,9 @@ struct fnx_model_config {
 	bool gate; /* n-cube gate: */
 	double gate_deviations; /* half an edge of the cube, in kernel deviations */
 	uint32_t gate_min_marks; /* stored marks that must lie strictly within it */
-	/* Single-precision weights: every entry of the likelihood is within 1e-5, relative, of the
-	 * one in double precision; amplitudes beyond 256 kernel deviations count as that many. The
-	 * gate answers the same in both. */
+	/* Single-precision weights, added up in double precision: every entry of the likelihood is
+	 * within 6e-6, relative, of the one in double precision; amplitudes beyond 232 kernel
+	 * deviations count as that many. The gate answers the same in both. */
 	bool single;
 	/* Option, off in parity: blocks whose marks are all beyond the distance at which the kernel
 	 * is 1e-7 of its peak are passed over, and marks are put into blocks by likeness. Time then

@@ -93,13 +93,13 @@ LANES_INLINE void LANES(at_most)(float most, LANES(f32) * x)
 LANES_INLINE void LANES(exp2)(float factor, const LANES(f32) * s, LANES(f32) * ret_y)
 {
 	const LANES(f32) none = {0};
-	const LANES(f32) c1 = none + 6.931469670643525e-1f, c3 = none + 5.550713274163479e-2f;
-	const LANES(f32) c5 = none + 1.327647177700328e-3f;
+	const LANES(f32) c1 = none + 6.931470036506653e-1f, c3 = none + 5.55071085691452e-2f;
+	const LANES(f32) c5 = none + 1.3269521296024323e-3f;
 	const LANES(f32) scale = none + factor;
 	const float shift = 0x1.8p23f;
 	LANES(f32) x = *s, n = none + shift, r, r2;
-	LANES(f32) p = none + 1.0000000716546702f, high = none + 2.4022119723883523e-1f;
-	LANES(f32) top = none + 9.675541332692009e-3f;
+	LANES(f32) p = none + 1.0f, high = none + 2.4022246897220612e-1f;
+	LANES(f32) top = none + 9.671291336417198e-3f;
 
 	LANES(at_most)(-126.0f / factor, &x);
 	LANES(fuse)(&x, &scale, &n);
