@@ -51,7 +51,7 @@ struct fnx_state_space_config {
 				    this */
 	bool log_space; /* multiply by adding logarithms: no product underflows */
 	double occupancy_floor; /* position samples */
-	const double *smoothing; /* of occupancy, see fnx_smoothing_gaussian; must outlive this */
+	const struct fnx_smoothing *smoothing; /* of occupancy; NULL: none; must outlive this */
 };
 
 /* One time bin's result; pointers into the state space, valid until its next tick. */

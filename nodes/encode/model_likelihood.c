@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "nodes/encode/model_memory.h"
+#include "nodes/host/smoothing.h"
 
 /* Squared distance, in kernel deviations, at which the kernel is 1e-7 of its peak. */
 static const double CUT_OFF_SQUARED = 2.0 * 16.118095650958319;
@@ -17,8 +18,8 @@ enum {
 	TILE_SIZE = 16384
 };
 
-/* Accumulators of every bin for each mark of a batch, one histogram to smooth from, and the list of
- * blocks that are near. */
+/* Accumulators of every bin for each mark of a batch, a histogram to smooth from and one halfway,
+ * and the list of blocks that are near. */
 struct scratch {
 	double *sums; /* [FNX_MODEL_BATCH_MAX][n_bins][FNX_BLOCK_SUMS] */
 	double *hist;
@@ -31,7 +32,7 @@ static struct scratch scratch_of(const struct fnx_model *model, void *memory)
 	struct scratch scratch = {.sums = memory};
 
 	scratch.hist = scratch.sums + n * FNX_BLOCK_SUMS * FNX_MODEL_BATCH_MAX;
-	scratch.list = (uint32_t *)(scratch.hist + fnx_f64_padded(n));
+	scratch.list = (uint32_t *)(scratch.hist + 2 * fnx_f64_padded(n));
 	return scratch;
 }
 
@@ -40,8 +41,8 @@ size_t fnx_model_scratch_size(const struct fnx_model *model)
 	const size_t n = model->config.n_bins;
 	const size_t n_listed = model->config.cut_off ? (size_t)model->n_blocks + FNX_BOX_GROUP : 0;
 
-	return n * FNX_BLOCK_SUMS * FNX_MODEL_BATCH_MAX * sizeof(double) +
-		fnx_f64_padded(n) * sizeof(double) + n_listed * sizeof(uint32_t);
+	return (n * FNX_BLOCK_SUMS * FNX_MODEL_BATCH_MAX + 2 * fnx_f64_padded(n)) * sizeof(double) +
+		n_listed * sizeof(uint32_t);
 }
 
 /* The blocks that a spike's weights go over: those near it, or all. */
@@ -169,19 +170,12 @@ static void add_up(const struct fnx_model *model, const double *sums, double *re
 		ret_hist[i] = model->weight * sum_lanes(sums + i * FNX_BLOCK_SUMS);
 }
 
-static void smooth(const struct fnx_model *model, double *from, double *hist)
+static void smooth(const struct fnx_model *model, double *work, double *hist)
 {
 	const size_t n_bins = model->config.n_bins;
-	const double *weights = model->config.smoothing;
 
-	memcpy(from, hist, n_bins * sizeof(double));
-	for (size_t i = 0; i < n_bins; i++) {
-		double sum = 0.0;
-
-		for (size_t j = 0; j < n_bins; j++)
-			sum += weights[i * n_bins + j] * from[j];
-		hist[i] = sum;
-	}
+	memcpy(work, hist, n_bins * sizeof(double));
+	fnx_smoothing_apply(model->config.smoothing, work, work + fnx_f64_padded(n_bins), hist);
 }
 
 /* Histogram to likelihood. */
