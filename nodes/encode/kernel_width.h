@@ -116,7 +116,9 @@ LANES_TARGET static void LANES(weigh_i32)(
 {
 	const uint32_t n_dims = blocks->n_dims;
 
-	if (blocks->masses)
+	if (blocks->masses && n_dims == 4)
+		LANES(weigh_i32_dims)(blocks, 4, blocks->masses, x, ret_sums);
+	else if (blocks->masses)
 		LANES(weigh_i32_dims)(blocks, n_dims, blocks->masses, x, ret_sums);
 	else if (n_dims == 4)
 		LANES(weigh_i32_dims)(blocks, 4, NULL, x, ret_sums);
