@@ -31,6 +31,8 @@ static const struct command {
 	{"recover", "fornix recover", fnx_command_recover, "makes a damaged recording whole again"},
 	{"trace", "fornix trace", fnx_command_trace,
 		"writes what a task runtime did, for Perfetto"},
+	{"import-network", "fornix import-network", fnx_command_import_network,
+		"makes a network file for ripple of a TensorFlow model"},
 	{"version", "fornix version", fnx_command_version,
 		"prints the version of programs and schemas"},
 };
@@ -47,9 +49,9 @@ static void print_help(FILE *out)
 		"usage: fornix COMMAND [ARGUMENTS]\n"
 		"\n");
 	for (unsigned i = 0; i < N_COMMANDS; i++)
-		fprintf(out, "  %-8s  %s\n", commands[i].name, commands[i].summary);
+		fprintf(out, "  %-14s  %s\n", commands[i].name, commands[i].summary);
 	fprintf(out,
-		"  help      prints this, or the help of one command\n"
+		"  help            prints this, or the help of one command\n"
 		"\n"
 		"examples:\n"
 		"\n"
