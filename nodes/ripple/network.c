@@ -4,10 +4,10 @@
  * the steps that then change its result where it lies. So activations and normalisations cost no
  * copy.
  *
- * The windows that ripple networks look at are tiny: 16 samples and products of a few hundred
- * multiplications. CBLAS takes longer to begin than to do these; they are plain loops over tiles
- * that stay in registers. In one dimension without padding the columns are the input itself, read
- * with a stride, and nothing is copied.
+ * In one dimension without padding the columns are the input itself, read with a stride, and
+ * nothing is copied; but where windows overlap, since CBLAS wants rows that do not. Even the tiny
+ * products of published ripple networks are CBLAS's: plain loops in single precision won a tenth
+ * there, and lost more in every other case.
  */
 #include "nodes/ripple/network.h"
 
@@ -27,8 +27,7 @@
 
 enum {
 	STEPS_MAX = FNX_NETWORK_LAYERS_MAX,
-	CBLAS_FROM = 1 << 14, /* multiplications */
-	PAD = 16, /* columns that weights are padded to */
+	PAD = 16, /* values: what a half of the products is rounded up to */
 };
 
 /* Either factor and term, or an activation. */
@@ -40,15 +39,14 @@ struct step {
 
 struct op {
 	enum fnx_network_kind kind; /* convolution, max pooling; flatten: nothing */
-	bool gathers, cblas;
+	bool gathers;
 	struct fnx_network_shape input, output;
 	uint32_t height, width, stride_height, stride_width, pad_top, pad_left;
 	uint32_t n_rows, n_terms; /* of the product: [n_rows][n_terms] * [n_terms][out] */
 	size_t row_stride;
-	uint32_t n_padded; /* columns of weights in memory */
 	double *sums; /* weights, then bias, in double until the network is whole */
-	void *weights; /* [n_terms][n_padded] */
-	void *bias; /* [n_padded] */
+	void *weights; /* [n_terms][out] */
+	void *bias; /* [out] */
 	uint32_t n_steps;
 	struct step *steps; /* [STEPS_MAX] */
 };
@@ -160,15 +158,12 @@ static int add_weights(struct op *op, const struct fnx_network_layer *layer)
 	if (!layer->weights || layer->n_in != op->input.n_channels ||
 		!all_finite(layer->weights, n * n_out) || !all_finite(layer->bias, n_out))
 		return -EINVAL;
-	op->n_padded = (uint32_t)((n_out + PAD - 1) / PAD * PAD);
-	op->sums = calloc((n + 1) * op->n_padded, sizeof(double));
+	op->sums = calloc((n + 1) * n_out, sizeof(double));
 	if (!op->sums)
 		return -ENOMEM;
-	for (size_t k = 0; k < n; k++)
-		memcpy(op->sums + k * op->n_padded, layer->weights + k * n_out,
-			n_out * sizeof(double));
+	memcpy(op->sums, layer->weights, n * n_out * sizeof(double));
 	if (layer->bias)
-		memcpy(op->sums + n * op->n_padded, layer->bias, n_out * sizeof(double));
+		memcpy(op->sums + n * n_out, layer->bias, n_out * sizeof(double));
 	return 0;
 }
 
@@ -182,8 +177,7 @@ static int add_step(struct op *op, enum fnx_network_activation activation, doubl
 	return 0;
 }
 
-static int make_product(struct op *op, const struct fnx_network_layer *layer,
-	const struct fnx_network_config *config)
+static int make_product(struct op *op, const struct fnx_network_layer *layer)
 {
 	size_t n_terms = count_values(op->height, op->width, op->input.n_channels);
 	size_t n_places = (size_t)op->output.height * op->output.width;
@@ -195,15 +189,12 @@ static int make_product(struct op *op, const struct fnx_network_layer *layer,
 		return -EINVAL;
 	op->n_terms = (uint32_t)n_terms;
 	op->n_rows = (uint32_t)n_places;
-	op->gathers = !columns_are_input(op);
+	op->gathers = !columns_are_input(op) ||
+		(uint64_t)op->stride_height * op->input.n_channels < n_terms;
 	op->row_stride = op->gathers ? n_terms : (size_t)op->stride_height * op->input.n_channels;
 	if (op->row_stride > FNX_NETWORK_SIZE_MAX ||
 		(op->gathers && !count_values(n_places, n_terms, 1)))
 		return -EINVAL;
-	/* CBLAS wants rows apart by at least their length. */
-	op->cblas = config->product != FNX_NETWORK_PLAIN && op->row_stride >= n_terms &&
-		(config->product == FNX_NETWORK_CBLAS ||
-			n_places * n_terms * layer->n_out >= CBLAS_FROM);
 	r = add_weights(op, layer);
 	return r ? r : add_step(op, layer->activation, layer->slope);
 }
@@ -232,9 +223,9 @@ static int normalise(struct op *op, const struct fnx_network_layer *layer)
 	if (op->sums && !op->n_steps) {
 		for (uint32_t k = 0; k <= op->n_terms; k++)
 			for (uint32_t c = 0; c < n; c++)
-				op->sums[(size_t)k * op->n_padded + c] *= factors[c];
+				op->sums[(size_t)k * n + c] *= factors[c];
 		for (uint32_t c = 0; c < n; c++)
-			op->sums[(size_t)op->n_terms * op->n_padded + c] += factors[n + c];
+			op->sums[(size_t)op->n_terms * n + c] += factors[n + c];
 		free(factors);
 	} else {
 		op->steps[op->n_steps++] = (struct step){.factor = factors, .term = factors + n};
@@ -256,8 +247,7 @@ static struct op *begin_op(struct fnx_network *network)
 	return op;
 }
 
-static int add_layer(struct fnx_network *network, const struct fnx_network_layer *layer,
-	const struct fnx_network_config *config)
+static int add_layer(struct fnx_network *network, const struct fnx_network_layer *layer)
 {
 	static const struct fnx_network_layer point = {
 		.height = 1, .width = 1, .stride_height = 1, .stride_width = 1};
@@ -283,7 +273,7 @@ static int add_layer(struct fnx_network *network, const struct fnx_network_layer
 	case FNX_NETWORK_DENSE:
 		r = place_window(op, layer->kind == FNX_NETWORK_DENSE ? &point : layer);
 		if (!r)
-			r = make_product(op, layer, config);
+			r = make_product(op, layer);
 		break;
 	case FNX_NETWORK_NORMALISATION:
 		r = normalise(op, layer);
@@ -321,8 +311,8 @@ static int convert_op(struct op *op, bool double_precision)
 	size_t real = double_precision ? sizeof(double) : sizeof(float), n;
 
 	if (op->sums) {
-		n = (size_t)op->n_terms * op->n_padded;
-		op->weights = convert(op->sums, n + op->n_padded, double_precision);
+		n = (size_t)op->n_terms * op->output.n_channels;
+		op->weights = convert(op->sums, n + op->output.n_channels, double_precision);
 		op->sums = NULL;
 		if (!op->weights)
 			return -ENOMEM;
@@ -398,7 +388,7 @@ int fnx_network_new(const struct fnx_network_config *config, struct fnx_network 
 	network->input = network->output = config->input;
 	for (uint32_t i = 0; i < config->n_layers && !r; i++) {
 		*ret_layer = i;
-		r = add_layer(network, &config->layers[i], config);
+		r = add_layer(network, &config->layers[i]);
 	}
 	if (!r) {
 		*ret_layer = config->n_layers;

@@ -16,8 +16,8 @@
  * a linear layer is folded into that layer's weights when the network is made; behind another it is
  * a factor and a term for each channel.
  *
- * One thread per network; no thread is ever started. All memory is taken, and the library that
- * multiplies large matrices has made its first call, when fnx_network_new returns.
+ * One thread per network; no thread is ever started. All memory is taken, and CBLAS has
+ * made its first call, when fnx_network_new returns.
  */
 #pragma once
 
@@ -46,14 +46,6 @@ enum fnx_network_activation {
 	FNX_NETWORK_SIGMOID,
 };
 
-/* Which multiplies: AUTO takes CBLAS from some thousand multiplications on, where it begins to win.
- * The others are for tests. */
-enum fnx_network_product {
-	FNX_NETWORK_AUTO = 0,
-	FNX_NETWORK_PLAIN,
-	FNX_NETWORK_CBLAS,
-};
-
 struct fnx_network_shape {
 	uint32_t height, width, n_channels;
 };
@@ -79,7 +71,6 @@ struct fnx_network_layer {
 struct fnx_network_config {
 	struct fnx_network_shape input;
 	bool double_precision;
-	enum fnx_network_product product;
 	uint32_t n_layers;
 	const struct fnx_network_layer *layers;
 };

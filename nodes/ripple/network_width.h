@@ -4,62 +4,15 @@
  * NAME(x) (x with the width's ending) and GEMM (CBLAS's product).
  */
 
-/* Columns of the product that are summed at a time, and rows: their sums stay in registers. */
-#ifndef NETWORK_TILE
-#define NETWORK_TILE
-enum {
-	LANES = 16,
-	ROWS = 4
-};
-#endif
-
-/* One tile of at most ROWS x LANES: c = bias + a * b. Rows beyond n_rows repeat the last. b is
- * [n][b_stride], padded with zeros to whole LANES. */
-VECTOR
-static void NAME(tile)(const REAL *restrict a, size_t a_stride, uint32_t n, const REAL *restrict b,
-	size_t b_stride, const REAL *restrict bias, REAL *restrict c, size_t c_stride,
-	uint32_t n_rows, uint32_t n_columns)
-{
-	const REAL *row[ROWS];
-	REAL sum[ROWS][LANES];
-
-	for (uint32_t r = 0; r < ROWS; r++) {
-		row[r] = a + (r < n_rows ? r : n_rows - 1) * a_stride;
-		for (uint32_t lane = 0; lane < LANES; lane++)
-			sum[r][lane] = bias[lane];
-	}
-	for (uint32_t k = 0; k < n; k++)
-		for (uint32_t r = 0; r < ROWS; r++)
-			for (uint32_t lane = 0; lane < LANES; lane++)
-				sum[r][lane] += row[r][k] * b[k * b_stride + lane];
-	for (uint32_t r = 0; r < n_rows; r++)
-		memcpy(c + r * c_stride, sum[r], n_columns * sizeof(REAL));
-}
-
-static void NAME(multiply_plain)(const struct op *op, const REAL *a, REAL *c)
-{
-	const REAL *weights = op->weights, *bias = op->bias;
-	uint32_t n_out = op->output.n_channels;
-
-	for (uint32_t i = 0; i < op->n_rows; i += ROWS) {
-		uint32_t n_rows = op->n_rows - i < ROWS ? op->n_rows - i : ROWS;
-
-		for (uint32_t j = 0; j < n_out; j += LANES)
-			NAME(tile)
-		(a + i * op->row_stride, op->row_stride, op->n_terms, weights + j, op->n_padded,
-			bias + j, c + (size_t)i * n_out + j, n_out, n_rows,
-			n_out - j < LANES ? n_out - j : LANES);
-	}
-}
-
-static void NAME(multiply_cblas)(const struct op *op, const REAL *a, REAL *c)
+/* c = bias + a * weights; c is written in full before CBLAS adds to it. */
+static void NAME(multiply)(const struct op *op, const REAL *a, REAL *c)
 {
 	uint32_t n_out = op->output.n_channels;
 
 	for (uint32_t i = 0; i < op->n_rows; i++)
 		memcpy(c + (size_t)i * n_out, op->bias, n_out * sizeof(REAL));
 	GEMM(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)op->n_rows, (int)n_out,
-		(int)op->n_terms, 1, a, (int)op->row_stride, op->weights, (int)op->n_padded, 1, c,
+		(int)op->n_terms, 1, a, (int)op->row_stride, op->weights, (int)n_out, 1, c,
 		(int)n_out);
 }
 
@@ -191,10 +144,8 @@ static void NAME(run)(struct fnx_network *network, const double *input, double *
 			NAME(gather)(op, x, from = columns);
 		if (op->kind == FNX_NETWORK_MAX_POOLING)
 			NAME(pool)(op, x, y);
-		else if (op->cblas)
-			NAME(multiply_cblas)(op, from, y);
 		else if (op->kind == FNX_NETWORK_CONVOLUTION)
-			NAME(multiply_plain)(op, from, y);
+			NAME(multiply)(op, from, y);
 		else /* nothing but steps: a network that begins with one */
 			memcpy(y, x, fnx_network_values(op->output) * sizeof(REAL));
 		NAME(finish)(op, y);

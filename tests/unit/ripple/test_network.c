@@ -21,7 +21,6 @@ static struct fnx_network *new_network(
 	uint32_t layer;
 
 	config->double_precision = double_precision;
-	config->product = product;
 	assert_int_equal(fnx_network_new(config, &network, &layer), 0);
 	return network;
 }
@@ -45,18 +44,17 @@ static double error_of(const double *ours, const struct naive *naive)
 	return (double)(difference / largest);
 }
 
-/* Both precisions, both products, scratch poisoned, against the naive one. */
+/* Both precisions, scratch poisoned, against the naive one. */
 static void assert_agrees(struct build *build)
 {
 	static double input[VALUES_MAX], output[VALUES_MAX];
 
 	random_input(&build->random, build->config.input, input);
-	for (int k = 0; k < 6; k++) {
-		struct fnx_network *network =
-			new_network(&build->config, k & 1, (enum fnx_network_product)(k / 2));
+	for (int k = 0; k < 2; k++) {
+		struct fnx_network *network = new_network(&build->config, k);
 		const struct naive *naive = naive_run(&build->config, input);
 		struct fnx_network_shape shape = fnx_network_output(network);
-		double limit = k & 1 ? 1e-12 : 1e-4;
+		double limit = k ? 1e-12 : 1e-4;
 
 		assert_memory_equal(&shape, &naive->shape, sizeof(shape));
 		fnx_scratch_poison_loans(1);
@@ -119,7 +117,7 @@ TEST(same_padding_adds_the_odd_zero_at_the_bottom_and_right)
 		.n_out = 1,
 		.weights = weights};
 	struct fnx_network_config config = {.input = {4, 1, 1}, .n_layers = 1, .layers = &layer};
-	struct fnx_network *network = new_network(&config, true, FNX_NETWORK_AUTO);
+	struct fnx_network *network = new_network(&config, true);
 	double output[4];
 
 	fnx_network_run(network, ones, output);
@@ -128,7 +126,7 @@ TEST(same_padding_adds_the_odd_zero_at_the_bottom_and_right)
 	layer.height = 1;
 	layer.width = 2;
 	config.input = (struct fnx_network_shape){1, 4, 1};
-	network = new_network(&config, true, FNX_NETWORK_AUTO);
+	network = new_network(&config, true);
 	fnx_network_run(network, ones, output);
 	assert_true(output[0] == 11 && output[2] == 11 && output[3] == 1);
 	fnx_network_free(network);
@@ -223,11 +221,11 @@ TEST(eight_calls_give_the_same_bits)
 		struct fnx_network *network;
 
 		build_published_2d(&build, check_random_u64(&random));
-		network = new_network(&build.config, i & 1, (enum fnx_network_product)(i / 2 % 3));
+		network = new_network(&build.config, i & 1);
 		random_input(&random, build.config.input, input);
 		fnx_network_run(network, input, first);
 		for (int k = 0; k < 8; k++) {
-			fnx_scratch_poison_loans(k & 1);
+			fnx_scratch_poison_loans(k);
 			fnx_network_run(network, input, output);
 			assert_memory_equal(output, first, sizeof(double));
 		}
@@ -257,9 +255,8 @@ TEST(a_run_allocates_nothing_and_no_thread_is_started)
 	/* Large enough that a library with threads would use them. */
 	build_begin(&build, 9, 60, 40, 16);
 	build_convolution(&build, 3, 3, 1, 1, true, 48);
-	for (int k = 0; k < 6; k++) {
-		struct fnx_network *network =
-			new_network(&build.config, k & 1, (enum fnx_network_product)(k / 2));
+	for (int k = 0; k < 2; k++) {
+		struct fnx_network *network = new_network(&build.config, k);
 		size_t before;
 
 		random_input(&build.random, build.config.input, input);
