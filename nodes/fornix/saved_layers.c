@@ -181,7 +181,7 @@ static int add_window(struct convert *convert, json_t *layer, const json_t *conf
 
 static int add_weights(struct convert *convert, json_t *layer, const json_t *config, uint32_t rank)
 {
-	const struct fnx_tensor *kernel, *bias;
+	const struct fnx_tensor *kernel = NULL, *bias = NULL;
 	int r = add_tensor(convert, layer, "kernel", "weights", rank, &kernel);
 
 	if (!r && !json_is_false(json_object_get(config, "use_bias"))) {
@@ -220,7 +220,7 @@ static int convert_normalisation(struct convert *convert, const json_t *config)
 	static const char *const flags[] = {"scale", "center", NULL, NULL};
 	json_t *layer = add_layer(convert, "normalisation");
 	const json_t *epsilon = json_object_get(config, "epsilon");
-	const struct fnx_tensor *tensor;
+	const struct fnx_tensor *tensor = NULL;
 	uint64_t n = 0;
 
 	if (!layer)

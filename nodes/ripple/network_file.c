@@ -111,7 +111,7 @@ static double *read_dataset(hid_t dataset, uint32_t rank, const hsize_t *extents
 }
 
 /* The array that a layer names under `key`, of this rank (`rank` or, for kernels, one less); its
- * extents, filled up at the front with 1. NULL with *ret_r 0: the layer names none. */
+ * extents, the missing second one being 1. NULL with *ret_r 0: the layer names none. */
 static const double *get_array(const struct load *load, const json_t *layer, const char *key,
 	uint32_t min_rank, uint32_t rank, hsize_t *ret_extents, int *ret_r)
 {
@@ -146,8 +146,10 @@ static const double *get_array(const struct load *load, const json_t *layer, con
 		return NULL;
 	}
 	result->arrays[result->n_arrays++] = values;
-	for (uint32_t i = 0; i < rank; i++)
-		ret_extents[i] = i + (uint32_t)n < rank ? 1 : extents[i + (uint32_t)n - rank];
+	ret_extents[0] = extents[0];
+	ret_extents[1] = 1;
+	for (uint32_t i = 1; i < (uint32_t)n; i++)
+		ret_extents[i + rank - (uint32_t)n] = extents[i];
 	return values;
 }
 
@@ -155,12 +157,12 @@ static const double *get_array(const struct load *load, const json_t *layer, con
 static const double *get_vector(
 	const struct load *load, const json_t *layer, const char *key, uint32_t n, int *ret_r)
 {
-	hsize_t extent;
-	const double *values = get_array(load, layer, key, 1, 1, &extent, ret_r);
+	hsize_t extents[FNX_NETWORK_RANK_MAX];
+	const double *values = get_array(load, layer, key, 1, 1, extents, ret_r);
 
-	if (values && extent != n)
+	if (values && extents[0] != n)
 		*ret_r = fail(load, -EBADMSG, "%s of a layer: expected %u values, found %llu", key,
-			n, (unsigned long long)extent);
+			n, (unsigned long long)extents[0]);
 	return values;
 }
 
@@ -258,12 +260,12 @@ static int load_normalisation(
 	const struct load *load, const json_t *json, struct fnx_network_layer *layer)
 {
 	const json_t *epsilon = json_object_get(json, "epsilon");
-	hsize_t n = 0;
+	hsize_t extents[FNX_NETWORK_RANK_MAX] = {0};
 	int r = 0;
 
 	layer->epsilon = epsilon ? json_number_value(epsilon) : 1e-3;
-	layer->mean = get_array(load, json, "mean", 1, 1, &n, &r);
-	layer->n_in = (uint32_t)n;
+	layer->mean = get_array(load, json, "mean", 1, 1, extents, &r);
+	layer->n_in = (uint32_t)extents[0];
 	if (!r)
 		layer->variance = get_vector(load, json, "variance", layer->n_in, &r);
 	if (!r)

@@ -14,8 +14,7 @@ enum {
 	VALUES_MAX = NAIVE_SIZE_MAX
 };
 
-static struct fnx_network *new_network(
-	struct fnx_network_config *config, bool double_precision, enum fnx_network_product product)
+static struct fnx_network *new_network(struct fnx_network_config *config, bool double_precision)
 {
 	struct fnx_network *network;
 	uint32_t layer;
