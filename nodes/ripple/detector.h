@@ -75,8 +75,8 @@ struct fnx_journal;
 struct fnx_detector_config {
 	uint32_t n_channels; /* 1..FNX_DETECTOR_CHANNELS_MAX */
 	bool parity;
-	bool median; /* median and 1.4826 * MAD instead of mean and deviation; not with parity */
 	struct fnx_detector_params params;
+	bool median; /* median and 1.4826 * MAD instead of mean and deviation; not with parity */
 	/* Where statistics and ripples under way lie: fnx_detector_memory_size bytes, 64-aligned,
 	 * that outlive the detector; NULL: memory of its own. */
 	void *memory;
