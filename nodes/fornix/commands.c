@@ -49,9 +49,9 @@ static void print_help(FILE *out)
 		"usage: fornix COMMAND [ARGUMENTS]\n"
 		"\n");
 	for (unsigned i = 0; i < N_COMMANDS; i++)
-		fprintf(out, "  %-14s  %s\n", commands[i].name, commands[i].summary);
+		fprintf(out, "  %-8s  %s\n", commands[i].name, commands[i].summary);
 	fprintf(out,
-		"  help            prints this, or the help of one command\n"
+		"  help      prints this, or the help of one command\n"
 		"\n"
 		"examples:\n"
 		"\n"
