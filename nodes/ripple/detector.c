@@ -33,6 +33,7 @@ enum {
 /* Of Gaussian values. The gains are those for which the estimates' errors fall fastest: one over
  * twice the density at the median, in MADs. */
 static const double deviation_per_mad = 1.4826022185056018;
+static const double mad_per_deviation = 1 / 1.4826022185056018;
 static const double median_gain = 1.8581, mad_gain = 1.1664;
 
 enum {
@@ -294,17 +295,17 @@ static void learn_median(const double *restrict x, double *restrict median, doub
 {
 	for (uint32_t t = 0; t < n; t++) {
 		bool taken = x[t] - x[t] == 0, begins = n_samples[t] < BEGINNING;
-		double n_new = n_samples[t] + 1;
+		double n_new = n_samples[t] + 1, share = 1 / n_new;
 		double delta = x[t] - median[t];
-		double mean = median[t] + delta / n_new;
+		double mean = median[t] + delta * share;
 		double m2 = mad[t] + delta * (x[t] - mean);
-		double deviation_first = sqrt(m2 / n_new);
-		double mad_first = n_new < BEGINNING ? m2 : deviation_first / deviation_per_mad;
+		double deviation_first = sqrt(m2 * share);
+		double mad_first = n_new < BEGINNING ? m2 : deviation_first * mad_per_deviation;
 		double distance = fabs(delta);
 		double scale = mad[t] > 0 ? mad[t] : distance;
-		double step = median_gain * scale / n_new;
+		double step = median_gain * scale * share;
 		double median_next = median[t] + (delta > 0 ? step : delta < 0 ? -step : 0);
-		double change = mad_gain / n_new;
+		double change = mad_gain * share;
 		double mad_next = scale * (distance > scale ? 1 + change : 1 - change);
 		double mad_new = begins ? mad_first : mad_next;
 
