@@ -16,8 +16,9 @@
  * a linear layer is folded into that layer's weights when the network is made; behind another it is
  * a factor and a term for each channel.
  *
- * One thread per network; no thread is ever started. All memory is taken, and CBLAS has
- * made its first call, when fnx_network_new returns.
+ * One thread per network; no thread is ever started. CBLAS takes a spin lock of its own for some
+ * instructions per product: of a process with several networks, threads would meet there. All
+ * memory is taken, and CBLAS has made its first call, when fnx_network_new returns.
  */
 #pragma once
 
