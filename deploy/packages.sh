@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 
 build_packages=(gcc libc6-dev cmake ninja-build pkg-config libzmq3-dev libmsgpack-dev libuv1-dev libcmocka-dev
-	libcyaml-dev libyaml-dev libhdf5-dev libsystemd-dev libjansson-dev libzstd-dev zlib1g-dev)
+	libcyaml-dev libyaml-dev libhdf5-dev libsystemd-dev libjansson-dev libzstd-dev zlib1g-dev libopenblas-serial-dev)
 # Peers that bench_bus measures where they are installed; tests/bench/run.sh installs them.
 bench_packages=(libnng-dev libhiredis-dev redis-server iceoryx libiceoryx-binding-c-dev cyclonedds-dev cyclonedds-tools
 	libopenmpi-dev openmpi-bin)

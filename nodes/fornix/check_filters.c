@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "nodes/fornix/check.h"
+#include "nodes/ripple/network_file.h"
 
 enum {
 	GRID = 8192, /* frequencies up to half the rate */
@@ -94,14 +95,20 @@ static void print_delay(const struct filter *filter, double at_hz)
 		response.delay_samples);
 }
 
+/* The middle of the band; of given taps, where they let most through. */
+static double centre(const struct fnx_rig_filter *config, const struct filter *filter)
+{
+	return config->type == FNX_FILTER_TAPS
+		? loudest(filter)
+		: (config->band_hz.values[0] + config->band_hz.values[1]) / 2;
+}
+
 static void print_band_pass(const struct fnx_rig *rig, const struct fnx_ripple_design *design)
 {
 	const struct fnx_rig_filter *config = &rig->ripple.filter;
 	const struct filter filter = {design->sections, design->n_sections, design->taps,
 		design->n_taps, rig->lfp.rate_hz};
-	double centre_hz = config->type == FNX_FILTER_TAPS
-		? loudest(&filter)
-		: (config->band_hz.values[0] + config->band_hz.values[1]) / 2;
+	double centre_hz = centre(config, &filter);
 	double reference = respond(&filter, loudest(&filter)).gain;
 	double low_hz = edge(&filter, centre_hz, reference, -1),
 	       high_hz = edge(&filter, centre_hz, reference, 1);
@@ -130,13 +137,70 @@ static void print_smoothing(const struct fnx_rig *rig, const struct fnx_ripple_d
 	print_delay(&filter, config->type == FNX_FILTER_TAPS ? 0 : config->band_hz.values[0] / 2);
 }
 
+/* What both filters cost together. */
+static void print_sum(const struct fnx_rig *rig, const struct fnx_ripple_design *design)
+{
+	const struct filter band_pass = {design->sections, design->n_sections, design->taps,
+		design->n_taps, rig->lfp.rate_hz};
+	const struct filter smoothing = {.taps = design->smoothing_taps,
+		.n_taps = design->n_smoothing_taps,
+		.rate_hz = rig->lfp.rate_hz};
+	double at_hz = centre(&rig->ripple.filter, &band_pass);
+	double samples =
+		respond(&band_pass, at_hz).delay_samples + respond(&smoothing, 0).delay_samples;
+
+	printf("  %-11s group delay %.2f ms (%.1f samples) at %.4g Hz and a steady envelope\n",
+		"together", 1e3 * samples / rig->lfp.rate_hz, samples, at_hz);
+}
+
+/* The network does not run here: what cannot be read is told as ripple would. */
+static void print_network(const struct fnx_rig *rig)
+{
+	const struct fnx_rig_ripple *ripple = &rig->ripple;
+	double taps[FNX_RESAMPLING_TAPS], rate_hz = ripple->network_rate_hz;
+	struct fnx_network_shape input;
+	struct fnx_network *network;
+	char error[FNX_NETWORK_ERROR_MAX];
+	uint32_t n_taps, step;
+
+	printf("\nnetwork (LFP at %g Hz, network at %g Hz)\n", rig->lfp.rate_hz, rate_hz);
+	if (fnx_network_open(ripple->weights, 0, ripple->double_precision, &network, error)) {
+		printf("  ripple will refuse: ripple.weights: %s\n", error);
+		return;
+	}
+	input = fnx_network_input(network);
+	step = ripple->network_step ? ripple->network_step
+		: input.height < 2  ? 1
+				    : input.height / 2;
+	printf("  %-11s %u samples x %u channels (%.1f ms), one every %u samples (%.1f ms)\n",
+		"window", input.height, input.width * input.n_channels,
+		1e3 * input.height / rate_hz, step, 1e3 * step / rate_hz);
+	if (fnx_resampling_design(rig, taps, &n_taps))
+		printf("  %-11s ripple will refuse: no low-pass for these rates\n", "resampling");
+	else if (n_taps)
+		printf("  %-11s low-pass of %u taps, group delay %.2f ms\n", "resampling", n_taps,
+			1e3 * (n_taps - 1) / 2 / rig->lfp.rate_hz);
+	else
+		printf("  %-11s samples are picked, group delay 0 ms; what lies above %g Hz folds "
+		       "back\n",
+			"resampling", rate_hz / 2);
+	fnx_network_free(network);
+}
+
 void fnx_check_print_filters(const struct fnx_check *check)
 {
 	const struct fnx_rig *rig = check->rig;
+	bool network = rig->ripple.detector == FNX_RIPPLE_NETWORK;
 
 	if (!check->design)
 		return;
-	printf("\nfilters (LFP at %g Hz)\n", rig->lfp.rate_hz);
+	if (network)
+		print_network(rig);
+	if (network && !rig->ripple.noise_channels.n)
+		return;
+	printf("\nfilters%s (LFP at %g Hz)\n", network ? " of the noise channels" : "",
+		rig->lfp.rate_hz);
 	print_band_pass(rig, check->design);
 	print_smoothing(rig, check->design);
+	print_sum(rig, check->design);
 }

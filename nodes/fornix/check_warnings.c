@@ -57,23 +57,37 @@ static void warn_about_ripple(struct fnx_check *check)
 {
 	const struct fnx_rig *rig = check->rig;
 	const struct fnx_rig_ripple *ripple = &rig->ripple;
-	uint32_t n = fnx_check_ripple_channels(rig);
+	bool network = ripple->detector == FNX_RIPPLE_NETWORK;
+	uint32_t n_seeds = fnx_check_ripple_channels(rig) + (network ? 0 : 1);
 
 	if (!ripple->enabled)
 		return;
-	if (ripple->freeze && !ripple->mean.n)
+	if (ripple->freeze && !ripple->mean.n && !ripple->seed_file[0])
 		warn(check, "ripple.freeze: without mean and deviation the statistics never begin");
-	if (ripple->mean.n != ripple->deviation.n || (ripple->mean.n && ripple->mean.n != n + 1))
+	if (ripple->mean.n != ripple->deviation.n || (ripple->mean.n && ripple->mean.n != n_seeds))
 		warn(check,
 			"ripple.mean, ripple.deviation: expected %u numbers each, one for each "
-			"channel and one for the consensus, found %u and %u; ripple will refuse",
-			n + 1, ripple->mean.n, ripple->deviation.n);
+			"channel%s, found %u and %u; ripple will refuse",
+			n_seeds, network ? "" : " and one for the consensus", ripple->mean.n,
+			ripple->deviation.n);
+	if (ripple->seed_file[0] && access(ripple->seed_file, R_OK))
+		warn(check, "ripple.seed_file: %s cannot be read from here", ripple->seed_file);
+	if (network && rig->source.duration_s > 0 && !ripple->mean.n && !ripple->seed_file[0] &&
+		ripple->calibration_s >= rig->source.duration_s)
+		warn(check,
+			"ripple.calibration_s: outlasts source.duration_s: no ripple will be "
+			"detected");
+	if (ripple->blanking_ms > 0 && !rig->bus.live && !(ripple->artefact_uv > 0))
+		warn(check,
+			"ripple.blanking_ms: follows stimulation on live rigs only; elsewhere it "
+			"needs "
+			"artefact_uv");
 	if (rig->source.duration_s > 0 &&
 		ripple->warm_up_samples >= rig->source.duration_s * rig->lfp.rate_hz)
 		warn(check,
 			"ripple.warm_up_samples: outlasts source.duration_s: no ripple will be "
 			"detected");
-	if (ripple->end > ripple->standard)
+	if (!network && ripple->end > ripple->standard)
 		warn(check, "ripple.end: above ripple.standard: ripples end as they begin");
 	if (!rig->track.enabled && ripple->max_speed_cm_s > 0)
 		warn(check,

@@ -31,6 +31,8 @@ static const struct command {
 	{"recover", "fornix recover", fnx_command_recover, "makes a damaged recording whole again"},
 	{"trace", "fornix trace", fnx_command_trace,
 		"writes what a task runtime did, for Perfetto"},
+	{"import-network", "fornix import-network", fnx_command_import_network,
+		"makes a network file for ripple of a TensorFlow model"},
 	{"version", "fornix version", fnx_command_version,
 		"prints the version of programs and schemas"},
 };

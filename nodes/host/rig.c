@@ -591,6 +591,44 @@ static int check_decode(struct load *load)
 	return 0;
 }
 
+static int check_channels(struct load *load, const char *path, const struct fnx_rig_ids *channels)
+{
+	for (uint32_t i = 0; i < channels->n; i++)
+		if (channels->values[i] >= load->rig->lfp.n_channels)
+			return fail(load, path, "expected 0 to %u, found %u",
+				load->rig->lfp.n_channels - 1, channels->values[i]);
+	return 0;
+}
+
+/* What the published decoder has not, and what only one detector has. */
+static int check_ripple_options(struct load *load)
+{
+	const struct fnx_rig_ripple *ripple = &load->rig->ripple;
+
+	if (load->rig->parity &&
+		(ripple->detector != FNX_RIPPLE_ENVELOPE ||
+			ripple->statistics != FNX_STATISTICS_MEAN || ripple->noise_channels.n ||
+			ripple->artefact_uv > 0 || ripple->blanking_ms > 0))
+		return fail(load, "ripple",
+			"parity knows no network, median, noise_channels, artefact_uv or "
+			"blanking_ms");
+	if (ripple->seed_file[0] && (ripple->mean.n || ripple->deviation.n))
+		return fail(load, "ripple.seed_file", "expected either this or mean and deviation");
+	if (ripple->detector != FNX_RIPPLE_NETWORK)
+		return ripple->weights[0] ? fail(load, "ripple.weights", "is for detector: network")
+					  : 0;
+	if (!ripple->weights[0])
+		return fail(load, "ripple.weights",
+			"detector: network needs a file that fornix import-network made");
+	if (ripple->statistics != FNX_STATISTICS_MEAN)
+		return fail(load, "ripple.statistics", "median is for detector: envelope");
+	if (ripple->network_rate_hz > load->rig->lfp.rate_hz)
+		return fail(load, "ripple.network_rate_hz",
+			"expected at most lfp.rate_hz (%g), found %g", load->rig->lfp.rate_hz,
+			ripple->network_rate_hz);
+	return 0;
+}
+
 static int check_ripple(struct load *load)
 {
 	const struct fnx_rig_ripple *ripple = &load->rig->ripple;
@@ -618,11 +656,10 @@ static int check_ripple(struct load *load)
 	if ((ripple->filter.type == FNX_FILTER_TAPS && !ripple->filter.taps.n) ||
 		(ripple->smoothing.type == FNX_FILTER_TAPS && !ripple->smoothing.taps.n))
 		return fail(load, "ripple", "a filter of type taps needs its taps");
-	for (uint32_t i = 0; i < ripple->channels.n; i++)
-		if (ripple->channels.values[i] >= rig->lfp.n_channels)
-			return fail(load, "ripple.channels", "expected 0 to %u, found %u",
-				rig->lfp.n_channels - 1, ripple->channels.values[i]);
-	return 0;
+	if (check_channels(load, "ripple.channels", &ripple->channels) ||
+		check_channels(load, "ripple.noise_channels", &ripple->noise_channels))
+		return -EINVAL;
+	return check_ripple_options(load);
 }
 
 static int check_dispatch(struct load *load)
@@ -649,6 +686,10 @@ static int check_dispatch(struct load *load)
 				rule->window_bins);
 		if (rule->type == FNX_RULE_RIPPLE && !rig->ripple.enabled)
 			return fail(load, path, "a ripple rule needs a ripple section");
+		if (rule->type == FNX_RULE_RIPPLE && !rule->consensus &&
+			rig->ripple.detector == FNX_RIPPLE_NETWORK)
+			return fail(load, path,
+				"a network tells no channels apart; expected consensus: true");
 	}
 	for (uint32_t i = 0; i < rig->dispatch.n_actuators; i++)
 		if (rig->dispatch.actuators[i].type == FNX_ACTUATOR_ZMQ &&

@@ -60,6 +60,21 @@ enum fnx_actuator_kind {
 	FNX_ACTUATOR_ZMQ
 };
 
+enum fnx_ripple_detector {
+	FNX_RIPPLE_ENVELOPE = 0,
+	FNX_RIPPLE_NETWORK
+};
+
+enum fnx_statistics_kind {
+	FNX_STATISTICS_MEAN = 0,
+	FNX_STATISTICS_MEDIAN
+};
+
+enum fnx_resampling {
+	FNX_RESAMPLING_PICK = 0,
+	FNX_RESAMPLING_FILTER
+};
+
 struct fnx_rig_numbers {
 	double *values;
 	uint32_t n;
@@ -208,8 +223,26 @@ struct fnx_rig_ripple {
 	uint32_t max_samples; /* LFP samples, default 450 */
 	uint32_t warm_up_samples; /* statistics only, no detection; default 0 */
 	bool freeze; /* keep the seeded statistics */
-	struct fnx_rig_numbers mean,
-		deviation; /* seeds, one per channel and last the consensus; default none */
+	struct fnx_rig_numbers mean, deviation; /* seeds, one per channel and last the consensus
+						   (network: channels only); default none */
+	char *seed_file; /* the same from a file: a line for each, mean and deviation */
+	enum fnx_statistics_kind statistics; /* mean (default): and deviation; median: and MAD */
+	struct fnx_rig_ids noise_channels; /* LFP channels without ripples; default none */
+	double noise_threshold; /* deviations; above it on one of these no ripple starts; 3.5 */
+	double noise_ms; /* nor so long afterwards; default 20 */
+	double artefact_uv; /* LFP beyond this is an artefact; default 0: none is */
+	double blanking_ms; /* after one, or after stimulation when live, nothing starts and nothing
+			       is learnt; default 0 */
+	enum fnx_ripple_detector detector; /* envelope (default) | network */
+	char *weights; /* network: a file that `fornix import-network` made */
+	double threshold; /* network: of its output; default 0.7 */
+	double timeout_ms; /* network: a ripple lasts at least so long; default 48 */
+	double network_rate_hz; /* default 1250 */
+	uint32_t network_step; /* samples at this rate between windows; default 0: half a window */
+	double calibration_s; /* network: mean and deviation are learnt for so long, then stay; 0:
+				 all along; default 60 */
+	enum fnx_resampling resampling; /* network: pick (default) | filter */
+	bool double_precision; /* network; default false */
 };
 
 struct fnx_rig_encode_instance {

@@ -18,6 +18,12 @@ const cyaml_strval_t fnx_rig_transition_names[3] = {{"uniform", FNX_TRANSITION_U
 const cyaml_strval_t fnx_rig_tick_names[2] = {{"clock", FNX_TICK_CLOCK}, {"lfp", FNX_TICK_LFP}};
 const cyaml_strval_t fnx_rig_filter_names[3] = {
 	{"iir", FNX_FILTER_IIR}, {"fir", FNX_FILTER_FIR}, {"taps", FNX_FILTER_TAPS}};
+const cyaml_strval_t fnx_rig_detector_names[2] = {
+	{"envelope", FNX_RIPPLE_ENVELOPE}, {"network", FNX_RIPPLE_NETWORK}};
+const cyaml_strval_t fnx_rig_statistics_names[2] = {
+	{"mean", FNX_STATISTICS_MEAN}, {"median", FNX_STATISTICS_MEDIAN}};
+const cyaml_strval_t fnx_rig_resampling_names[2] = {
+	{"pick", FNX_RESAMPLING_PICK}, {"filter", FNX_RESAMPLING_FILTER}};
 const cyaml_strval_t fnx_rig_rule_names[2] = {
 	{"replay", FNX_RULE_REPLAY}, {"ripple", FNX_RULE_RIPPLE}};
 const cyaml_strval_t fnx_rig_actuator_names[2] = {
@@ -123,7 +129,16 @@ static const cyaml_schema_field_t ripple_fields[] = {
 	NUMBER(fnx_rig_ripple, conditioning), NUMBER(fnx_rig_ripple, content), NUMBER(fnx_rig_ripple, end),
 	NUMBER(fnx_rig_ripple, max_speed_cm_s), COUNT(fnx_rig_ripple, max_samples),
 	COUNT(fnx_rig_ripple, warm_up_samples), FLAG(fnx_rig_ripple, freeze),
-	NUMBERS(fnx_rig_ripple, mean, 513), NUMBERS(fnx_rig_ripple, deviation, 513), CYAML_FIELD_END};
+	NUMBERS(fnx_rig_ripple, mean, 513), NUMBERS(fnx_rig_ripple, deviation, 513),
+	TEXT(fnx_rig_ripple, seed_file), ENUM(fnx_rig_ripple, statistics, fnx_rig_statistics_names),
+	IDS(fnx_rig_ripple, noise_channels, 64), NUMBER(fnx_rig_ripple, noise_threshold),
+	NUMBER(fnx_rig_ripple, noise_ms), NUMBER(fnx_rig_ripple, artefact_uv),
+	NUMBER(fnx_rig_ripple, blanking_ms), ENUM(fnx_rig_ripple, detector, fnx_rig_detector_names),
+	TEXT(fnx_rig_ripple, weights), NUMBER(fnx_rig_ripple, threshold),
+	NUMBER(fnx_rig_ripple, timeout_ms), NUMBER(fnx_rig_ripple, network_rate_hz),
+	COUNT(fnx_rig_ripple, network_step), NUMBER(fnx_rig_ripple, calibration_s),
+	ENUM(fnx_rig_ripple, resampling, fnx_rig_resampling_names),
+	FLAG(fnx_rig_ripple, double_precision), CYAML_FIELD_END};
 
 static const cyaml_schema_field_t encode_instance_fields[] = {
 	TEXT(fnx_rig_encode_instance, name), IDS(fnx_rig_encode_instance, groups, 4096), CYAML_FIELD_END};

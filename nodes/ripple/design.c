@@ -55,3 +55,17 @@ int fnx_ripple_design(
 		      "stop from], or taps";
 	return design_smoothing(rig, ret_design) ? -EINVAL : 0;
 }
+
+/* Passes up to 0.8 of the new half rate, which is beyond what ripples need; stops from it on. */
+int fnx_resampling_design(
+	const struct fnx_rig *rig, double ret_taps[FNX_RESAMPLING_TAPS], uint32_t *ret_n_taps)
+{
+	double half_hz = rig->ripple.network_rate_hz / 2;
+
+	*ret_n_taps = 0;
+	if (rig->ripple.resampling == FNX_RESAMPLING_PICK || rig->lfp.rate_hz <= 2 * half_hz)
+		return 0;
+	*ret_n_taps = FNX_RESAMPLING_TAPS;
+	return fnx_firls_low_pass(
+		FNX_RESAMPLING_TAPS, 0.8 * half_hz, half_hz, rig->lfp.rate_hz, ret_taps);
+}

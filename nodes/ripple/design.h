@@ -7,6 +7,10 @@
 #include "nodes/ripple/envelope.h"
 #include "nodes/ripple/response.h"
 
+enum {
+	FNX_RESAMPLING_TAPS = 31
+};
+
 struct fnx_ripple_design {
 	uint32_t n_sections, n_taps, n_smoothing_taps;
 	struct fnx_section sections[FNX_ENVELOPE_SECTIONS_MAX];
@@ -17,3 +21,8 @@ struct fnx_ripple_design {
 /* 0, or -EINVAL with *ret_reason saying which filter cannot be had. */
 int fnx_ripple_design(
 	const struct fnx_rig *rig, struct fnx_ripple_design *ret_design, const char **ret_reason);
+
+/* The low-pass before LFP is picked at the network's rate, for resampling: filter; *ret_n_taps 0
+ * where the rig wants none. -EINVAL: there is none for these rates. */
+int fnx_resampling_design(
+	const struct fnx_rig *rig, double ret_taps[FNX_RESAMPLING_TAPS], uint32_t *ret_n_taps);

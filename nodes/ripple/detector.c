@@ -27,7 +27,14 @@ enum {
 	LANES = 8, /* partial sums of the consensus; also what traces are padded to */
 	ALIGNMENT = 64,
 	N_ROWS = 7,
+	BEGINNING = 64, /* samples after which a mean becomes a median */
 };
+
+/* Of Gaussian values. The gains are those for which the estimates' errors fall fastest: one over
+ * twice the density at the median, in MADs. */
+static const double deviation_per_mad = 1.4826022185056018;
+static const double mad_per_deviation = 1 / 1.4826022185056018;
+static const double median_gain = 1.8581, mad_gain = 1.1664;
 
 enum {
 	PASSED_CONDITIONING = 1,
@@ -38,11 +45,12 @@ struct fnx_detector {
 	uint32_t n_channels;
 	uint32_t n_padded; /* traces, and padding that is computed and never read */
 	bool parity;
+	bool median;
 	struct fnx_detector_params params;
 	/* [n_padded] each */
 	double *envelope;
 	double *mean;
-	double *m2; /* sum of squared differences from the mean */
+	double *m2; /* sum of squared differences from the mean; median: MAD, once begun */
 	double *n_samples;
 	double *deviation;
 	int64_t *length; /* samples since the onset, it included; 0: idle */
@@ -98,7 +106,7 @@ int fnx_detector_new(const struct fnx_detector_config *config, struct fnx_detect
 	size_t n;
 
 	if (config->n_channels < 1 || config->n_channels > FNX_DETECTOR_CHANNELS_MAX ||
-		!params_valid(&config->params))
+		!params_valid(&config->params) || (config->median && config->parity))
 		return -EINVAL;
 	detector = calloc(1, sizeof(*detector));
 	if (!detector)
@@ -115,6 +123,7 @@ int fnx_detector_new(const struct fnx_detector_config *config, struct fnx_detect
 	detector->n_channels = config->n_channels;
 	detector->n_padded = (uint32_t)n;
 	detector->parity = config->parity;
+	detector->median = config->median;
 	detector->params = config->params;
 	detector->journal = config->journal;
 	detector->envelope = detector->memory;
@@ -186,6 +195,8 @@ int fnx_detector_seed(struct fnx_detector *detector, const double *mean, const d
 		detector->deviation[t] = deviation[t];
 		detector->n_samples[t] = (double)n_samples;
 		detector->m2[t] = deviation[t] * deviation[t] * (double)n_samples;
+		if (detector->median && n_samples >= BEGINNING)
+			detector->m2[t] = deviation[t] / deviation_per_mad;
 	}
 	return 0;
 }
@@ -272,6 +283,38 @@ static void learn(const double *restrict x, double *restrict mean, double *restr
 		mean[t] = taken ? mean_new : mean[t];
 		m2[t] = taken ? m2_new : m2[t];
 		deviation[t] = taken ? deviation_new : deviation[t];
+	}
+}
+
+/* As learn: up to BEGINNING samples the same, from then on median and MAD. The MAD moves by a
+ * factor, so it stays above 0. Where it is 0, the signal having stood still, a value's own distance
+ * stands in for it. */
+VECTOR
+static void learn_median(const double *restrict x, double *restrict median, double *restrict mad,
+	double *restrict n_samples, double *restrict deviation, uint32_t n)
+{
+	for (uint32_t t = 0; t < n; t++) {
+		bool taken = x[t] - x[t] == 0, begins = n_samples[t] < BEGINNING;
+		double n_new = n_samples[t] + 1, share = 1 / n_new;
+		double delta = x[t] - median[t];
+		double mean = median[t] + delta * share;
+		double m2 = mad[t] + delta * (x[t] - mean);
+		double deviation_first = sqrt(m2 * share);
+		double mad_first = n_new < BEGINNING ? m2 : deviation_first * mad_per_deviation;
+		double distance = fabs(delta);
+		double scale = mad[t] > 0 ? mad[t] : distance;
+		double step = median_gain * scale * share;
+		double median_next = median[t] + (delta > 0 ? step : delta < 0 ? -step : 0);
+		double change = mad_gain * share;
+		double mad_next = scale * (distance > scale ? 1 + change : 1 - change);
+		double mad_new = begins ? mad_first : mad_next;
+
+		n_samples[t] = taken ? n_new : n_samples[t];
+		median[t] = taken ? begins ? mean : median_next : median[t];
+		mad[t] = taken ? mad_new : mad[t];
+		deviation[t] = !taken ? deviation[t]
+			: begins      ? deviation_first
+				      : mad_new * deviation_per_mad;
 	}
 }
 
@@ -362,8 +405,12 @@ size_t fnx_detector_step(struct fnx_detector *detector, const double *envelope, 
 		take_consensus(envelope, detector->n_channels, keep);
 	if (!detector->params.freeze) {
 		touch_statistics(detector);
-		learn(detector->envelope, detector->mean, detector->m2, detector->n_samples,
-			detector->deviation, n, keep);
+		if (detector->median)
+			learn_median(detector->envelope, detector->mean, detector->m2,
+				detector->n_samples, detector->deviation, n);
+		else
+			learn(detector->envelope, detector->mean, detector->m2, detector->n_samples,
+				detector->deviation, n, keep);
 	}
 	if (!mark_busy(detector->envelope, detector->mean, detector->deviation, detector->length,
 		    detector->mark, detector->params.standard, n))

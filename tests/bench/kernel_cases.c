@@ -12,6 +12,7 @@
 #include "nodes/ripple/butterworth.h"
 #include "nodes/ripple/envelope.h"
 #include "nodes/ripple/firls.h"
+#include "tests/bench/kernel_network.h"
 
 enum {
 	N_BINS = 41,
@@ -493,6 +494,12 @@ const struct bench_case bench_cases[] = {
 		.tolerance = 1e-9,
 		.sizes = {512},
 		RIPPLE},
+	{.name = "network_cnn1d_1",
+		.what = "a window of 16 samples x 8 channels through CNN1D_1",
+		.open = bench_network_open,
+		.close = bench_network_close,
+		.call = bench_network_call,
+		.result = bench_network_result},
 };
 
 const unsigned n_bench_cases = sizeof(bench_cases) / sizeof(bench_cases[0]);

@@ -24,6 +24,8 @@
 #include "nodes/host/occupancy.h"
 #include "nodes/ripple/detector.h"
 #include "nodes/ripple/envelope.h"
+#include "nodes/ripple/guard.h"
+#include "nodes/ripple/network_detector.h"
 #include "tests/support/check.h"
 
 enum {
@@ -460,6 +462,7 @@ static void *detector_make(const struct life *life)
 			.max_speed_cm_s = 4,
 			.max_samples = 5,
 			.freeze = life->variant == 2},
+		.median = life->variant == 3,
 		.memory = life->memory,
 		.resumed = life->resumed != 0,
 		.journal = life->journal};
@@ -505,7 +508,161 @@ static void detector_end(void *self)
 
 TEST(a_detector_that_was_killed_goes_on_as_if_nothing_had_happened)
 {
-	try_all(&(struct subject){detector_size, detector_make, detector_step, detector_end, 3});
+	try_all(&(struct subject){detector_size, detector_make, detector_step, detector_end, 4});
+}
+
+static struct fnx_guard_config guard_config(const struct life *life)
+{
+	static const struct fnx_section section = {0.2, 0, -0.2, -1.1, 0.6};
+	static const double smoothing[3] = {0.25, 0.5, 0.25};
+	static const uint32_t channels[2] = {1, 3};
+
+	return (struct fnx_guard_config){.envelope = {.n_channels = 2,
+						 .n_sections = 1,
+						 .sections = &section,
+						 .n_smoothing_taps = 3,
+						 .smoothing_taps = smoothing},
+		.noise_channels = channels,
+		.noise_threshold = 0.8,
+		.median = life->variant == 1,
+		.noise_samples = 3,
+		.blank_samples = 2,
+		.artefact_uv = 0.97,
+		.memory = life->memory,
+		.resumed = life->resumed != 0,
+		.journal = life->journal};
+}
+
+static size_t guard_size(int variant)
+{
+	const struct fnx_guard_config config = guard_config(&(struct life){.variant = variant});
+
+	return fnx_guard_memory_size(&config);
+}
+
+static void *guard_make(const struct life *life)
+{
+	const struct fnx_guard_config config = guard_config(life);
+	struct fnx_guard *guard;
+
+	assert_int_equal(fnx_guard_new(&config, &guard), 0);
+	return guard;
+}
+
+/* Its time is the input's: a second begins at a random one, so that windows end and begin. */
+static size_t guard_step(void *self, struct check_random *random, double *ret_out)
+{
+	float lfp[N_CHANNELS];
+	int64_t now = (int64_t)check_random_below(random, 200);
+
+	for (int i = 0; i < N_CHANNELS; i++)
+		lfp[i] = (float)check_random_unit(random);
+	if (check_random_below(random, 6) == 0)
+		fnx_guard_stimulated(self, now);
+	ret_out[0] = fnx_guard_step(self, lfp, 1, now, lfp, N_CHANNELS);
+	for (int i = 0; i < N_CHANNELS; i++)
+		ret_out[1 + i] = isnan(lfp[i]);
+	return 1 + N_CHANNELS;
+}
+
+static void guard_end(void *self)
+{
+	fnx_guard_free(self);
+}
+
+TEST(a_guard_that_was_killed_goes_on_as_if_nothing_had_happened)
+{
+	try_all(&(struct subject){guard_size, guard_make, guard_step, guard_end, 2});
+}
+
+/* The network has no memory: one serves all lives. */
+static struct fnx_network_detector_config looker_config(const struct life *life)
+{
+	static const double taps[3] = {0.25, 0.5, 0.25};
+	static double weights[6 * N_CHANNELS];
+	static struct fnx_network *network;
+	const struct fnx_network_layer layer = {.kind = FNX_NETWORK_CONVOLUTION,
+		.activation = FNX_NETWORK_SIGMOID,
+		.height = 6,
+		.width = 1,
+		.stride_height = 1,
+		.stride_width = 1,
+		.n_in = N_CHANNELS,
+		.n_out = 1,
+		.weights = weights};
+	uint32_t index;
+
+	for (int i = 0; i < 6 * N_CHANNELS; i++)
+		weights[i] = i % 3 - 1;
+	if (!network)
+		assert_int_equal(
+			fnx_network_new(&(struct fnx_network_config){.input = {6, 1, N_CHANNELS},
+						.n_layers = 1,
+						.layers = &layer},
+				&network, &index),
+			0);
+	return (struct fnx_network_detector_config){.network = network,
+		.n_channels = N_CHANNELS,
+		.step = 2,
+		.lfp_rate_hz = 1500,
+		.rate_hz = 1250,
+		.calibration_samples = life->variant ? 10 : 0,
+		.taps = taps,
+		.n_taps = life->variant == 2 ? 3 : 0,
+		.params = {.threshold = 0.5,
+			.max_speed_cm_s = 4,
+			.timeout_samples = 3,
+			.max_samples = 12},
+		.memory = life->memory,
+		.resumed = life->resumed != 0,
+		.journal = life->journal};
+}
+
+static size_t looker_size(int variant)
+{
+	const struct fnx_network_detector_config config =
+		looker_config(&(struct life){.variant = variant});
+
+	return fnx_network_detector_memory_size(&config);
+}
+
+static void *looker_make(const struct life *life)
+{
+	const struct fnx_network_detector_config config = looker_config(life);
+	struct fnx_network_detector *looker;
+
+	assert_int_equal(fnx_network_detector_new(&config, &looker), 0);
+	return looker;
+}
+
+static size_t looker_step(void *self, struct check_random *random, double *ret_out)
+{
+	struct fnx_detector_event event = {.channel = 9};
+	float counts[N_CHANNELS];
+	int n;
+
+	for (int i = 0; i < N_CHANNELS; i++)
+		counts[i] = check_random_below(random, 20) ? (float)check_random_unit(random) : NAN;
+	n = fnx_network_detector_step(self, counts, 0.5, check_random_unit(random) * 5, &event);
+	ret_out[0] = n;
+	ret_out[1] = n ? event.type : 0;
+	ret_out[2] = n ? event.z : 0;
+	ret_out[3] = fnx_network_detector_output(self);
+	for (uint32_t i = 0; i < N_CHANNELS; i++) {
+		ret_out[4 + 2 * i] = fnx_network_detector_statistics(self, i).mean;
+		ret_out[5 + 2 * i] = fnx_network_detector_statistics(self, i).deviation;
+	}
+	return 4 + 2 * N_CHANNELS;
+}
+
+static void looker_end(void *self)
+{
+	fnx_network_detector_free(self);
+}
+
+TEST(a_network_detector_that_was_killed_goes_on_as_if_nothing_had_happened)
+{
+	try_all(&(struct subject){looker_size, looker_make, looker_step, looker_end, 3});
 }
 
 /* Decisions ------------------------------------------------------------------------------ */

@@ -5,8 +5,8 @@
 
 #include "bus/mcap.h"
 
-static const char *const names[] = {
-	"run", "node", "top", "echo", "get", "set", "check", "recover", "version"};
+static const char *const names[] = {"run", "node", "top", "echo", "get", "set", "check", "recover",
+	"import-network", "version"};
 
 enum {
 	N_NAMES = sizeof(names) / sizeof(names[0])

@@ -91,7 +91,8 @@ static struct fnx_envelope *new_envelope(uint32_t n_channels)
 
 static struct fnx_detector *new_detector(uint32_t n_channels)
 {
-	struct fnx_detector_config config = {n_channels, true, fnx_detector_params_default};
+	struct fnx_detector_config config = {
+		.n_channels = n_channels, .parity = true, .params = fnx_detector_params_default};
 	struct fnx_detector *detector;
 
 	assert_int_equal(fnx_detector_new(&config, &detector), 0);
