@@ -232,6 +232,8 @@ void fnx_task_map_add(struct fnx_task_map *map, uint64_t key,
 
 /* task_submit.c */
 
+/* Flattens checked arguments into a call. */
+void fnx_task_prepare(struct fnx_call *call, const struct fnx_task_arg *args, unsigned n_args);
 /* The task being submitted waits for that one, and keeps it. 0: it is CONSUMED already. */
 int fnx_task_add_producer(struct fnx_task_runtime *rt, uint64_t task, uint64_t needed);
 

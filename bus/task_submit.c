@@ -18,7 +18,6 @@ struct plan {
 	const struct fnx_task_spec *spec;
 	struct fnx_task_box_region regions[FNX_TASK_TENSORS_MAX];
 	struct fnx_task_arg *tensors[FNX_TASK_TENSORS_MAX];
-	uint64_t scalars[FNX_TASK_SCALARS_MAX];
 	unsigned n_tensors, n_scalars;
 	unsigned packed; /* mask of outputs that get memory of the heap */
 	uint64_t heap_size;
@@ -91,7 +90,7 @@ static int check_args(
 		case FNX_TASK_SCALAR:
 			if (plan->n_scalars == FNX_TASK_SCALARS_MAX)
 				return -EINVAL;
-			plan->scalars[plan->n_scalars++] = arg->scalar;
+			plan->n_scalars++;
 			break;
 		case FNX_TASK_INPUT:
 		case FNX_TASK_OUTPUT:
@@ -256,22 +255,29 @@ static void pack_outputs(struct fnx_task_runtime *rt, struct plan *plan)
 	}
 }
 
-static void prepare_call(const struct plan *plan, struct fnx_call *call)
+void fnx_task_prepare(struct fnx_call *call, const struct fnx_task_arg *args, unsigned n_args)
 {
-	for (unsigned i = 0; i < plan->n_scalars; i++)
-		call->scalars[i] = plan->scalars[i];
-	for (unsigned i = 0; i < plan->n_tensors; i++) {
-		const struct fnx_region *region = &plan->tensors[i]->region;
-		struct fnx_call_tensor *tensor = &call->tensors[i];
+	unsigned n_tensors = 0, n_scalars = 0;
 
+	for (unsigned i = 0; i < n_args; i++) {
+		const struct fnx_region *region = &args[i].region;
+		struct fnx_call_tensor *tensor = &call->tensors[n_tensors];
+
+		if (args[i].access == FNX_TASK_SCALAR) {
+			call->scalars[n_scalars++] = args[i].scalar;
+			continue;
+		}
 		tensor->delta =
 			(int64_t)((uintptr_t)region->base + region->offset - (uintptr_t)call);
 		tensor->element_size = region->element_size;
 		tensor->n_dims = (uint16_t)region->n_dims;
-		tensor->access = (uint16_t)plan->tensors[i]->access;
+		tensor->access = (uint16_t)args[i].access;
 		memcpy(tensor->shape, region->shape, sizeof(tensor->shape));
 		memcpy(tensor->strides, region->strides, sizeof(tensor->strides));
+		n_tensors++;
 	}
+	call->n_tensors = (uint8_t)n_tensors;
+	call->n_scalars = (uint8_t)n_scalars;
 }
 
 static void fill_slot(struct fnx_task_runtime *rt, const struct plan *plan)
@@ -290,9 +296,7 @@ static void fill_slot(struct fnx_task_runtime *rt, const struct plan *plan)
 		call->kernel = spec->kernels[i];
 		call->kind = (uint8_t)rt->kernels[spec->kernels[i]].kind;
 		call->part = (uint8_t)i;
-		call->n_tensors = (uint8_t)plan->n_tensors;
-		call->n_scalars = (uint8_t)plan->n_scalars;
-		prepare_call(plan, call);
+		fnx_task_prepare(call, spec->args, spec->n_args);
 	}
 	atomic_store_explicit(
 		&rt->slots[rt->next_id & rt->mask], rt->next_id << 1 | 1, memory_order_relaxed);
