@@ -64,16 +64,16 @@ static void find_box(const struct fnx_region *region, struct fnx_task_box_region
 		row = i ? region->strides[i - 1] / stride : UINT32_MAX;
 		if (start + region->shape[i] > row || start + region->shape[i] > UINT32_MAX)
 			return;
-		ret->strides[i] = stride;
-		ret->start[i] = (uint32_t)start;
-		ret->end[i] = (uint32_t)(start + region->shape[i]);
+		ret->box.strides[i] = stride;
+		ret->box.start[i] = (uint32_t)start;
+		ret->box.end[i] = (uint32_t)(start + region->shape[i]);
 	}
 	if (n == 0 || rest + region->element_size > region->strides[n - 1] ||
 		region->strides[n - 1] > UINT32_MAX)
 		return;
-	ret->start[n] = (uint32_t)rest;
-	ret->end[n] = (uint32_t)(rest + region->element_size);
-	ret->n_dims = (uint8_t)n;
+	ret->box.start[n] = (uint32_t)rest;
+	ret->box.end[n] = (uint32_t)(rest + region->element_size);
+	ret->n_dims = n;
 }
 
 int fnx_task_region_reduce(struct fnx_region *region, struct fnx_task_box_region *ret_region)
@@ -96,7 +96,7 @@ int fnx_task_region_reduce(struct fnx_region *region, struct fnx_task_box_region
 	ret_region->low = region->offset;
 	ret_region->high = reach;
 	ret_region->n_dims = 0;
-	ret_region->dense = (uint8_t)is_dense(region);
+	ret_region->dense = (uint32_t)is_dense(region);
 	/* A row is compared as a span, unless with a part of a matrix. */
 	if (region->n_dims > 1 || !ret_region->dense)
 		find_box(region, ret_region);
@@ -106,7 +106,7 @@ int fnx_task_region_reduce(struct fnx_region *region, struct fnx_task_box_region
 static int same_array(const struct fnx_task_box_region *a, const struct fnx_task_box_region *b)
 {
 	return a->n_dims && a->n_dims == b->n_dims &&
-		!memcmp(a->strides, b->strides, a->n_dims * sizeof(a->strides[0]));
+		!memcmp(a->box.strides, b->box.strides, a->n_dims * sizeof(a->box.strides[0]));
 }
 
 int fnx_task_region_overlaps(
@@ -117,7 +117,7 @@ int fnx_task_region_overlaps(
 	if ((a->dense && b->dense) || !same_array(a, b))
 		return 1;
 	for (unsigned i = 0; i <= a->n_dims; i++)
-		if (a->end[i] <= b->start[i] || b->end[i] <= a->start[i])
+		if (a->box.end[i] <= b->box.start[i] || b->box.end[i] <= a->box.start[i])
 			return 0;
 	return 1;
 }
@@ -131,7 +131,7 @@ int fnx_task_region_covers(const struct fnx_task_box_region *a, const struct fnx
 	if (!same_array(a, b))
 		return 0;
 	for (unsigned i = 0; i <= a->n_dims; i++)
-		if (a->start[i] > b->start[i] || a->end[i] < b->end[i])
+		if (a->box.start[i] > b->box.start[i] || a->box.end[i] < b->box.end[i])
 			return 0;
 	return 1;
 }
@@ -143,6 +143,35 @@ static uint64_t *bucket_of(const struct fnx_task_map *map, uint64_t key)
 	return &map->buckets[(hash >> 32) & map->bucket_mask];
 }
 
+static struct fnx_task_box_region region_of(
+	const struct fnx_task_map *map, const struct fnx_task_map_entry *entry)
+{
+	struct fnx_task_box_region region = {.low = entry->low,
+		.high = entry->high,
+		.dense = entry->dense,
+		.n_dims = entry->n_dims};
+
+	if (entry->n_dims)
+		region.box = map->boxes[entry - map->entries];
+	return region;
+}
+
+/* 0: they share no byte; 1: they may; 2: and `region` covers the entry's. */
+static int compare(const struct fnx_task_map *map, const struct fnx_task_map_entry *entry,
+	const struct fnx_task_box_region *region)
+{
+	struct fnx_task_box_region other;
+
+	if (entry->high <= region->low || region->high <= entry->low)
+		return 0;
+	if (entry->dense && region->dense)
+		return region->low <= entry->low && region->high >= entry->high ? 2 : 1;
+	other = region_of(map, entry);
+	if (!fnx_task_region_overlaps(region, &other))
+		return 0;
+	return fnx_task_region_covers(region, &other) ? 2 : 1;
+}
+
 void fnx_task_map_find(struct fnx_task_runtime *rt, uint64_t key,
 	const struct fnx_task_box_region *region, int writes, int cut, uint64_t needed)
 {
@@ -151,16 +180,16 @@ void fnx_task_map_find(struct fnx_task_runtime *rt, uint64_t key,
 
 	while (*link > map->tail) {
 		struct fnx_task_map_entry *entry = &map->entries[(*link - 1) & map->mask];
+		int meets = entry->key == key && (writes || entry->writes)
+			? compare(map, entry, region)
+			: 0;
 
-		if (entry->key == key && (writes || entry->writes) &&
-			fnx_task_region_overlaps(region, &entry->region)) {
+		if (meets)
 			fnx_task_add_producer(rt, entry->task, entry->writes ? needed : 0);
-			if (cut && fnx_task_region_covers(region, &entry->region)) {
-				*link = entry->next;
-				continue;
-			}
-		}
-		link = &entry->next;
+		if (meets == 2 && cut)
+			*link = entry->next;
+		else
+			link = &entry->next;
 	}
 }
 
@@ -172,8 +201,13 @@ void fnx_task_map_add(struct fnx_task_map *map, uint64_t key,
 
 	entry->key = key;
 	entry->task = task;
+	entry->low = region->low;
+	entry->high = region->high;
 	entry->writes = (uint32_t)writes;
-	entry->region = *region;
+	entry->dense = region->dense;
+	entry->n_dims = region->n_dims;
+	if (region->n_dims)
+		map->boxes[entry - map->entries] = region->box;
 	entry->next = *bucket;
 	*bucket = ++map->head;
 }

@@ -176,12 +176,12 @@ static void wait_for(struct fnx_task_runtime *rt, uint64_t task, uint64_t releas
 	atomic_store_explicit(&rt->wait_released, released, memory_order_relaxed);
 	atomic_store_explicit(&rt->wait_consumed, consumed, memory_order_relaxed);
 	while (now_ns - begun_ns < rt->spin_ns) {
-		for (unsigned i = 0; i < 16; i++) {
-			if (wait_is_over(rt))
-				return;
+		/* Not too often: every look takes a cache line from a worker. */
+		for (unsigned i = 0; i < 64; i++)
 			fnx_task_relax();
-		}
 		fnx_task_settle(rt);
+		if (wait_is_over(rt))
+			return;
 		now_ns = fnx_task_now_ns();
 	}
 	seen = atomic_load_explicit(&rt->wait_bell, memory_order_seq_cst);

@@ -207,6 +207,7 @@ static void hand_out(struct fnx_task_runtime *rt, struct pieces *pieces)
 	rt->producers = piece(pieces, consumed, sizeof(*rt->producers));
 	rt->scoped = piece(pieces, consumed, sizeof(uint64_t));
 	rt->map.entries = piece(pieces, n_regions, sizeof(*rt->map.entries));
+	rt->map.boxes = piece(pieces, n_regions, sizeof(*rt->map.boxes));
 	rt->map.buckets = piece(pieces, rt->map.bucket_mask + 1, sizeof(uint64_t));
 	for (unsigned i = 0; i < rt->n_kinds; i++) {
 		struct fnx_task_queue *queue = &rt->kinds[i].queue;

@@ -39,23 +39,30 @@ static inline uint64_t fnx_task_region_key(const struct fnx_region *region)
 /* A region, reduced to what comparing takes. Bytes are counted from the base. */
 struct fnx_task_box_region {
 	uint64_t low, high; /* span of bytes */
-	uint8_t dense; /* every byte of the span */
-	uint8_t n_dims; /* of the box form; 0: the span is all that is known */
-	uint32_t start[FNX_TASK_DIMS_MAX + 1]; /* the last is bytes within an element's stride */
-	uint32_t end[FNX_TASK_DIMS_MAX + 1];
-	uint64_t strides[FNX_TASK_DIMS_MAX];
+	uint32_t dense; /* every byte of the span */
+	uint32_t n_dims; /* of the box form; 0: the span is all that is known */
+	struct fnx_task_box_form {
+		uint32_t start[FNX_TASK_DIMS_MAX + 1]; /* the last is bytes within an element */
+		uint32_t end[FNX_TASK_DIMS_MAX + 1];
+		uint64_t strides[FNX_TASK_DIMS_MAX];
+	} box;
 };
 
+/* One cache line; box forms, which are rare, lie apart. */
 struct fnx_task_map_entry {
-	uint64_t key;
+	_Alignas(64) uint64_t key;
 	uint64_t task;
 	uint64_t next; /* position of an older one of the same bucket, +1; 0: none */
+	uint64_t low, high;
 	uint32_t writes;
-	struct fnx_task_box_region region;
+	uint32_t dense;
+	uint32_t n_dims;
 };
+static_assert(sizeof(struct fnx_task_map_entry) == FNX_CACHE_LINE, "one entry, one cache line");
 
 struct fnx_task_map {
 	struct fnx_task_map_entry *entries;
+	struct fnx_task_box_form *boxes; /* by entry */
 	uint64_t *buckets; /* position + 1 of the newest */
 	uint64_t mask;
 	uint64_t bucket_mask;

@@ -11,6 +11,7 @@
 enum {
 	MARK_BITS = 20, /* more than a consumed window */
 	MARK = 1 << MARK_BITS,
+	LOOK_EVERY = 32, /* tasks */
 };
 
 /* What submit finds out about a task's arguments before it takes anything. */
@@ -376,6 +377,9 @@ int fnx_task_submit_spec(
 	note_regions(rt, &plan);
 	note_ends(rt);
 	rt->next_id = id + 1;
+	/* What is gone need not be looked through. */
+	if (id % LOOK_EVERY == 0)
+		fnx_task_look(rt);
 	atomic_store_explicit(&rt->header->next_id, id + 1, memory_order_release);
 	fnx_task_note_use(rt);
 	/* From here on it may run, and be gone. */

@@ -26,6 +26,8 @@ static const struct command {
 	{"doctor", "fornix doctor", fnx_command_doctor,
 		"what this machine lacks for real-time work"},
 	{"recover", "fornix recover", fnx_command_recover, "makes a damaged recording whole again"},
+	{"trace", "fornix trace", fnx_command_trace,
+		"writes what a task runtime did, for Perfetto"},
 	{"version", "fornix version", fnx_command_version,
 		"prints the version of programs and schemas"},
 };
