@@ -22,7 +22,7 @@ static int run_counting(const struct fnx_call *call, void *context)
 	(void)context;
 	atomic_fetch_add((_Atomic uint64_t *)fnx_call_data(call, 0), 1);
 	/* Long enough for a signal to find it at work. */
-	for (unsigned i = 0; i < 20000; i++)
+	for (unsigned i = 0; i < 100000; i++)
 		__asm__ volatile("");
 	return (int)(int64_t)call->scalars[0];
 }
@@ -279,6 +279,11 @@ TEST(no_task_runs_twice_and_none_is_lost_however_often_workers_are_killed)
 			ids[i] = submit(rt, COUNTING, args, 2);
 			for (uint64_t k = check_random_below(&random, 30000); k; k--)
 				__asm__ volatile("");
+			/* Every other time while one of the two is at it. */
+			while (i == kill_at && round % 2 &&
+				!atomic_load((_Atomic uint64_t *)&counts[i]) &&
+				fnx_task_state(rt, ids[i]) < FNX_TASK_COMPLETED)
+				sched_yield();
 			if (i == kill_at)
 				kill(child->pid, SIGKILL);
 		}
