@@ -27,9 +27,8 @@ static double now_ns(void)
 /* The worst of what its calls answered. */
 static int insert_all(const struct graph_task *tasks, uint64_t n, starpu_data_handle_t *handles)
 {
-	static struct starpu_codelet codelet = {.cpu_funcs = {run_step},
-		.nbuffers = 3,
-		.modes = {STARPU_R, STARPU_R, STARPU_W}};
+	static struct starpu_codelet codelet = {
+		.cpu_funcs = {run_step}, .nbuffers = 3, .modes = {STARPU_R, STARPU_R, STARPU_W}};
 	int worst = 0;
 
 	for (uint64_t i = 0; i < n; i++) {

@@ -22,7 +22,7 @@ static int run_counting(const struct fnx_call *call, void *context)
 	(void)context;
 	atomic_fetch_add((_Atomic uint64_t *)fnx_call_data(call, 0), 1);
 	/* Long enough for a signal to find it at work. */
-	for (unsigned i = 0; i < 100000; i++)
+	for (unsigned i = 0; i < 1000000; i++)
 		__asm__ volatile("");
 	return (int)(int64_t)call->scalars[0];
 }
