@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The sentences of task.h, one test each. A long file, since all of them need the same few kernels and
+ * runtimes; what is random, what is a process and what it costs have files of their own.
+ */
 #include "bus/task.h"
 
 #include "tests/unit/bus/task_fixture.h"
