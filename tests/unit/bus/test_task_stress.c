@@ -15,6 +15,11 @@ enum {
 	N_LOANS = 64, /* heap outputs that are still in scope */
 	LOAN_WORDS = 96,
 	DEPTH_MAX = 5,
+#ifdef FNX_SANITIZED
+	N_DEFAULT = 30000,
+#else
+	N_DEFAULT = 150000,
+#endif
 };
 
 struct loan {
@@ -264,7 +269,8 @@ TEST(random_graphs_leave_the_same_words_as_one_after_the_other)
 {
 	struct check_random random = check_random_seeded();
 	const char *text = getenv("FORNIX_TEST_TASKS");
-	uint64_t n_left = text ? strtoull(text, NULL, 10) : 150000, n_refused = 0, n_runtimes = 0;
+	uint64_t n_left = text ? strtoull(text, NULL, 10) : N_DEFAULT, n_refused = 0,
+		 n_runtimes = 0;
 
 	while (n_left) {
 		uint64_t n = 1 + check_random_below(&random, 5000);
