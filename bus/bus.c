@@ -194,6 +194,7 @@ enum kind {
 	STATUS,
 	STATE,
 	PAGE_IN_MAKING,
+	TASKS,
 	BELL,
 	ZBELL,
 	CTL,
@@ -212,6 +213,7 @@ static const struct pattern {
 	[STATUS] = {".status", S_IFREG, 0},
 	[STATE] = {".state", S_IFREG, 0},
 	[PAGE_IN_MAKING] = {".status.tmp.", S_IFREG, 0},
+	[TASKS] = {".tasks", S_IFREG, 0},
 	[BELL] = {".bell", S_IFIFO, 1},
 	[ZBELL] = {".zbell", S_IFSOCK, 1},
 	[CTL] = {".ctl", S_IFSOCK, 1},
@@ -265,7 +267,7 @@ static int stem_of(const char *name, const struct pattern *pattern, struct lefto
 		return 0;
 	memcpy(leftover->stem, name, size);
 	leftover->stem[size] = 0;
-	if (pattern == &patterns[DATA] || pattern == &patterns[SUBS])
+	if (pattern == &patterns[DATA] || pattern == &patterns[SUBS] || pattern == &patterns[TASKS])
 		leftover->maker = maker_of(leftover->stem);
 	return fnx_name_valid(leftover->stem) || (leftover->maker && leftover->stem[0] != '.');
 }
@@ -411,6 +413,27 @@ static int sweep_data(const struct dirs *dirs, const struct leftover *leftover)
 	return remove_one(dirs, leftover);
 }
 
+/* The memory of a task runtime, which its owner keeps locked. */
+static int sweep_tasks(const struct dirs *dirs, const struct leftover *leftover)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
+	struct stat opened, named;
+	int r, fd;
+
+	if (leftover->maker && process_lives(leftover->maker))
+		return 0;
+	fd = openat(dirs->fds[0], leftover->name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	r = fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type == F_UNLCK;
+	/* A successor may have taken the name meanwhile. */
+	r = r && fstat(fd, &opened) == 0 &&
+		fstatat(dirs->fds[0], leftover->name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+		opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
+	close(fd);
+	return r ? remove_one(dirs, leftover) : 0;
+}
+
 /* First of two passes: all but what the second needs to see, or removes. */
 static int sweep_one(const struct dirs *dirs, const struct leftover *leftover, const char *wanted)
 {
@@ -420,6 +443,8 @@ static int sweep_one(const struct dirs *dirs, const struct leftover *leftover, c
 		return sweep_data(dirs, leftover);
 	case PAGE_IN_MAKING:
 		return process_lives(leftover->maker) ? 0 : remove_one(dirs, leftover);
+	case TASKS:
+		return sweep_tasks(dirs, leftover);
 	case STATUS:
 	case STATE:
 	case BELL:

@@ -27,6 +27,8 @@ static const struct command {
 		"what this machine lacks for real-time work"},
 	{"decode", "fornix decode", fnx_command_decode, "decodes a recorded session: the smoother"},
 	{"recover", "fornix recover", fnx_command_recover, "makes a damaged recording whole again"},
+	{"trace", "fornix trace", fnx_command_trace,
+		"writes what a task runtime did, for Perfetto"},
 	{"version", "fornix version", fnx_command_version,
 		"prints the version of programs and schemas"},
 };
