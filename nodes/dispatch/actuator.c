@@ -28,6 +28,7 @@
 #include <unistd.h>
 
 #include "bus/push.h"
+#include "bus/status.h"
 
 enum {
 	POLL_NS = 100000,
@@ -39,6 +40,7 @@ struct fnx_actuator {
 	struct fnx_actuator_config config;
 	int fd; /* log */
 	int owns_fd;
+	int is_plain; /* log: a file on disk */
 	struct fnx_push *push; /* zmq */
 	struct fnx_layout layout;
 	void *body; /* [body_size] an encoded decision */
@@ -48,6 +50,7 @@ struct fnx_actuator {
 	sem_t bell;
 	_Atomic int stopping;
 	_Atomic int error;
+	struct fnx_histogram latency; /* from the frame that caused it until it was told */
 	struct fnx_actuator_ring *ring;
 	/* What a predecessor has given and refused may be decided again. */
 	uint64_t given_before;
@@ -80,6 +83,14 @@ uint32_t fnx_actuator_line(const struct fnx_actuator_command *command, char *ret
 	/* 15 numbers of at most 20 digits, 200 bytes of keys, 32 of name. */
 	assert(n > 0 && n < FNX_ACTUATOR_LINE);
 	return (uint32_t)n;
+}
+
+static int64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
 }
 
 static int write_all(int fd, const char *text, size_t size)
@@ -119,21 +130,43 @@ static void done(struct fnx_actuator *actuator, _Atomic uint64_t *count)
 	atomic_fetch_add_explicit(&ring->taken, 1, memory_order_release);
 }
 
+/* A line in a plain file does no harm however late it comes. */
+static int has_expired(
+	const struct fnx_actuator *actuator, const struct fnx_actuator_command *command)
+{
+	return command->expires_ns && !actuator->is_plain && now_ns() > command->expires_ns;
+}
+
+static _Atomic uint64_t *carry_out_one(
+	struct fnx_actuator *actuator, const struct fnx_actuator_command *command)
+{
+	struct fnx_actuator_ring *ring = actuator->ring;
+	int r;
+
+	if (has_expired(actuator, command))
+		return &ring->expired;
+	r = tell(actuator, command);
+	if (!r) {
+		fnx_histogram_add(
+			&actuator->latency, now_ns() - command->decision.cause_publish_ns);
+		return &ring->told;
+	}
+	atomic_store_explicit(&actuator->error, r, memory_order_relaxed);
+	return r == -ETIMEDOUT ? &ring->unconfirmed : &ring->failed;
+}
+
 /* 1 if there was something. */
 static int carry_out(struct fnx_actuator *actuator)
 {
 	struct fnx_actuator_ring *ring = actuator->ring;
 	uint64_t taken = atomic_load_explicit(&ring->taken, memory_order_relaxed);
 	uint64_t given = atomic_load_explicit(&ring->given, memory_order_acquire);
-	int r, any = taken != given;
+	int any = taken != given;
 
 	for (; taken != given; taken++) {
 		/* Killed from here on, a successor will not do it again. */
 		atomic_store_explicit(&ring->begun, taken + 1, memory_order_release);
-		r = tell(actuator, &ring->commands[taken % FNX_ACTUATOR_RING]);
-		if (r)
-			atomic_store_explicit(&actuator->error, r, memory_order_relaxed);
-		done(actuator, r ? &ring->failed : &ring->told);
+		done(actuator, carry_out_one(actuator, &ring->commands[taken % FNX_ACTUATOR_RING]));
 	}
 	return any;
 }
@@ -141,7 +174,7 @@ static int carry_out(struct fnx_actuator *actuator)
 /* Taking over ----------------------------------------------------------------------------- */
 
 /* 1: commands that come late do no harm. */
-static int is_plain_file(const struct fnx_actuator *actuator)
+static int find_plain_file(const struct fnx_actuator *actuator)
 {
 	struct stat st;
 
@@ -173,7 +206,7 @@ static void settle(struct fnx_actuator *actuator)
 	struct fnx_actuator_ring *ring = actuator->ring;
 	uint64_t given = atomic_load(&ring->given), taken = atomic_load(&ring->taken);
 	uint64_t begun = atomic_load(&ring->begun);
-	int plain = is_plain_file(actuator);
+	int plain = actuator->is_plain = find_plain_file(actuator);
 
 	actuator->given_before = given;
 	memcpy(actuator->refused_before, ring->last_refused, sizeof(ring->last_refused));
@@ -266,6 +299,15 @@ static int was_refused(const struct fnx_actuator *actuator, const struct fnx_act
 	return 0;
 }
 
+int fnx_actuator_was_given(
+	const struct fnx_actuator *actuator, const struct fnx_actuator_command *command)
+{
+	struct fnx_actuator_key key = key_of(command);
+
+	return was_given(
+		actuator, atomic_load_explicit(&actuator->ring->given, memory_order_relaxed), &key);
+}
+
 int fnx_actuator_give(struct fnx_actuator *actuator, const struct fnx_actuator_command *command)
 {
 	struct fnx_actuator_ring *ring = actuator->ring;
@@ -302,6 +344,8 @@ struct fnx_actuator_counts fnx_actuator_counts(const struct fnx_actuator *actuat
 	counts.failed = atomic_load_explicit(&ring->failed, memory_order_acquire);
 	counts.lost = atomic_load_explicit(&ring->lost, memory_order_acquire);
 	counts.unknown = atomic_load_explicit(&ring->unknown, memory_order_acquire);
+	counts.expired = atomic_load_explicit(&ring->expired, memory_order_acquire);
+	counts.unconfirmed = atomic_load_explicit(&ring->unconfirmed, memory_order_acquire);
 	counts.error = atomic_load_explicit(&actuator->error, memory_order_relaxed);
 	counts.refused = atomic_load_explicit(&ring->refused, memory_order_relaxed);
 	counts.given = atomic_load_explicit(&ring->given, memory_order_acquire);

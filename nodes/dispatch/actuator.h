@@ -67,6 +67,7 @@ struct fnx_actuator_config {
 struct fnx_actuator_command {
 	struct fnx_codec_stamp stamp;
 	struct fnx_decision decision;
+	int64_t expires_ns; /* CLOCK_MONOTONIC; not carried out later than that. 0: at any time */
 };
 
 enum {
@@ -89,7 +90,7 @@ struct fnx_actuator_ring {
 	struct fnx_actuator_key last_refused[FNX_ACTUATOR_REFUSED_KEPT];
 	_Alignas(FNX_CACHE_LINE) _Atomic uint64_t taken; /* done with */
 	_Atomic uint64_t begun; /* taken, or one more */
-	_Atomic uint64_t told, failed, lost, unknown;
+	_Atomic uint64_t told, failed, lost, unknown, expired, unconfirmed;
 	_Alignas(FNX_CACHE_LINE) struct fnx_actuator_command commands[FNX_ACTUATOR_RING];
 };
 
@@ -101,6 +102,8 @@ struct fnx_actuator_counts {
 	uint64_t failed; /* could not be; `error` is the latest reason, a negative errno */
 	uint64_t lost; /* given, and then the process was killed */
 	uint64_t unknown; /* the process was killed while it was being carried out */
+	uint64_t expired; /* its turn came too late, and it was not carried out */
+	uint64_t unconfirmed; /* sent, and no answer came in time: it may have been carried out */
 	int error;
 };
 
@@ -116,6 +119,10 @@ struct fnx_actuator *fnx_actuator_close(struct fnx_actuator *actuator);
  * locks nothing; see FNX_ACTUATOR_BELL for the system call. */
 FNX_MUST_CHECK int fnx_actuator_give(
 	struct fnx_actuator *actuator, const struct fnx_actuator_command *command);
+/* 1: a predecessor that was killed before it could commit has given this one. The giver; real-time.
+ */
+int fnx_actuator_was_given(
+	const struct fnx_actuator *actuator, const struct fnx_actuator_command *command);
 /* Any thread. */
 struct fnx_actuator_counts fnx_actuator_counts(const struct fnx_actuator *actuator);
 

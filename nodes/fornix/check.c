@@ -215,6 +215,12 @@ static void print_rule(const struct fnx_rig *rig, const struct fnx_rig_rule *rul
 			rule->window_bins,
 			1e3 * rule->window_bins * rig->clock.time_bin_samples / rig->clock.rate_hz,
 			rule->min_groups);
+	else if (rule->type == FNX_RULE_HEAD_DIRECTION)
+		printf("head within %g degrees of a well, steady to %g, for %g ms",
+			rule->well_range_deg, rule->steady_deg, rule->min_duration_ms);
+	else if (rule->type == FNX_RULE_COMBINATION)
+		printf("%u rules all, %u any, %u none of them, within %g ms", rule->all_of.n,
+			rule->any_of.n, rule->none_of.n, rule->window_ms);
 	else if (rule->consensus)
 		printf("ripple of the consensus");
 	else

@@ -51,6 +51,8 @@ def write_rig(name):
     text = text.replace("  name: demo\n", "  name: demo\n  grace_ms: 60000\n")
     if "FORNIX_SEGMENTS" in os.environ:
         text = text.replace("  name: demo\n", f"  name: demo\n  segment_dir: {os.environ['FORNIX_SEGMENTS']}\n")
+    # Nodes that are struck make for old data, which must not keep the actuator from being told.
+    text = text.replace("dispatch:\n", "dispatch:\n  max_age_ms: 0\n  stall_ms: 0\n")
     text = text.replace("file: /dev/null", f"file: {WORK / name}.log").replace("record: {}", "record: {compress: false}")
     path = WORK / f"{name}.yaml"
     path.write_text(text)

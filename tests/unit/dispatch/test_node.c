@@ -258,7 +258,10 @@ static void set(const char *name, double value)
 	fail_msg("there is no parameter %s", name);
 }
 
-#define LIMITS "  lockout_ms: 10\n  max_rate_per_min: 600\n"
+/* Frames of these tests have no ages: see test_gate.c, and test_armed.c. */
+#define LIMITS \
+	"  lockout_ms: 10\n  max_rate_per_min: 600\n  max_age_ms: 0\n  stall_ms: 0\n" \
+	"  blanking_ms: 0\n"
 #define ARMED "  armed: true\n" LIMITS
 
 TEST(a_replay_is_decided_done_and_told)
@@ -363,7 +366,7 @@ TEST(settings_of_a_rule_change_while_it_runs)
 	for (int i = 0; i < 4; i++)
 		send_posterior(0.75, 1);
 	assert_int_equal(outcome(), -1);
-	set("replay_left.min_groups", 2.5); /* rounded up */
+	set("replay_left.min_groups", 3);
 	set("replay_left.threshold", 0.5);
 	send_posterior(0.75, 1);
 	assert_int_equal(outcome(), -1);
@@ -400,9 +403,10 @@ TEST(a_ripple_rule_counts_electrodes_and_notes_the_place)
 	send_ripple(0, FNX_RIPPLE_STANDARD, 1);
 	send_ripple(1, FNX_RIPPLE_CONDITIONING, 1);
 	send_ripple(FNX_RIPPLE_CONSENSUS, FNX_RIPPLE_STANDARD, 1);
-	now_samples += 450;
+	now_samples += 449;
 	send_ripple(1, FNX_RIPPLE_STANDARD, 4);
 	assert_int_equal(outcome(), -1);
+	now_samples++; /* else it comes after its turn */
 	send_ripple(2, FNX_RIPPLE_STANDARD, 1.5);
 	assert_int_equal(next_decision(&decision, &frame), 1);
 	assert_int_equal(decision.outcome, FNX_DECISION_ACTED);
@@ -462,7 +466,8 @@ TEST(a_task_that_finds_the_actuator_stuck_is_told_as_failed_and_counts)
 	int n_acted = 0, n_failed = 0;
 
 	log_is_fifo = 1;
-	begin("  armed: true\n  lockout_ms: 0\n  max_rate_per_min: 1e6\n  rules:\n"
+	begin("  armed: true\n  lockout_ms: 0\n  max_rate_per_min: 1e6\n  max_age_ms: 0\n"
+	      "  stall_ms: 0\n  rules:\n"
 	      "    - {name: r, type: replay, arm: 1, threshold: 0.5, other_arms_below: 0.3, "
 	      "window_bins: 1, task: 1, lockout_ms: 10}\n");
 	while (n_failed < 20) {
