@@ -29,9 +29,11 @@
 
 #include "bus/push.h"
 #include "bus/status.h"
+#include "nodes/dispatch/means.h"
 
 enum {
 	POLL_NS = 100000,
+	RETRY_NS = 250000000, /* until those who are not there are looked for again */
 	SLACK_NS = 1000, /* of the polling thread's timer; the system's default is 50 us */
 	STACK_SIZE = 256 << 10, /* memory may be locked: no more of it than needed */
 };
@@ -42,6 +44,8 @@ struct fnx_actuator {
 	int owns_fd;
 	int is_plain; /* log: a file on disk */
 	struct fnx_push *push; /* zmq */
+	struct fnx_means *means; /* udp, serial, trodes */
+	int ready; /* whom the means tell is there */
 	struct fnx_layout layout;
 	void *body; /* [body_size] an encoded decision */
 	size_t body_size;
@@ -116,6 +120,11 @@ static int tell(struct fnx_actuator *actuator, const struct fnx_actuator_command
 
 	if (actuator->config.type == FNX_ACTUATOR_TYPE_LOG)
 		return write_all(actuator->fd, line, fnx_actuator_line(command, line));
+	if (actuator->means) {
+		r = fnx_means_tell(actuator->means, command);
+		actuator->ready = !r;
+		return r;
+	}
 	r = fnx_codec_encode(&actuator->layout, &command->stamp, &command->decision,
 		sizeof(command->decision), actuator->body, actuator->body_size, &size);
 	return r ? r : fnx_push_send(actuator->push, actuator->body, size);
@@ -229,12 +238,34 @@ static void settle(struct fnx_actuator *actuator)
 	atomic_store(&ring->begun, taken);
 }
 
+static void doze_until_retry(struct fnx_actuator *actuator)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += RETRY_NS;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_nsec -= 1000000000;
+		until.tv_sec++;
+	}
+	while (sem_clockwait(&actuator->bell, CLOCK_MONOTONIC, &until) && errno == EINTR)
+		;
+}
+
+static void prepare(struct fnx_actuator *actuator)
+{
+	if (actuator->means && !actuator->ready)
+		actuator->ready = !fnx_means_prepare(actuator->means);
+}
+
 static void doze(struct fnx_actuator *actuator)
 {
 	const struct timespec interval = {.tv_nsec = POLL_NS};
 
 	if (actuator->config.wake == FNX_ACTUATOR_POLL)
 		clock_nanosleep(CLOCK_MONOTONIC, 0, &interval, NULL);
+	else if (actuator->means && !actuator->ready)
+		doze_until_retry(actuator);
 	else
 		while (sem_wait(&actuator->bell) && errno == EINTR)
 			;
@@ -255,6 +286,7 @@ static void *run(void *self)
 			continue;
 		if (stopping)
 			return NULL;
+		prepare(actuator);
 		doze(actuator);
 	}
 }
@@ -416,13 +448,14 @@ int fnx_actuator_open(const struct fnx_actuator_config *config, struct fnx_actua
 	actuator->ring = config->ring ? config->ring : &actuator->own;
 	r = config->type == FNX_ACTUATOR_TYPE_LOG       ? open_log(actuator)
 		: config->type == FNX_ACTUATOR_TYPE_ZMQ ? open_zmq(actuator)
-							: -EINVAL;
+							: fnx_means_open(config, &actuator->means);
 	if (!r) {
 		settle(actuator);
 		r = start(actuator);
 	}
 	/* The caller's strings may go. */
 	actuator->config.file = actuator->config.endpoint = NULL;
+	actuator->config.device = actuator->config.text = NULL;
 	if (r)
 		fnx_actuator_close(actuator);
 	else
@@ -441,6 +474,7 @@ struct fnx_actuator *fnx_actuator_close(struct fnx_actuator *actuator)
 		sem_destroy(&actuator->bell);
 	}
 	fnx_push_close(actuator->push);
+	fnx_means_close(actuator->means);
 	if (actuator->owns_fd)
 		close(actuator->fd);
 	free(actuator->body);

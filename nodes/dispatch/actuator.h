@@ -5,6 +5,7 @@
  *	log	one line per task, appended to a file (or standard error) with one write each
  *	zmq	one message per task to a ZeroMQ PUSH socket: the decision, encoded as by
  *		schemas/codec.h
+ *	udp, serial, trodes	see means.h
  *
  * Giving a command is a copy of a fixed size into a ring that was taken at start; files and
  * sockets are the business of a thread that each actuator has of its own, so that none holds
@@ -28,6 +29,10 @@
  *at was carried out nobody knows: it is not done again, and counted as unknown; of a log that is a
  *plain file the last line tells.
  *
+ * A command that bears an expiry is not carried out later than that, whatever held up the thread:
+ * one that hung before, or the whole process being stopped. It is counted, and a stimulation that
+ * comes late is none. But a line in a plain file is written.
+ *
  * A ring that is full refuses: -ENOBUFS. What the thread then fails at (disk full, nobody
  * connected) is counted; ZeroMQ keeps nothing for a peer that is not there, so no task
  * reaches an actuator long after it was given.
@@ -42,7 +47,10 @@
 
 enum fnx_actuator_type {
 	FNX_ACTUATOR_TYPE_LOG,
-	FNX_ACTUATOR_TYPE_ZMQ
+	FNX_ACTUATOR_TYPE_ZMQ,
+	FNX_ACTUATOR_TYPE_UDP, /* see means.h */
+	FNX_ACTUATOR_TYPE_SERIAL,
+	FNX_ACTUATOR_TYPE_TRODES
 };
 enum fnx_actuator_wake {
 	FNX_ACTUATOR_BELL,
@@ -58,7 +66,12 @@ struct fnx_actuator_config {
 	enum fnx_actuator_type type;
 	enum fnx_actuator_wake wake;
 	const char *file; /* log: appended to, created if need be; NULL or empty: standard error */
-	const char *endpoint; /* zmq: PUSH connects here */
+	const char *endpoint; /* zmq: PUSH connects here; udp, trodes: see means.h */
+	const char *device; /* serial */
+	uint32_t baud; /* serial; 0: 115200 */
+	const char *text; /* udp; NULL or empty: the decision */
+	int reply; /* udp, serial: an answer confirms */
+	uint32_t timeout_ms; /* udp, serial, trodes; 0: 100 */
 	struct fnx_actuator_ring
 		*ring; /* that outlives the actuator, zeros at first; NULL: one of its own */
 };

@@ -234,16 +234,25 @@ static int open_windows(struct dispatch *dispatch)
 
 static const char *actuator_place(const struct fnx_rig_actuator *actuator)
 {
-	const char *place =
-		actuator->type == FNX_ACTUATOR_ZMQ ? actuator->endpoint : actuator->file;
+	const char *place = actuator->type == FNX_ACTUATOR_LOG ? actuator->file
+		: actuator->type == FNX_ACTUATOR_SERIAL        ? actuator->device
+							       : actuator->endpoint;
 
-	return place && place[0]                     ? place
-		: actuator->type == FNX_ACTUATOR_ZMQ ? "no endpoint"
-						     : "standard error";
+	return place && place[0]                        ? place
+		: actuator->type == FNX_ACTUATOR_LOG    ? "standard error"
+		: actuator->type == FNX_ACTUATOR_SERIAL ? "no device"
+							: "no endpoint";
 }
 
 static int open_actuators(struct dispatch *dispatch)
 {
+	static const enum fnx_actuator_type types[] = {
+		[FNX_ACTUATOR_LOG] = FNX_ACTUATOR_TYPE_LOG,
+		[FNX_ACTUATOR_ZMQ] = FNX_ACTUATOR_TYPE_ZMQ,
+		[FNX_ACTUATOR_UDP] = FNX_ACTUATOR_TYPE_UDP,
+		[FNX_ACTUATOR_SERIAL] = FNX_ACTUATOR_TYPE_SERIAL,
+		[FNX_ACTUATOR_TRODES] = FNX_ACTUATOR_TYPE_TRODES,
+	};
 	const struct fnx_rig_dispatch *rig = &dispatch->rig->dispatch;
 	int spins = fnx_node_wait(dispatch->node) == FNX_WAIT_SPIN;
 
@@ -255,11 +264,15 @@ static int open_actuators(struct dispatch *dispatch)
 		return no_memory(dispatch);
 	for (uint32_t i = 0; i < rig->n_actuators; i++) {
 		struct fnx_actuator_config config = {
-			.type = rig->actuators[i].type == FNX_ACTUATOR_ZMQ ? FNX_ACTUATOR_TYPE_ZMQ
-									   : FNX_ACTUATOR_TYPE_LOG,
+			.type = types[rig->actuators[i].type],
 			.wake = spins ? FNX_ACTUATOR_POLL : FNX_ACTUATOR_BELL,
 			.file = rig->actuators[i].file,
 			.endpoint = rig->actuators[i].endpoint,
+			.device = rig->actuators[i].device,
+			.baud = rig->actuators[i].baud,
+			.text = rig->actuators[i].text,
+			.reply = rig->actuators[i].reply,
+			.timeout_ms = rig->actuators[i].timeout_ms,
 			.ring = fnx_node_state(
 				dispatch->node, sizeof(struct fnx_actuator_ring), FNX_CACHE_LINE),
 		};
@@ -894,12 +907,13 @@ static void say_failures(void *self)
 			(unsigned long long)failures,
 			(unsigned long long)(counts.given + counts.refused),
 			counts.unknown ? "of one or more it is not known; the process was killed"
-				: counts.lost             ? "the process was killed"
-				: counts.unconfirmed      ? "of one or more no answer came in time"
-				: counts.expired          ? "their turn came too late"
-				: !counts.failed          ? "too many at once"
-				: counts.error == -EAGAIN ? "nobody takes them"
-							  : strerror(-counts.error));
+				: counts.lost        ? "the process was killed"
+				: counts.unconfirmed ? "of one or more no answer came in time"
+				: counts.expired     ? "their turn came too late"
+				: !counts.failed     ? "too many at once"
+				: counts.error == -EAGAIN || counts.error == -ENOTCONN
+				? "nobody takes them"
+				: strerror(-counts.error));
 	}
 }
 
