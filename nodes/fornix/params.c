@@ -210,7 +210,7 @@ static int parse_value(const char *text, double *ret_value)
 
 static int set_one(struct call *call, const char *key, const char *text)
 {
-	char who[WHO_MAX], again[TEXT_MAX];
+	char who[WHO_MAX];
 	double value, before;
 	int r;
 
@@ -220,12 +220,11 @@ static int set_one(struct call *call, const char *key, const char *text)
 		return 2;
 	}
 	name_oneself(who);
-	/* Guarded parameters want it said twice. */
-	snprintf(again, sizeof(again), "%.100s=%.15g", key, value);
 	r = ask(call,
 		(const struct fnx_pair[]){fnx_pair_text("op", "set"), fnx_pair_text("key", key),
 			fnx_pair_number("value", value), fnx_pair_text("who", who),
-			fnx_pair_text("again", again)},
+			/* guarded parameters want it said twice */
+			fnx_pair_int("check", fnx_control_check(key, value))},
 		5);
 	if (r)
 		return r;

@@ -5,7 +5,7 @@
  *	{op: "get", key}               -> {ok, value, min, max, unit, meaning}
  *	{op: "get"}                    -> {ok, <every parameter>: value}
  *	{op: "set", key, value, who}   -> {ok, before, value}
- *	{op: "set", key, value, who, again: "KEY=VALUE"}   the same, for guarded parameters
+ *	{op: "set", key, value, who, check}   the same, for guarded parameters
  *	{op: "alive"}                  -> {ok, lease_ms}
  *	{op: "stats"}                  -> {ok, state, pid, <input>.in, <output>.out, ...}
  *	{op: "stop"}                   -> {ok}
@@ -113,13 +113,12 @@ static int is_whole(const struct fnx_node_param_state *param)
 static int is_meant(const struct fnx_node_param_state *param, double value,
 	const struct fnx_map *request, const char *who)
 {
-	char expected[KEY_MAX + 32], again[KEY_MAX + 32];
+	int64_t check;
 
 	if (!param->guarded || value == param->safe)
 		return 1;
-	snprintf(expected, sizeof(expected), "%s=%.15g", param->name, value);
-	return who[0] && !fnx_map_text(request, "again", again, sizeof(again)) &&
-		!strcmp(again, expected);
+	return who[0] && !fnx_map_int(request, "check", &check) &&
+		check == fnx_control_check(param->name, value);
 }
 
 static void change(
@@ -166,7 +165,9 @@ static void set(
 	if (fnx_map_text(request, "who", who, sizeof(who)))
 		who[0] = 0;
 	if (!is_meant(param, value, request, who)) {
-		refuse(reply, "%s is guarded: who, and again: \"%s=%.15g\", must be said with it",
+		refuse(reply,
+			"%s is guarded: who, and check, the CRC-32 of \"%s=%.15g\", must be "
+			"said with it",
 			key, key, value);
 		return;
 	}
