@@ -163,6 +163,7 @@ TEST(who_arms_and_disarms_it_and_when_is_on_record)
 TEST(a_request_to_arm_says_so_twice_and_who_asks)
 {
 	begin(PACED RULES);
+	assert_int_equal(fnx_control_check("armed", 1), 4025854800); /* zlib.crc32(b"armed=1") */
 	assert_false(ask_to_set("armed", 1, "anna", 0));
 	assert_false(ask_to_set("armed", 1, "anna", fnx_control_check("armed", 0)));
 	assert_false(ask_to_set("armed", 1, "anna", fnx_control_check("dry_run", 1)));
