@@ -40,9 +40,8 @@ enum fnx_decision_outcome {
 	SCALAR(uint32_t, rule, "", "index of the rule in the rig") \
 	SCALAR(uint32_t, task, "", "number handed to the actuators") \
 	SCALAR(uint32_t, outcome, "", \
-		"0 acted, 1 disarmed, 2 dry run, 3 locked out, 4 rate limited, 5 actuator " \
-		"failed, 6 run's allowance used up, 7 not the target, 8 sham, 9 unattended, " \
-		"10 stale, 11 flagged, 12 source stalled, 13 not repeated") \
+		"0 acted, 1 disarmed, 2 dry run, 3 locked out, 4 rate, 5 failed, 6 run limit, " \
+		"7 not target, 8 sham, 9 unattended, 10 stale, 11 flagged, 12 stalled, 13 repeat") \
 	SCALAR(uint32_t, verdict, "", "outcome by sample time alone; the same when replayed") \
 	SCALAR(uint32_t, n_groups, "", "electrode groups or electrodes that spoke for it") \
 	SCALAR(uint32_t, rules_true, "", "bit k: rule k is true") \
