@@ -35,11 +35,11 @@ static pid_t owner;
 
 #ifdef __SANITIZE_THREAD__
 /* libzmq is not instrumented: its own ordering cannot be seen, and what it copies looks like a
- * race. */
+ * race; nor is the cipher that it calls. */
 const char *__tsan_default_suppressions(void);
 const char *__tsan_default_suppressions(void)
 {
-	return "called_from_lib:libzmq.so\nrace:libzmq.so\n";
+	return "called_from_lib:libzmq.so\nrace:libzmq.so\nrace:libsodium.so\n";
 }
 #endif
 

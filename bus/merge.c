@@ -223,23 +223,47 @@ void fnx_merge_release(struct fnx_merge *merge, unsigned input)
 	fnx_subscriber_release(merge->inputs[input].sub);
 }
 
+/* Can anything from input `i` change that there is nothing to hand out? *ret_at: the watermark that
+ * would. */
+static int awaits(const struct fnx_merge *merge, unsigned i, int64_t wake_at, int64_t *ret_at)
+{
+	const struct fnx_merge_input *input = &merge->inputs[i];
+	unsigned candidate = (unsigned)merge->candidate;
+
+	*ret_at = wake_at;
+	if (has_ended(input) || input->moved)
+		return 0;
+	if (merge->candidate >= 0) {
+		if (!blocks(merge, i, merge->inputs[candidate].bound, candidate))
+			return 0;
+		if (wake_at <= input->bound || wake_at >= input->wake_at)
+			*ret_at = input->wake_at;
+	} else if (wake_at <= input->bound) {
+		*ret_at = INT64_MAX; /* this one has come far enough: only a frame is news */
+	}
+	return 1;
+}
+
+int fnx_merge_pending(const struct fnx_merge *merge, int64_t wake_at)
+{
+	int64_t at;
+
+	for (unsigned i = 0; i < merge->n_inputs; i++)
+		if (awaits(merge, i, wake_at, &at) &&
+			fnx_subscriber_pending(merge->inputs[i].sub, at))
+			return 1;
+	return 0;
+}
+
 int fnx_merge_park(struct fnx_merge *merge, int64_t wake_at)
 {
-	unsigned candidate = (unsigned)merge->candidate;
+	int64_t at;
 
 	for (unsigned i = 0; i < merge->n_inputs; i++) {
 		struct fnx_merge_input *input = &merge->inputs[i];
-		int64_t at = wake_at;
 
-		if (has_ended(input) || input->moved)
+		if (!awaits(merge, i, wake_at, &at))
 			continue;
-		if (merge->candidate >= 0) {
-			if (!blocks(merge, i, merge->inputs[candidate].bound, candidate))
-				continue;
-			at = at > input->bound && at < input->wake_at ? at : input->wake_at;
-		} else if (at <= input->bound) {
-			at = INT64_MAX; /* this one has come far enough: only a frame is news */
-		}
 		if (fnx_subscriber_park(input->sub, at)) {
 			fnx_merge_unpark(merge);
 			return 1;

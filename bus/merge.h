@@ -69,3 +69,5 @@ void fnx_merge_release(struct fnx_merge *merge, unsigned input);
  * something came meanwhile, not parked. */
 int fnx_merge_park(struct fnx_merge *merge, int64_t wake_at);
 void fnx_merge_unpark(struct fnx_merge *merge);
+/* After FNX_NOTHING: 1 if a park would answer 1. For those who wait awake. */
+int fnx_merge_pending(const struct fnx_merge *merge, int64_t wake_at);

@@ -15,12 +15,14 @@
 
 #include "bus/presence.h"
 #include "bus/readers.h"
+#include "bus/validate.h"
 
 struct fnx_publisher {
 	struct fnx_bus bus;
 	struct fnx_mapping map;
 	struct fnx_readers readers;
-	uint64_t head;
+	uint64_t head; /* of the frames that exist; `told` of them are counted in the segment */
+	uint64_t told;
 	uint64_t released;
 	uint32_t n_free;
 	uint32_t n_pinned;
@@ -32,6 +34,7 @@ struct fnx_publisher {
 enum {
 	GIVE_UP_MAX = 64, /* frames per pass */
 	LAP_FRACTION = 16, /* a laggard loses 1/16 of the pool at a time */
+	AHEAD = 4, /* frames whose memory is fetched before they are written */
 	SCHEMA_SIZE_MAX = 16 * 1024 * 1024,
 };
 
@@ -206,14 +209,33 @@ static void write_entry(
 	atomic_store_explicit(&entry->publish_ns, stamp->publish_ns, memory_order_relaxed);
 	atomic_store_explicit(&entry->origin, stamp->origin, memory_order_relaxed);
 	atomic_store_explicit(&entry->flags, stamp->flags, memory_order_relaxed);
+	atomic_store_explicit(&entry->next_slot, pub->n_free ? pub->free_slots[pub->n_free - 1] : 0,
+		memory_order_relaxed);
 	/* release: payload and fields are complete; pairs with the acquire load of the tag in peek
 	 */
 	atomic_store_explicit(&entry->tag, fnx_tag(pub->head, state), memory_order_release);
 	pub->head++;
-	/* seq_cst: before the look at parked, see segment.h */
+}
+
+void fnx_publisher_flush(struct fnx_publisher *pub)
+{
+	if (pub->told == pub->head)
+		return;
+	pub->told = pub->head;
+	/* seq_cst: before the look at who sleeps, see segment.h */
 	atomic_store(&pub->map.segment->head, pub->head);
 	fnx_readers_refresh(&pub->readers);
 	fnx_readers_ring(&pub->readers, INT64_MAX);
+}
+
+/* The lines of frames soon to be written lie in a reader's cache: they are fetched while the frames
+ * before them are. */
+static void fetch_ahead(const struct fnx_publisher *pub)
+{
+	fnx_prefetch_to_write(fnx_mapping_entry(&pub->map, pub->head + AHEAD));
+	if (pub->n_free > AHEAD)
+		fnx_prefetch_to_write(
+			fnx_mapping_slot(&pub->map, pub->free_slots[pub->n_free - 1 - AHEAD]));
 }
 
 int fnx_publisher_loan(struct fnx_publisher *pub, int64_t now_ns, void **ret_payload)
@@ -221,21 +243,26 @@ int fnx_publisher_loan(struct fnx_publisher *pub, int64_t now_ns, void **ret_pay
 	static const struct fnx_stamp nothing = {.sample_time = INT64_MIN};
 
 	assert(pub->loaned == FNX_NO_SLOT);
-	if (!pub->n_free)
+	if (!pub->n_free) {
+		/* Readers can give back only what they know of. */
+		fnx_publisher_flush(pub);
 		reclaim(pub, 1, now_ns);
+	}
 	if (!pub->n_free && pub->map.full == FNX_FULL_WAIT)
 		return -EAGAIN;
 	if (!pub->n_free) {
 		atomic_fetch_add_explicit(&pub->map.segment->dropped, 1, memory_order_relaxed);
 		write_entry(pub, FNX_NO_SLOT, 0, &nothing);
+		fnx_publisher_flush(pub);
 		return -ENOBUFS;
 	}
 	pub->loaned = pub->free_slots[--pub->n_free];
-	*ret_payload = pub->map.pool + (size_t)pub->loaned * pub->map.slot_size;
+	*ret_payload = fnx_mapping_slot(&pub->map, pub->loaned);
+	fetch_ahead(pub);
 	return 0;
 }
 
-void fnx_publisher_publish(struct fnx_publisher *pub, size_t length, const struct fnx_stamp *stamp)
+void fnx_publisher_stage(struct fnx_publisher *pub, size_t length, const struct fnx_stamp *stamp)
 {
 	uint32_t slot = pub->loaned;
 
@@ -244,11 +271,42 @@ void fnx_publisher_publish(struct fnx_publisher *pub, size_t length, const struc
 	write_entry(pub, slot, length, stamp);
 }
 
+void fnx_publisher_publish(struct fnx_publisher *pub, size_t length, const struct fnx_stamp *stamp)
+{
+	fnx_publisher_stage(pub, length, stamp);
+	fnx_publisher_flush(pub);
+}
+
 void fnx_publisher_abort(struct fnx_publisher *pub)
 {
 	assert(pub->loaned != FNX_NO_SLOT);
 	free_slot(pub, pub->loaned);
 	pub->loaned = FNX_NO_SLOT;
+}
+
+/* 1: the ledger has an entry for a frame without a slot, and for all that have one. */
+static int has_entry(const struct fnx_publisher *pub)
+{
+	return pub->head - pub->released + pub->n_free + 1 < pub->map.n_entries;
+}
+
+int fnx_publisher_skip(struct fnx_publisher *pub, uint64_t seq, int64_t now_ns)
+{
+	static const struct fnx_stamp nothing = {.sample_time = INT64_MIN};
+
+	assert(pub->loaned == FNX_NO_SLOT);
+	while (pub->head < seq) {
+		if (!has_entry(pub))
+			reclaim(pub, pub->n_free + 1, now_ns);
+		while (!has_entry(pub) && pub->map.full == FNX_FULL_DROP &&
+			pub->released < pub->head)
+			lap(pub);
+		if (!has_entry(pub))
+			return -EAGAIN;
+		atomic_fetch_add_explicit(&pub->map.segment->dropped, 1, memory_order_relaxed);
+		write_entry(pub, FNX_NO_SLOT, 0, &nothing);
+	}
+	return 0;
 }
 
 void fnx_publisher_advance(struct fnx_publisher *pub, int64_t watermark, int64_t ingress_ns)
@@ -259,6 +317,8 @@ void fnx_publisher_advance(struct fnx_publisher *pub, int64_t watermark, int64_t
 
 	if (watermark <= before)
 		return;
+	/* Who waits for the watermark may stop looking at what lies below it. */
+	fnx_publisher_flush(pub);
 	if (watermark == FNX_END)
 		atomic_store_explicit(&segment->end, before, memory_order_relaxed);
 	atomic_store_explicit(&segment->watermark_ingress_ns, ingress_ns, memory_order_relaxed);
@@ -272,6 +332,7 @@ int fnx_publisher_park(struct fnx_publisher *pub, uint32_t n, int64_t now_ns)
 {
 	uint64_t wake;
 
+	fnx_publisher_flush(pub);
 	fnx_readers_refresh(&pub->readers);
 	fnx_readers_ring(&pub->readers, INT64_MAX);
 	if (fnx_publisher_room(pub, n, now_ns))
@@ -314,11 +375,12 @@ static int is_whole(const struct fnx_publisher *pub, uint64_t seq)
 /* The slots of frames that are not given up. */
 static int recover_ledger(struct fnx_publisher *pub, unsigned char *used)
 {
-	/* The predecessor died between a frame's tag and its count: readers may have it already. */
-	if (is_whole(pub, pub->head)) {
+	/* The predecessor died between the tags of some frames and their count: readers may have
+	 * them already. */
+	while (pub->head - pub->released <= pub->map.n_slots && is_whole(pub, pub->head))
 		pub->head++;
-		atomic_store(&pub->map.segment->head, pub->head);
-	}
+	pub->told = pub->head;
+	atomic_store(&pub->map.segment->head, pub->head);
 	for (uint64_t seq = pub->released; seq < pub->head; seq++) {
 		const struct fnx_entry *entry = fnx_mapping_entry(&pub->map, seq);
 		uint32_t slot = atomic_load_explicit(&entry->slot, memory_order_relaxed);
@@ -376,7 +438,7 @@ static int recover(struct fnx_publisher *pub)
 
 	pub->head = atomic_load(&segment->head);
 	pub->released = atomic_load(&segment->released);
-	if (pub->released > pub->head || pub->head - pub->released > pub->map.n_slots + 1)
+	if (pub->released > pub->head || pub->head - pub->released >= pub->map.n_entries)
 		return -EBADMSG;
 	used = calloc(pub->map.n_slots, 1);
 	if (!used)
@@ -392,6 +454,7 @@ static int recover(struct fnx_publisher *pub)
 		return r;
 	fnx_readers_look(&pub->readers, 1);
 	finish_pass(pub);
+	fnx_readers_wake(&pub->readers);
 	atomic_store_explicit(&segment->publisher_pid, getpid(), memory_order_relaxed);
 	pub->adopted = 1;
 	return 0;
@@ -447,7 +510,7 @@ static int create(struct fnx_publisher *pub, const struct fnx_topic_config *conf
 	int r;
 
 	pub->n_free = pub->n_pinned = 0;
-	pub->head = pub->released = 0;
+	pub->head = pub->told = pub->released = config->first_seq;
 	r = fnx_mapping_create(&pub->bus, config, &pub->map);
 	/* The lowest slot is loaned first. */
 	for (uint32_t i = config->n_slots; !r && i-- > 0;)
@@ -494,6 +557,48 @@ int fnx_publisher_open(const struct fnx_bus *bus, const struct fnx_topic_config 
 	atomic_store_explicit(&pub->map.segment->bell_form, config->bell, memory_order_relaxed);
 	*ret = pub;
 	return 0;
+}
+
+/* A successor that goes again at once, without a word to the readers. */
+static int repair(const struct fnx_bus *bus, struct fnx_mapping *map)
+{
+	struct fnx_publisher *pub = calloc(1, sizeof(*pub));
+	int r = -ENOMEM;
+
+	if (!pub)
+		return r;
+	pub->bus = *bus;
+	pub->map = *map;
+	pub->loaned = FNX_NO_SLOT;
+	pub->readers.bus = &pub->bus;
+	pub->readers.map = &pub->map;
+	pub->free_slots = calloc(map->n_slots, sizeof(*pub->free_slots));
+	if (pub->free_slots)
+		r = recover(pub);
+	fnx_readers_forget(&pub->readers);
+	free(pub->free_slots);
+	free(pub);
+	return r;
+}
+
+int fnx_topic_repair(const struct fnx_bus *bus, const char *topic)
+{
+	struct fnx_presence presence;
+	struct fnx_mapping map;
+	int r;
+
+	if (!fnx_name_valid(topic))
+		return -EINVAL;
+	r = fnx_mapping_open(bus, topic, 1, &map);
+	if (r)
+		return r;
+	r = fnx_presence_claim(bus, map.node, &presence, NULL);
+	if (!r) {
+		r = repair(bus, &map);
+		fnx_presence_drop(&presence);
+	}
+	fnx_mapping_close(&map);
+	return r;
 }
 
 uint64_t fnx_publisher_head(const struct fnx_publisher *pub)
@@ -574,6 +679,7 @@ struct fnx_publisher *fnx_publisher_close(struct fnx_publisher *pub)
 {
 	if (!pub)
 		return NULL;
+	fnx_publisher_flush(pub);
 	fnx_mapping_unlink(&pub->bus, pub->map.topic);
 	tell_replaced(pub);
 	fnx_mapping_close(&pub->map);

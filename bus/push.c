@@ -14,9 +14,7 @@
  */
 #include "bus/push.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -24,9 +22,9 @@
 #include <zmq.h>
 
 #include "bus/context.h"
+#include "bus/endpoint.h"
 
 enum {
-	KEY_SIZE = 40, /* in Z85 */
 	PUB_QUEUE_MAX = 1000, /* messages, per subscriber */
 	PUSH_QUEUE_MAX = 16,
 	SUBSCRIPTION_MAX = 256,
@@ -56,69 +54,6 @@ struct fnx_push {
 /* Endpoints
  * ------------------------------------------------------------------------------------------ */
 
-static int has_scheme(const char *endpoint, const char *scheme)
-{
-	return strncmp(endpoint, scheme, strlen(scheme)) == 0;
-}
-
-/* 1 for tcp://localhost:port, tcp://127.x.x.x:port and tcp://[::1]:port, and for nothing that
- * merely looks so. */
-static int is_loopback(const char *endpoint)
-{
-	const char *host = endpoint + strlen("tcp://"), *colon = strrchr(host, ':');
-	char text[64];
-	struct in_addr address4;
-	struct in6_addr address6;
-	size_t size = colon ? (size_t)(colon - host) : 0;
-
-	if (size == 0 || size >= sizeof(text))
-		return 0;
-	memcpy(text, host, size);
-	text[size] = 0;
-	if (strcmp(text, "localhost") == 0)
-		return 1;
-	if (inet_pton(AF_INET, text, &address4) == 1)
-		return ntohl(address4.s_addr) >> 24 == 127;
-	if (text[0] != '[' || text[size - 1] != ']')
-		return 0;
-	text[size - 1] = 0;
-	return inet_pton(AF_INET6, text + 1, &address6) == 1 && IN6_IS_ADDR_LOOPBACK(&address6);
-}
-
-static int check_endpoint(const char *endpoint, int have_key)
-{
-	if (has_scheme(endpoint, "tcp://"))
-		return have_key || is_loopback(endpoint) ? 0 : -EPERM;
-	if (has_scheme(endpoint, "ipc://"))
-		return endpoint[strlen("ipc://")] == '/' ? 0 : -EINVAL;
-	return has_scheme(endpoint, "inproc://") ? 0 : -EPROTONOSUPPORT;
-}
-
-/* The first 40 characters of the file, with nothing but white space behind them. */
-static int read_key(const char *path, char *ret_key)
-{
-	char text[KEY_SIZE + 16] = "";
-	unsigned char binary[32];
-	ssize_t n;
-	int r = 0, fd = open(path, O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return -errno;
-	n = read(fd, text, sizeof(text) - 1);
-	if (n < 0)
-		r = -errno;
-	close(fd);
-	if (r < 0)
-		return r;
-	if (n < KEY_SIZE || text[KEY_SIZE + strspn(text + KEY_SIZE, " \t\r\n")] != 0)
-		return -EKEYREJECTED;
-	text[KEY_SIZE] = 0;
-	if (!zmq_z85_decode(binary, text))
-		return -EKEYREJECTED;
-	memcpy(ret_key, text, KEY_SIZE + 1);
-	return 0;
-}
-
 static int use_curve(void *socket, const char *key)
 {
 	int r;
@@ -126,7 +61,7 @@ static int use_curve(void *socket, const char *key)
 	if (!zmq_has("curve"))
 		return -EOPNOTSUPP;
 	r = fnx_context_set(socket, ZMQ_CURVE_SERVER, 1);
-	if (r == 0 && zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, key, KEY_SIZE + 1) < 0)
+	if (r == 0 && zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, key, FNX_KEY_SIZE + 1) < 0)
 		r = errno == EINVAL ? -EKEYREJECTED : -errno;
 	return r;
 }
@@ -142,11 +77,11 @@ static int bind_endpoint(struct fnx_pub *pub, const char *endpoint)
 {
 	int r;
 
-	if (has_scheme(endpoint, "tcp://"))
+	if (fnx_endpoint_is_tcp(endpoint))
 		return zmq_bind(pub->socket, endpoint) < 0 ? -errno : 0;
 	if (strlen(endpoint) >= ENDPOINT_SIZE)
 		return -ENAMETOOLONG;
-	if (has_scheme(endpoint, "ipc://"))
+	if (fnx_endpoint_is_ipc(endpoint))
 		r = bind_ipc(pub->socket, endpoint + strlen("ipc://"));
 	else
 		r = zmq_bind(pub->socket, endpoint) < 0 ? -errno : 0;
@@ -159,7 +94,7 @@ static int bind_endpoint(struct fnx_pub *pub, const char *endpoint)
 static void unbind_all(struct fnx_pub *pub)
 {
 	for (size_t i = 0; i < pub->n_bound; i++) {
-		if (has_scheme(pub->bound[i], "ipc://"))
+		if (fnx_endpoint_is_ipc(pub->bound[i]))
 			unlink(pub->bound[i] + strlen("ipc://"));
 		else
 			zmq_unbind(pub->socket, pub->bound[i]);
@@ -173,7 +108,7 @@ static int bind_all(struct fnx_pub *pub, const char *const *endpoints, size_t n_
 	int r;
 
 	for (size_t i = 0; i < n_endpoints; i++) {
-		if (has_scheme(endpoints[i], "tcp://") != tcp)
+		if (fnx_endpoint_is_tcp(endpoints[i]) != tcp)
 			continue;
 		r = bind_endpoint(pub, endpoints[i]);
 		if (r < 0) {
@@ -212,20 +147,20 @@ static int check_config(const char *const *endpoints, size_t n_endpoints,
 	int r;
 
 	for (size_t i = 0; i < n_endpoints; i++) {
-		r = check_endpoint(endpoints[i], curve_secret_file != NULL);
+		r = fnx_endpoint_check(endpoints[i], curve_secret_file != NULL);
 		if (r < 0) {
 			*ret_endpoint_at_fault = endpoints[i];
 			return r;
 		}
 	}
-	return curve_secret_file ? read_key(curve_secret_file, ret_key) : 0;
+	return curve_secret_file ? fnx_key_read(curve_secret_file, 1, ret_key) : 0;
 }
 
 int fnx_pub_open(const char *const *endpoints, size_t n_endpoints, const char *curve_secret_file,
 	struct fnx_pub **ret_pub, const char **ret_endpoint_at_fault)
 {
 	const char *fault = NULL;
-	char key[KEY_SIZE + 1] = "";
+	char key[FNX_KEY_SIZE + 1] = "";
 	struct fnx_pub *pub = calloc(1, sizeof(*pub));
 	int r = -ENOMEM;
 

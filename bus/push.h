@@ -20,6 +20,7 @@ enum {
  * `curve_secret_file` (may be NULL): file with the server's secret CURVE key in Z85 (40
  * characters), in force for all tcp:// endpoints and needed for those that are not loopback; ipc://
  * and inproc:// stay plain. -EPERM: a key is needed; -EKEYREJECTED: the file holds no key;
+ * -EKEYREVOKED: others than its owner can read it;
  * -EADDRINUSE: somebody listens there; -EPROTONOSUPPORT; -EINVAL ... `ret_endpoint_at_fault` may be
  * NULL; it is set to NULL if the fault lies elsewhere. */
 FNX_MUST_CHECK int fnx_pub_open(const char *const *endpoints, size_t n_endpoints,

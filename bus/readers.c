@@ -236,16 +236,30 @@ static void ring(struct fnx_readers *readers, struct fnx_reader *reader)
 
 void fnx_readers_ring(struct fnx_readers *readers, int64_t watermark)
 {
-	for (uint32_t i = 0; i < readers->n; i++) {
-		struct fnx_record *record = record_of(readers, &readers->list[i]);
+	struct fnx_subs *subs = readers->map->subs;
+	/* seq_cst: pairs with the reader's setting of its bit before it looks at head and watermark
+	 */
+	uint64_t sleepers = atomic_load(&subs->sleepers);
 
-		/* seq_cst: pairs with the reader's parked store before it looks at head and
-		 * watermark */
-		if (!atomic_load(&record->parked) ||
+	for (uint32_t i = 0; sleepers && i < readers->n; i++) {
+		struct fnx_record *record = record_of(readers, &readers->list[i]);
+		uint64_t bit = UINT64_C(1) << readers->list[i].index;
+
+		if (!(sleepers & bit) ||
 			atomic_load_explicit(&record->wake_at, memory_order_relaxed) > watermark)
 			continue;
+		/* The bit first: who parks in between sets it again, or is rung here. */
+		atomic_fetch_and(&subs->sleepers, ~bit);
 		if (atomic_exchange(&record->parked, 0))
 			ring(readers, &readers->list[i]);
+	}
+}
+
+void fnx_readers_wake(struct fnx_readers *readers)
+{
+	for (uint32_t i = 0; i < readers->n; i++) {
+		atomic_store(&record_of(readers, &readers->list[i])->parked, 0);
+		ring(readers, &readers->list[i]);
 	}
 }
 

@@ -50,6 +50,9 @@ uint64_t fnx_readers_lowest(
 uint32_t fnx_readers_lossless(const struct fnx_readers *readers);
 /* Rings every parked reader that waits for a watermark of at most `watermark`, or for any frame. */
 void fnx_readers_ring(struct fnx_readers *readers, int64_t watermark);
+/* Rings everybody, parked or not: a predecessor may have died between taking back a reader's
+ * `parked` and ringing it. [slow] */
+void fnx_readers_wake(struct fnx_readers *readers);
 /* All below `limit`. */
 void fnx_readers_hazards(
 	const struct fnx_readers *readers, uint64_t limit, struct fnx_hazards *ret_hazards);

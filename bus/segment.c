@@ -186,8 +186,8 @@ static void fill_header(struct fnx_segment *s, const struct fnx_topic_config *co
 	s->abi = FNX_SEGMENT_ABI;
 	s->endian = FNX_SEGMENT_ENDIAN;
 	s->schema_hash = config->schema_hash;
-	s->epoch = new_epoch();
-	s->created_ns = (int64_t)s->epoch;
+	s->created_ns = (int64_t)new_epoch();
+	s->epoch = config->epoch ? config->epoch : (uint64_t)s->created_ns;
 	s->publisher_pid = getpid();
 	s->full = config->full;
 	s->n_slots = config->n_slots;
@@ -197,7 +197,8 @@ static void fill_header(struct fnx_segment *s, const struct fnx_topic_config *co
 	s->schema_size = config->schema_size;
 	s->ledger_offset = round_up(s->schema_offset + s->schema_size, FNX_CACHE_LINE);
 	s->pool_offset = round_up(s->ledger_offset + power * sizeof(struct fnx_entry), page_size);
-	s->file_size = round_up(s->pool_offset + s->slot_size * s->n_slots, page_size);
+	s->file_size =
+		round_up(s->pool_offset + fnx_slot_stride(s->slot_size) * s->n_slots, page_size);
 	s->bell_form = config->bell;
 	snprintf(s->node, sizeof(s->node), "%s", config->node);
 	snprintf(s->topic, sizeof(s->topic), "%s", config->name);
@@ -223,7 +224,7 @@ int fnx_segment_check(const struct fnx_segment *s, size_t size)
 		s->ledger_offset % FNX_CACHE_LINE || s->pool_offset > size ||
 		s->pool_offset < s->ledger_offset + s->n_entries * sizeof(struct fnx_entry) ||
 		s->pool_offset % FNX_CACHE_LINE ||
-		s->slot_size * s->n_slots > size - s->pool_offset)
+		fnx_slot_stride(s->slot_size) * s->n_slots > size - s->pool_offset)
 		return -EBADMSG;
 	if (s->full != FNX_FULL_WAIT && s->full != FNX_FULL_DROP)
 		return -EBADMSG;
@@ -242,6 +243,7 @@ static void derive(struct fnx_mapping *m, const struct fnx_segment *s)
 	m->epoch = s->epoch;
 	m->schema_hash = s->schema_hash;
 	m->slot_size = s->slot_size;
+	m->slot_stride = fnx_slot_stride(s->slot_size);
 	m->schema_size = s->schema_size;
 	m->n_slots = s->n_slots;
 	m->n_entries = s->n_entries;
@@ -263,7 +265,8 @@ int fnx_mapping_matches(const struct fnx_mapping *mapping, const struct fnx_topi
 		(!wanted.schema_size ||
 			!memcmp(mapping->schema, config->schema, wanted.schema_size)) &&
 		mapping->n_slots == wanted.n_slots && mapping->n_entries == wanted.n_entries &&
-		mapping->slot_size == wanted.slot_size && mapping->full == config->full;
+		mapping->slot_size == wanted.slot_size && mapping->full == config->full &&
+		(!config->epoch || mapping->epoch == config->epoch);
 }
 
 /* Making and finding
@@ -291,9 +294,16 @@ static int make_names(
 	return r;
 }
 
-static void fill_files(struct fnx_mapping *m, const struct fnx_segment *header, const void *schema)
+static void fill_files(struct fnx_mapping *m, const struct fnx_segment *header,
+	const struct fnx_topic_config *config)
 {
+	const void *schema = config->schema;
+
 	memcpy(m->segment, header, offsetof(struct fnx_segment, head));
+	atomic_store_explicit(&m->segment->head, config->first_seq, memory_order_relaxed);
+	atomic_store_explicit(&m->segment->released, config->first_seq, memory_order_relaxed);
+	atomic_store_explicit(&m->segment->releasing, config->first_seq, memory_order_relaxed);
+	atomic_store_explicit(&m->segment->consumed, config->first_seq, memory_order_relaxed);
 	atomic_store_explicit(&m->segment->watermark, INT64_MIN, memory_order_relaxed);
 	if (header->schema_size)
 		memcpy((unsigned char *)m->segment + header->schema_offset, schema,
@@ -328,12 +338,13 @@ int fnx_mapping_create(
 	r = map_new(names.subs_tmp, m.subs_size, &memory);
 	if (!r) {
 		m.subs = memory;
-		fill_files(&m, &header, config->schema);
+		fill_files(&m, &header, config);
 		/* .subs first: a reader opens .data, which says that the topic exists, before
 		 * .subs. */
-		if (rename(names.subs_tmp, names.subs) < 0 ||
-			rename(names.data_tmp, names.data) < 0)
+		if (rename(names.subs_tmp, names.subs) < 0)
 			r = -errno;
+		else if (rename(names.data_tmp, names.data) < 0)
+			r = -errno, unlink(names.subs);
 	}
 	if (r) {
 		unlink(names.data_tmp);

@@ -15,12 +15,14 @@
  *	  2048  pinned[504]  slots whose frames are RELEASED but still read by somebody
  *	 12288  schema       description, MessagePack
  *	     .  ledger       n_entries x 64 bytes
- *	     .  pool         n_slots x slot_size, page-aligned
+ *	     .  pool         n_slots x stride, page-aligned; a stride is the slot's size, and a line
+ *			     more where slots would otherwise begin in the same cache sets
  *
  * <topic>.subs, mapped read-write by all; every subscriber writes to its own record only:
  *
  *	     0  header       magic, epoch
- *	    64  joins        raised whenever a record is taken or given up
+ *	    64  joins        raised whenever a record is taken or given up | one
+ *	    72  sleepers     bit n: record n may be parked                 | line
  *	   128  writer_wake  the publisher sleeps until a cursor reaches this (0: it does not sleep)
  *	  4096  records      63 x 512 bytes: identity | parked | cursor | hazards, a line each
  *
@@ -29,16 +31,21 @@
  *	EMPTY -> PUBLISHED -> RELEASED -> (overwritten by seq + n_entries: CONSUMED)
  *
  * publish    entry.tag = EMPTY; fields; entry.tag = PUBLISHED [release]: from here on the frame
- *exists. Then head = seq + 1 [seq_cst]; then look for parked readers. park: parked = 1 [seq_cst];
- *then look at head. One of the two sees the other. A reader looks at the tag of the entry it waits
- *for, not at head: one cache line less per frame. A successor finds by the tag a frame that its
+ *	      exists. So for each of a batch. Then head = seq + 1 [seq_cst]; then look for sleepers.
+ * park       wake_at; parked = 1; sleepers |= bit [seq_cst]; then look at head and watermark. One
+ *of the two sees the other. A publisher that finds no bit touches no record. ring       bit set and
+ *wake_at reached: sleepers &= ~bit [seq_cst]; then parked: 1 -> 0 [seq_cst], and who changed it
+ *rings. A bit may be stale, since unpark clears `parked` alone; a record that is parked has its
+ *bit, or is about to be rung. peek       A reader looks at the tag of the entry it waits for, not
+ *at head: one cache line less per frame. A successor finds by their tags frames that its
  *predecessor published but did not live to count. reclaim    tags = RELEASED; fence; then look at
  *hazards. peek (of one who may be lapped): hazard = seq [seq_cst]; then look at the tag. One of the
  *two sees the other: a slot found in use goes to `pinned` and stays out of the free list until it
  *is not. join       record; joins + 1 [seq_cst]; then take `releasing` as the oldest frame there
  *is. reclaim: releasing = end of the pass [seq_cst]; then look at joins. Either the joiner begins
- *behind the pass, or the pass takes the joiner into account. A lossless reader of a wait publisher
- *is never lapped: its cursor alone protects what it reads.
+ *behind the pass, or the pass takes the joiner into account.
+ *
+ * A lossless reader of a wait publisher is never lapped: its cursor alone protects what it reads.
  *
  * Everything the publisher reads from .subs is taken for hostile: copied once, clamped, and used as
  *a number to compare with, never as an index or a length.
@@ -57,7 +64,7 @@
 #define FNX_NO_SLOT UINT32_MAX
 
 enum {
-	FNX_SEGMENT_ABI = 1,
+	FNX_SEGMENT_ABI = 2,
 	FNX_SEGMENT_ENDIAN = 0x01020304,
 	FNX_SEGMENT_HEADER_SIZE = 12288,
 	FNX_SUBS_HEADER_SIZE = 4096,
@@ -81,7 +88,8 @@ struct fnx_entry {
 	_Atomic int64_t publish_ns;
 	_Atomic uint64_t origin;
 	_Atomic uint32_t flags;
-	uint32_t reserved[3];
+	_Atomic uint32_t next_slot; /* where the next frame will probably lie: worth a prefetch */
+	uint32_t reserved[2];
 };
 static_assert(sizeof(struct fnx_entry) == FNX_CACHE_LINE, "one entry, one cache line");
 
@@ -174,10 +182,13 @@ struct fnx_subs {
 	uint32_t reserved;
 	uint64_t epoch;
 	_Alignas(FNX_CACHE_LINE) _Atomic uint64_t joins;
+	_Atomic uint64_t sleepers; /* bit per record; set by its reader, cleared by the publisher */
 	_Alignas(FNX_CACHE_LINE) _Atomic uint64_t writer_wake;
 	_Alignas(FNX_SUBS_HEADER_SIZE) struct fnx_record records[FNX_SUBSCRIBERS_MAX];
 };
 static_assert(offsetof(struct fnx_subs, joins) == 64, "layout");
+static_assert(offsetof(struct fnx_subs, sleepers) == 72, "layout");
+static_assert(FNX_SUBSCRIBERS_MAX <= 64, "a bit each");
 static_assert(offsetof(struct fnx_subs, writer_wake) == 128, "layout");
 static_assert(offsetof(struct fnx_subs, records) == FNX_SUBS_HEADER_SIZE, "layout");
 
@@ -192,6 +203,7 @@ struct fnx_mapping {
 	uint64_t epoch;
 	uint64_t schema_hash;
 	uint64_t slot_size;
+	uint64_t slot_stride;
 	uint64_t schema_size;
 	uint32_t n_slots;
 	uint32_t n_entries;
@@ -252,4 +264,27 @@ static inline uint64_t fnx_tag(uint64_t seq, enum fnx_entry_state state)
 static inline struct fnx_entry *fnx_mapping_entry(const struct fnx_mapping *mapping, uint64_t seq)
 {
 	return &mapping->ledger[seq & (mapping->n_entries - 1)];
+}
+
+/* Bytes from one slot to the next. Slots of a page each would all begin in the same few cache sets:
+ * so those are kept a line apart. */
+static inline uint64_t fnx_slot_stride(uint64_t slot_size)
+{
+	return slot_size % 512 ? slot_size : slot_size + FNX_CACHE_LINE;
+}
+
+/* Any slot number will do: one that is out of range, from a damaged entry, stands for the first. */
+static inline unsigned char *fnx_mapping_slot(const struct fnx_mapping *mapping, uint32_t slot)
+{
+	return mapping->pool + (size_t)(slot < mapping->n_slots ? slot : 0) * mapping->slot_stride;
+}
+
+/* Fetches a line that is soon to be written, from whichever core has it. */
+static inline void fnx_prefetch_to_write(const void *address)
+{
+#ifdef __x86_64__
+	__asm__ volatile("prefetchw %0" : : "m"(*(const char *)address));
+#else
+	__builtin_prefetch(address, 1);
+#endif
 }

@@ -35,8 +35,16 @@ struct fnx_subscriber {
 	int resumed;
 	int asleep; /* parked, and not yet unparked by us */
 	int64_t wake_at;
+	uint64_t bit; /* ours among the sleepers */
+	const unsigned char *hint; /* where the frame at `next` will probably lie */
+	uint64_t known; /* head as last seen, for looking ahead */
+	uint32_t streak; /* frames taken since the topic was last found empty */
 	int turn; /* what the peek of `next` answered, FNX_FRAME or -EBADMSG; 0: not peeked */
 	struct fnx_frame frame;
+};
+
+enum {
+	AHEAD = 8, /* frames; payloads half as many */
 };
 
 static uint32_t record_state(uint32_t word)
@@ -67,15 +75,19 @@ static void open_ringer(struct fnx_subscriber *sub)
 	sub->ringer_form = form;
 }
 
-/* Rings a publisher that sleeps on a full pool. */
-static void wake_writer(struct fnx_subscriber *sub)
+static void ring_writer(struct fnx_subscriber *sub)
 {
-	if (!atomic_load(&sub->map.subs->writer_wake) ||
-		!atomic_exchange(&sub->map.subs->writer_wake, 0))
-		return;
 	open_ringer(sub);
 	if (sub->ringer && fnx_ringer_ring(sub->ringer) < 0)
 		sub->ringer = fnx_ringer_close(sub->ringer);
+}
+
+/* Rings a publisher that sleeps on a full pool. */
+static void wake_writer(struct fnx_subscriber *sub)
+{
+	if (atomic_load(&sub->map.subs->writer_wake) &&
+		atomic_exchange(&sub->map.subs->writer_wake, 0))
+		ring_writer(sub);
 }
 
 /* Joining
@@ -178,15 +190,16 @@ static int is_published(const struct fnx_subscriber *sub, uint64_t seq)
 	return tag >= fnx_tag(seq, FNX_ENTRY_PUBLISHED);
 }
 
-/* Where the predecessor stopped. It may have come one beyond head, if the publisher died between a
- * frame's tag and its count; further only if somebody else wrote to our record. */
+/* Where the predecessor stopped. It may have come beyond head, by frames that are tagged and not
+ * yet counted; further only if somebody else wrote to our record. */
 static uint64_t resumed_cursor(const struct fnx_subscriber *sub, uint64_t head)
 {
 	uint64_t cursor = atomic_load_explicit(&sub->record->cursor, memory_order_acquire);
+	uint64_t end = head;
 
-	if (cursor <= head || (cursor == head + 1 && is_published(sub, head)))
-		return cursor;
-	return head;
+	while (end < cursor && end - head < sub->map.n_entries && is_published(sub, end))
+		end++;
+	return cursor < end ? cursor : end;
 }
 
 /* Visible first, and only then the start: see "join" in segment.h. */
@@ -204,8 +217,12 @@ static void attach(struct fnx_subscriber *sub, const struct fnx_subscriber_confi
 		sub->next = config->start == FNX_START_OLDEST ? sub->floor : head;
 	atomic_store(&sub->record->cursor, sub->next);
 	sub->committed = sub->next;
-	/* A publisher that looked in between took us for one who has everything yet to read. */
-	wake_writer(sub);
+	/* A publisher that looked in between took us for one who has everything yet to read. And a
+	 * predecessor may have died between taking back writer_wake and ringing. */
+	if (sub->resumed)
+		ring_writer(sub);
+	else
+		wake_writer(sub);
 }
 
 static int config_valid(const struct fnx_subscriber_config *config)
@@ -239,6 +256,8 @@ int fnx_subscriber_open(const struct fnx_bus *bus, const struct fnx_subscriber_c
 		free(sub);
 		return r;
 	}
+	sub->bit = UINT64_C(1) << (sub->record - sub->map.subs->records);
+	sub->hint = sub->map.pool;
 	sub->policy = config->policy;
 	sub->lazy = config->lazy;
 	sub->guarded = config->policy != FNX_LOSSLESS || sub->map.full != FNX_FULL_WAIT;
@@ -265,7 +284,7 @@ static uint32_t read_entry(const struct fnx_mapping *map, const struct fnx_entry
 	stamp->publish_ns = atomic_load_explicit(&entry->publish_ns, memory_order_relaxed);
 	stamp->origin = atomic_load_explicit(&entry->origin, memory_order_relaxed);
 	stamp->flags = atomic_load_explicit(&entry->flags, memory_order_relaxed);
-	ret_frame->payload = map->pool + (size_t)(slot < map->n_slots ? slot : 0) * map->slot_size;
+	ret_frame->payload = fnx_mapping_slot(map, slot);
 	return slot;
 }
 
@@ -329,12 +348,32 @@ static int look_ahead(struct fnx_subscriber *sub)
 	}
 	if (is_published(sub, sub->next))
 		return FNX_FRAME;
+	/* Whoever looks again at once has the payload under way together with the entry. */
+	__builtin_prefetch(sub->hint);
+	sub->streak = 0;
 	if (atomic_load_explicit(&sub->record->state, memory_order_relaxed) != sub->state)
 		return FNX_MOVED;
 	/* acquire: the last frame was published before */
 	if (!atomic_load_explicit(&segment->replaced, memory_order_acquire))
 		return FNX_NOTHING;
 	return is_published(sub, sub->next) ? FNX_FRAME : FNX_MOVED;
+}
+
+/* One who is behind has what comes next fetched from the publisher's cache in good time. Only what
+ * is published: the publisher is about to write the lines beyond. */
+static void fetch_ahead(struct fnx_subscriber *sub)
+{
+	const struct fnx_entry *entry = fnx_mapping_entry(&sub->map, sub->next + AHEAD / 2);
+
+	if (++sub->streak < AHEAD)
+		return;
+	if (sub->next >= sub->known)
+		sub->known = atomic_load_explicit(&sub->map.segment->head, memory_order_relaxed);
+	if (sub->next + AHEAD >= sub->known)
+		return;
+	__builtin_prefetch(fnx_mapping_entry(&sub->map, sub->next + AHEAD));
+	__builtin_prefetch(fnx_mapping_slot(
+		&sub->map, atomic_load_explicit(&entry->slot, memory_order_relaxed)));
 }
 
 /* Takes the frame at `next`: FNX_FRAME, FNX_GAP or -EBADMSG. */
@@ -352,6 +391,8 @@ static int begin_turn(struct fnx_subscriber *sub, struct fnx_gap *ret_gap)
 	if (tag != fnx_tag(sub->next, FNX_ENTRY_PUBLISHED))
 		return report_gap(sub, ret_gap);
 	slot = read_entry(&sub->map, entry, sub->next, &sub->frame);
+	sub->hint = fnx_mapping_slot(
+		&sub->map, atomic_load_explicit(&entry->next_slot, memory_order_relaxed));
 	/* From here on the slot is ours until release; the entry may turn over, which tears the
 	 * copy only if the sequence number changed meanwhile. */
 	atomic_thread_fence(memory_order_acquire);
@@ -359,6 +400,7 @@ static int begin_turn(struct fnx_subscriber *sub, struct fnx_gap *ret_gap)
 	if (tag >> 2 != sub->next)
 		return report_gap(sub, ret_gap);
 	sub->turn = FNX_FRAME;
+	fetch_ahead(sub);
 	if (slot >= sub->map.n_slots || sub->frame.length > sub->map.slot_size)
 		sub->turn = -EBADMSG;
 	return sub->turn;
@@ -379,23 +421,37 @@ int fnx_subscriber_peek(
 	return r;
 }
 
-void fnx_subscriber_commit(struct fnx_subscriber *sub)
+void fnx_subscriber_commit_to(struct fnx_subscriber *sub, uint64_t seq)
 {
 	uint64_t wake;
 
-	if (sub->committed == sub->next)
+	assert(seq <= sub->next);
+	if (seq <= sub->committed)
 		return;
-	sub->committed = sub->next;
+	sub->committed = seq;
 	if (sub->map.full != FNX_FULL_WAIT) {
 		/* release: what was read of these frames was read before they are given back */
-		atomic_store_explicit(&sub->record->cursor, sub->next, memory_order_release);
+		atomic_store_explicit(&sub->record->cursor, seq, memory_order_release);
 		return;
 	}
 	/* seq_cst: pairs with the publisher's writer_wake store before it looks at cursors */
-	atomic_store(&sub->record->cursor, sub->next);
+	atomic_store(&sub->record->cursor, seq);
 	wake = atomic_load(&sub->map.subs->writer_wake);
-	if (wake && sub->next >= wake)
+	if (wake && seq >= wake)
 		wake_writer(sub);
+}
+
+void fnx_subscriber_commit(struct fnx_subscriber *sub)
+{
+	fnx_subscriber_commit_to(sub, sub->next);
+}
+
+void fnx_subscriber_rewind(struct fnx_subscriber *sub)
+{
+	if (sub->turn && sub->guarded)
+		set_hazard(sub, 0);
+	sub->turn = 0;
+	sub->next = sub->committed;
 }
 
 void fnx_subscriber_release(struct fnx_subscriber *sub)
@@ -482,14 +538,25 @@ int fnx_subscriber_park(struct fnx_subscriber *sub, int64_t wake_at)
 	sub->wake_at = wake_at;
 	sub->asleep = 1;
 	atomic_store_explicit(&sub->record->wake_at, wake_at, memory_order_relaxed);
+	atomic_store_explicit(&sub->record->parked, 1, memory_order_relaxed);
 	/* seq_cst: pairs with the publisher's head, watermark and replaced stores before it looks
-	 * at parked */
-	atomic_store(&sub->record->parked, 1);
+	 * at who sleeps; release: our record is complete */
+	atomic_fetch_or(&sub->map.subs->sleepers, sub->bit);
 	if (atomic_load(&segment->head) <= sub->next &&
 		atomic_load(&segment->watermark) < wake_at && !atomic_load(&segment->replaced))
 		return 0;
 	fnx_subscriber_unpark(sub);
 	return 1;
+}
+
+int fnx_subscriber_pending(const struct fnx_subscriber *sub, int64_t wake_at)
+{
+	const struct fnx_segment *segment = sub->map.segment;
+
+	/* The tag rather than head: see look_ahead. */
+	return is_published(sub, sub->next) ||
+		atomic_load_explicit(&segment->watermark, memory_order_relaxed) >= wake_at ||
+		atomic_load_explicit(&segment->replaced, memory_order_relaxed);
 }
 
 int fnx_subscriber_overslept(const struct fnx_subscriber *sub)
@@ -540,6 +607,23 @@ const char *fnx_subscriber_publisher(const struct fnx_subscriber *sub)
 uint64_t fnx_subscriber_epoch(const struct fnx_subscriber *sub)
 {
 	return sub->map.epoch;
+}
+
+int fnx_subscriber_guarded(const struct fnx_subscriber *sub)
+{
+	return sub->guarded;
+}
+
+void fnx_subscriber_describe(const struct fnx_subscriber *sub, struct fnx_topic_config *ret_config)
+{
+	*ret_config = (struct fnx_topic_config){.schema_hash = sub->map.schema_hash,
+		.schema = sub->map.schema,
+		.schema_size = sub->map.schema_size,
+		.slot_size = sub->map.slot_size,
+		.n_slots = sub->map.n_slots,
+		.n_entries = sub->map.n_entries,
+		.full = sub->map.full,
+		.epoch = sub->map.epoch};
 }
 
 /* Gives the record back, unless it was taken from us and is somebody else's now. */

@@ -308,7 +308,8 @@ struct fnx_task_worker;
 FNX_MUST_CHECK int fnx_task_worker_open(const struct fnx_bus *bus, const char *name,
 	const char *kind, const struct fnx_task_kernel *kernels, unsigned n_kernels,
 	char *ret_missing, struct fnx_task_worker **ret_worker);
-/* Runs what it is given: 0 when the runtime has closed, -EOWNERDEAD when its process has died,
+/* A worker made by fork() without exec() shares its owner's lock, and so cannot see that die.
+ * Runs what it is given: 0 when the runtime has closed, -EOWNERDEAD when its process has died,
  * -ETIMEDOUT after `idle_ns` without work (negative: no limit). [frame] */
 FNX_MUST_CHECK int fnx_task_worker_run(struct fnx_task_worker *worker, int64_t idle_ns);
 void fnx_task_worker_close(struct fnx_task_worker *worker);

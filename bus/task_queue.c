@@ -14,6 +14,10 @@
 
 #include "bus/task_runtime.h"
 
+/* A sleeper looks by itself once in a while, so that a wake that got lost would cost time and no
+ * more. */
+static const int64_t look_again_ns = 100000000;
+
 void fnx_futex_wait(_Atomic uint32_t *word, uint32_t seen, int64_t timeout_ns, int shared)
 {
 	struct timespec timeout = {
@@ -87,9 +91,9 @@ int fnx_task_queue_empty(struct fnx_task_queue *queue)
 	return (int64_t)(seq - (at + 1)) < 0;
 }
 
-/* Takes one sleeper off the count. More may be counted than sleep (one is about to look again),
- * never fewer: who takes itself off after another was woken in its place is awake, and so is the
- * other. */
+/* Takes one sleeper off the count. More may be counted than sleep, since who finds work while it
+ * lies down does not take itself off: it could take off another who has just lain down. That costs
+ * a wake that wakes nobody. */
 static int take_sleeper(struct fnx_task_queue *queue)
 {
 	uint32_t n = atomic_load_explicit(&queue->n_sleepers, memory_order_relaxed);
@@ -127,7 +131,5 @@ void fnx_task_queue_sleep(struct fnx_task_queue *queue, const _Atomic uint32_t *
 	/* Meets the fence of wake. */
 	atomic_thread_fence(memory_order_seq_cst);
 	if (fnx_task_queue_empty(queue) && !atomic_load_explicit(stop, memory_order_seq_cst))
-		fnx_futex_wait(&queue->bell, seen, -1, 0);
-	if (atomic_load_explicit(&queue->bell, memory_order_seq_cst) == seen)
-		take_sleeper(queue);
+		fnx_futex_wait(&queue->bell, seen, look_again_ns, 0);
 }

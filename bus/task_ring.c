@@ -290,7 +290,9 @@ struct needs {
 
 static uint64_t main_used(const struct fnx_task_runtime *rt)
 {
-	return rt->next_id - 1 - (rt->one_ring ? rt->consumed : rt->released);
+	/* With one ring, too, a slot must not be written again before last_released has seen it. */
+	return rt->next_id - 1 -
+		(rt->one_ring && rt->consumed < rt->released ? rt->consumed : rt->released);
 }
 
 /* The first ring without room, FNX_TASK_RINGS: all have. */

@@ -99,6 +99,11 @@ struct fnx_topic_config {
 	enum fnx_full_policy full;
 	int64_t grace_ns; /* how long a dead lossless subscriber keeps its place */
 	enum fnx_bell_form bell; /* of the publisher's node: who drains a full pool rings it */
+	/* For who passes on another machine's topic: its epoch and the sequence number that its
+	 * frames begin with here. 0: an epoch of its own; from 0 on. A predecessor's topic is taken
+	 * over only if its epoch is this one. */
+	uint64_t epoch;
+	uint64_t first_seq;
 };
 
 struct fnx_publisher;
@@ -121,8 +126,18 @@ FNX_MUST_CHECK int fnx_publisher_loan(
 	struct fnx_publisher *pub, int64_t now_ns, void **ret_payload);
 /* [frame] Makes the loaned slot the next frame. `length` at most the slot's size. */
 void fnx_publisher_publish(struct fnx_publisher *pub, size_t length, const struct fnx_stamp *stamp);
+/* [frame] The same for one of a batch: the frame exists, and a reader that is awake takes it, but
+ * who sleeps is told by the flush that ends the batch: one look at the readers, however many
+ * frames. */
+void fnx_publisher_stage(struct fnx_publisher *pub, size_t length, const struct fnx_stamp *stamp);
+/* [frame] Before the publisher's own turn ends. Nothing, if nothing is staged. A loan that finds
+ * the pool empty, advance and park begin with it. */
+void fnx_publisher_flush(struct fnx_publisher *pub);
 /* [frame] Gives the loaned slot back unpublished. */
 void fnx_publisher_abort(struct fnx_publisher *pub);
+/* [frame] The next frame will be `seq`: what lies before it was lost elsewhere, is counted as
+ * dropped, and each reader will see the gap. -EAGAIN: readers must catch up first, call again. */
+FNX_MUST_CHECK int fnx_publisher_skip(struct fnx_publisher *pub, uint64_t seq, int64_t now_ns);
 /* [frame] Promises that no later frame will bear a sample time below `watermark`; never goes back.
  * `ingress_ns`: when the sample that allows the promise entered this machine. */
 void fnx_publisher_advance(struct fnx_publisher *pub, int64_t watermark, int64_t ingress_ns);
@@ -193,6 +208,14 @@ FNX_MUST_CHECK int fnx_subscriber_peek(
 void fnx_subscriber_release(struct fnx_subscriber *sub);
 /* [frame] lazy subscribers: gives back all frames released so far. */
 void fnx_subscriber_commit(struct fnx_subscriber *sub);
+/* [frame] The same for those below `seq`, which is at most what the next peek will look at. */
+void fnx_subscriber_commit_to(struct fnx_subscriber *sub, uint64_t seq);
+/* [frame] Goes back to the first frame not committed. */
+void fnx_subscriber_rewind(struct fnx_subscriber *sub);
+/* 1: what this subscriber reads may be lapped unless it is held; 0: it stays until committed. */
+int fnx_subscriber_guarded(const struct fnx_subscriber *sub);
+/* The topic's own slot size, number of slots and policy, for who makes another like it. */
+void fnx_subscriber_describe(const struct fnx_subscriber *sub, struct fnx_topic_config *ret_config);
 /* A successor that knows better than the cursor what its predecessor was done with: goes on at
  * `seq`, as if all before had been released. Only forward, and not beyond what was published;
  * before the first peek. */
@@ -209,6 +232,8 @@ int64_t fnx_subscriber_end(const struct fnx_subscriber *sub);
  * is there already (not parked); 0: parked: the bell will ring for either. */
 int fnx_subscriber_park(struct fnx_subscriber *sub, int64_t wake_at);
 void fnx_subscriber_unpark(struct fnx_subscriber *sub);
+/* [frame] 1 if a park would answer 1. */
+int fnx_subscriber_pending(const struct fnx_subscriber *sub, int64_t wake_at);
 /* 1 if it is parked although what it waits for is there. True for a moment on every wake; if it
  * lasts, a bell failed. */
 int fnx_subscriber_overslept(const struct fnx_subscriber *sub);

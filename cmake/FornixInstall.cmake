@@ -30,7 +30,7 @@ fnx_below_prefix(${CMAKE_INSTALL_LIBDIR} FORNIX_PC_LIBDIR)
 fnx_below_prefix(${CMAKE_INSTALL_INCLUDEDIR} FORNIX_PC_INCLUDEDIR)
 configure_file(cmake/fornix.pc.in ${PROJECT_BINARY_DIR}/fornix.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/fornix.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
-foreach(header bell bus control mcap merge presence push scratch status task topic)
+foreach(header bell bridge bus control journal mcap merge patience presence push scratch state status task topic validate wake)
 	install(FILES bus/${header}.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/fornix/bus)
 endforeach()
 

@@ -3,7 +3,10 @@
 
 build_packages=(gcc libc6-dev cmake ninja-build pkg-config libzmq3-dev libmsgpack-dev libuv1-dev libcmocka-dev
 	libcyaml-dev libyaml-dev libhdf5-dev libsystemd-dev libjansson-dev libzstd-dev zlib1g-dev)
-test_packages=(python3 strace python3-numpy python3-zmq python3-msgpack clang-format git systemd)
+# Peers that bench_bus measures where they are installed; tests/bench/run.sh installs them.
+bench_packages=(libnng-dev libhiredis-dev redis-server iceoryx libiceoryx-binding-c-dev cyclonedds-dev cyclonedds-tools
+	libopenmpi-dev openmpi-bin)
+test_packages=(python3 strace python3-numpy python3-zmq python3-msgpack clang-format git systemd spin)
 
 # Installs what is missing of the named packages, with sudo only if need be.
 install_missing() {

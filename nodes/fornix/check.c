@@ -7,7 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "nodes/host/placement.h"
 #include "nodes/host/rig_schema.h"
+#include "nodes/host/topics.h"
 
 struct options {
 	const char *path;
@@ -254,6 +256,42 @@ static void print_dispatch(const struct fnx_rig *rig)
 							      : "to standard error");
 }
 
+static void print_between(const struct fnx_rig *rig, const struct fnx_rig_link *link, unsigned from)
+{
+	char topics[FNX_RIG_TOPICS_MAX][FNX_NAME_MAX];
+	const struct fnx_rig_machine *ends[2] = {NULL};
+	unsigned n;
+
+	for (uint32_t i = 0; i < rig->n_machines; i++)
+		for (int k = 0; k < 2; k++)
+			if (!strcmp(rig->machines[i].name, link->between.values[k]))
+				ends[k] = &rig->machines[i];
+	n = fnx_rig_topics_between(rig, ends[from], ends[!from], topics, FNX_RIG_TOPICS_MAX);
+	printf("    %s to %s:", ends[from]->name, ends[!from]->name);
+	for (unsigned i = 0; i < n && i < FNX_RIG_TOPICS_MAX; i++)
+		printf(" %s", topics[i]);
+	printf("%s\n", n ? "" : " nothing");
+}
+
+static void print_machines(const struct fnx_rig *rig)
+{
+	if (!rig->n_machines)
+		return;
+	printf("\nmachines%s%s\n", rig->machine[0] ? "; this is " : "", rig->machine);
+	for (uint32_t i = 0; i < rig->n_machines; i++) {
+		printf("  %-20s", rig->machines[i].name);
+		for (uint32_t k = 0; k < rig->machines[i].nodes.n; k++)
+			printf(" %s", rig->machines[i].nodes.values[k]);
+		putchar('\n');
+	}
+	for (uint32_t i = 0; i < rig->n_links; i++) {
+		printf("  %s listens at %s, %s connects\n", rig->links[i].between.values[0],
+			rig->links[i].endpoint, rig->links[i].between.values[1]);
+		print_between(rig, &rig->links[i], 0);
+		print_between(rig, &rig->links[i], 1);
+	}
+}
+
 /* Checking
  * -------------------------------------------------------------------------------------------- */
 
@@ -300,6 +338,7 @@ static void print(struct fnx_check *check)
 	fnx_check_print_filters(check);
 	print_decoder(check->rig);
 	print_dispatch(check->rig);
+	print_machines(check->rig);
 	fnx_check_print_topics(check);
 	fnx_check_print_warnings(check);
 }

@@ -116,7 +116,8 @@ static uint64_t file_bytes(const struct fnx_layout *layout, uint32_t slots)
 	while (entries <= slots || entries < (uint64_t)slots * ENTRIES_PER_SLOT)
 		entries *= 2;
 	bytes = rounded(bytes, FNX_CACHE_LINE) + entries * sizeof(struct fnx_entry);
-	bytes = rounded(bytes, PAGE) + rounded(layout->size, FNX_CACHE_LINE) * slots;
+	bytes = rounded(bytes, PAGE) +
+		fnx_slot_stride(rounded(layout->size, FNX_CACHE_LINE)) * slots;
 	return rounded(bytes, PAGE) + FNX_SUBS_HEADER_SIZE +
 		FNX_SUBSCRIBERS_MAX * sizeof(struct fnx_record);
 }

@@ -16,6 +16,7 @@ int fnx_command_get(int argc, char **argv);
 int fnx_command_set(int argc, char **argv);
 int fnx_command_check(int argc, char **argv);
 int fnx_command_decode(int argc, char **argv);
+int fnx_command_keygen(int argc, char **argv);
 int fnx_command_recover(int argc, char **argv);
 int fnx_command_trace(int argc, char **argv);
 int fnx_command_version(int argc, char **argv);

@@ -26,6 +26,8 @@ static const struct command {
 	{"doctor", "fornix doctor", fnx_command_doctor,
 		"what this machine lacks for real-time work"},
 	{"decode", "fornix decode", fnx_command_decode, "decodes a recorded session: the smoother"},
+	{"keygen", "fornix keygen", fnx_command_keygen,
+		"makes the keys with which machines know each other"},
 	{"recover", "fornix recover", fnx_command_recover, "makes a damaged recording whole again"},
 	{"trace", "fornix trace", fnx_command_trace,
 		"writes what a task runtime did, for Perfetto"},

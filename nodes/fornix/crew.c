@@ -20,6 +20,7 @@
 
 #include "nodes/fornix/command.h"
 #include "nodes/fornix/score.h"
+#include "nodes/host/placement.h"
 
 enum {
 	/* After its start, without progress; so many in a row are not worth another try: */
@@ -49,14 +50,11 @@ int fnx_crew_muster(struct fnx_crew *crew)
 	int r = 0;
 
 	for (const struct fnx_node_ops *const *ops = fnx_all_nodes; *ops && !r; ops++) {
-		if ((*ops)->wanted && !(*ops)->wanted(crew->rig))
-			continue;
-		if (!(*ops)->instance) {
-			r = add(crew, *ops, (*ops)->type, crew->threads);
-			continue;
-		}
-		for (unsigned k = 0; (*ops)->instance(crew->rig, k) && !r; k++)
-			r = add(crew, *ops, (*ops)->instance(crew->rig, k), crew->threads);
+		const char *name;
+
+		for (unsigned k = 0; !r && (name = fnx_rig_node_name(*ops, crew->rig, k)); k++)
+			if (fnx_rig_node_is_here(crew->rig, name))
+				r = add(crew, *ops, name, crew->threads);
 	}
 	return r ? r : add(crew, &fnx_score_ops, "score", 1);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "nodes/acquire/node.h"
+#include "nodes/bridge/node.h"
 #include "nodes/decode/node.h"
 #include "nodes/dispatch/node.h"
 #include "nodes/encode/node.h"
@@ -9,4 +10,5 @@
 #include "nodes/tap/node.h"
 
 const struct fnx_node_ops *const fnx_all_nodes[] = {&fnx_acquire_ops, &fnx_ripple_ops,
-	&fnx_encode_ops, &fnx_decode_ops, &fnx_dispatch_ops, &fnx_record_ops, &fnx_tap_ops, NULL};
+	&fnx_encode_ops, &fnx_decode_ops, &fnx_dispatch_ops, &fnx_record_ops, &fnx_tap_ops,
+	&fnx_bridge_ops, NULL};

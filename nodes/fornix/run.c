@@ -43,6 +43,7 @@ struct run {
 	struct fnx_presence presence;
 	int signal_fd;
 	int interrupted;
+	int has_source; /* on this machine */
 	int64_t started_ns, ended_ns; /* of the session */
 };
 
@@ -61,6 +62,8 @@ static void usage(FILE *out)
 		"  --duration S          stops after S seconds of session time\n"
 		"  --speed X|max         X times real time (1: as recorded); max: as fast as the "
 		"slowest node\n"
+		"  --machine NAME        runs the nodes that the rig has on this machine, with "
+		"bridges to the others\n"
 		"  --threads             nodes are threads of one process instead of processes\n"
 		"  --record FILE.mcap    records the session\n"
 		"  --json FILE           writes the summary for programs\n"
@@ -152,6 +155,8 @@ static int take_option(struct options *options, int option)
 	case 'x':
 		return stand_for(
 			put(options, "source.speed", strcmp(optarg, "max") ? optarg : "0"));
+	case 'm':
+		return stand_for(put(options, "machine", optarg));
 	case 't':
 		options->threads = 1;
 		return 0;
@@ -177,6 +182,7 @@ static int parse(int argc, char **argv, struct options *options)
 		{"source", required_argument, NULL, 's'},
 		{"duration", required_argument, NULL, 'd'},
 		{"speed", required_argument, NULL, 'x'},
+		{"machine", required_argument, NULL, 'm'},
 		{"threads", no_argument, NULL, 't'},
 		{"record", required_argument, NULL, 'r'},
 		{"json", required_argument, NULL, 'j'},
@@ -270,7 +276,9 @@ static void note_start(struct run *run)
 	for (unsigned i = 0; i < run->crew.n_members && !run->started_ns; i++) {
 		const struct fnx_crew_member *member = &run->crew.members[i];
 
-		if (member->ops->produce && member->status)
+		/* Where the source is on another machine: when its bridge was ready. */
+		if ((member->ops->produce || (member->ops->relay && !run->has_source)) &&
+			member->status)
 			run->started_ns = atomic_load(&member->status->started_ns);
 	}
 }
@@ -399,6 +407,7 @@ static int await_all(struct run *run)
 	for (unsigned i = 0; i < crew->n_members && !r; i++) {
 		size_t used = strlen(names);
 
+		run->has_source |= crew->members[i].ops->produce != NULL;
 		if (!crew->members[i].ops->produce && strcmp(crew->members[i].name, "score"))
 			snprintf(names + used, sizeof(names) - used, ",%s", crew->members[i].name);
 	}

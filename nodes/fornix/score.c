@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "nodes/host/placement.h"
 #include "nodes/host/track.h"
 #include "schemas/decision.h"
 #include "schemas/likelihood.h"
@@ -199,17 +200,18 @@ static int open_inputs(struct score_node *self, const struct fnx_rig *rig)
 	int r = 0;
 
 	self->posterior = self->ripple = self->decision = self->truth = -1;
-	if (rig->source.type == FNX_SOURCE_SIMULATOR)
+	if (rig->source.type == FNX_SOURCE_SIMULATOR && fnx_rig_topic_is_here(rig, "truth"))
 		self->truth = r = fnx_node_input(node, "truth", &fnx_truth_schema, 0);
 	for (uint32_t i = 0; r >= 0 && rig->encode.enabled && i < rig->encode.n_instances; i++) {
 		snprintf(topic, sizeof(topic), "likelihood.%u", i + 1);
-		r = fnx_node_input(node, topic, &fnx_likelihood_schema, 0);
+		if (fnx_rig_topic_is_here(rig, topic))
+			r = fnx_node_input(node, topic, &fnx_likelihood_schema, 0);
 	}
-	if (r >= 0 && rig->decode.enabled)
+	if (r >= 0 && rig->decode.enabled && fnx_rig_topic_is_here(rig, "posterior"))
 		self->posterior = r = fnx_node_input(node, "posterior", &fnx_posterior_schema, 0);
-	if (r >= 0 && rig->ripple.enabled)
+	if (r >= 0 && rig->ripple.enabled && fnx_rig_topic_is_here(rig, "ripple"))
 		self->ripple = r = fnx_node_input(node, "ripple", &fnx_ripple_schema, 0);
-	if (r >= 0 && rig->dispatch.enabled)
+	if (r >= 0 && rig->dispatch.enabled && fnx_rig_topic_is_here(rig, "decision"))
 		self->decision = r = fnx_node_input(node, "decision", &fnx_decision_schema, 0);
 	return r < 0 ? r : 0;
 }

@@ -29,6 +29,10 @@ static double session_s(const struct fnx_crew *crew)
 	const struct fnx_status *page = find_page(crew, "acquire");
 	int64_t first, last;
 
+	/* Where the source is on another machine: what has come from there. */
+	for (unsigned i = 0; i < crew->n_members && !page; i++)
+		if (crew->members[i].ops->relay)
+			page = crew->members[i].status;
 	if (!page)
 		return 0;
 	first = atomic_load(&page->first_sample_time);

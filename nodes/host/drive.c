@@ -314,9 +314,20 @@ static enum fnx_drive drive_source(struct fnx_node *node, unsigned budget)
 	return FNX_DRIVE_MORE;
 }
 
+static enum fnx_drive drive_relay(struct fnx_node *node)
+{
+	int r = node->ops->relay(node->self, node->now_ns, &node->due_ns);
+
+	if (r == FNX_AGAIN)
+		return FNX_DRIVE_MORE;
+	return r == FNX_OVER ? FNX_DRIVE_ENDED : FNX_DRIVE_IDLE;
+}
+
 enum fnx_drive fnx_node_drive(struct fnx_node *node, int64_t now_ns, unsigned budget)
 {
 	node->now_ns = now_ns;
+	if (node->ops->relay)
+		return drive_relay(node);
 	if (node->ended) {
 		take_aside(node);
 		return FNX_DRIVE_ENDED;
@@ -348,13 +359,21 @@ int fnx_node_park(struct fnx_node *node, enum fnx_drive why, int64_t now_ns)
 			fnx_node_unpark(node);
 		return room;
 	}
-	if (node->ops->produce)
+	if (node->ops->produce || node->ops->relay)
 		return 0;
 	if (park_aside(node) || fnx_merge_park(&node->merge, node->next_grid)) {
 		fnx_node_unpark(node);
 		return 1;
 	}
 	return 0;
+}
+
+int fnx_node_pending(const struct fnx_node *node)
+{
+	for (unsigned i = node->merge.n_inputs; i < node->n_inputs; i++)
+		if (fnx_subscriber_lag(node->inputs[i].sub))
+			return 1;
+	return fnx_merge_pending(&node->merge, node->next_grid);
 }
 
 void fnx_node_unpark(struct fnx_node *node)

@@ -15,9 +15,12 @@
 
 static _Thread_local _Atomic uint64_t *watched;
 
-void fnx_heap_watch(_Atomic uint64_t *counter)
+_Atomic uint64_t *fnx_heap_watch(_Atomic uint64_t *counter)
 {
+	_Atomic uint64_t *before = watched;
+
 	watched = counter;
+	return before;
 }
 
 #ifndef FNX_SANITIZED

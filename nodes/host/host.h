@@ -6,6 +6,7 @@
 #pragma once
 
 #include "bus/merge.h"
+#include "bus/patience.h"
 #include "bus/presence.h"
 #include "bus/status.h"
 #include "nodes/host/node.h"
@@ -80,6 +81,7 @@ struct fnx_node {
 	int owes; /* some input has a gap to tell */
 	struct fnx_merge merge;
 	enum fnx_bell_form bell_form;
+	int64_t wake_ns; /* what it takes to wake this node, measured at start; 0: not measured */
 	unsigned n_inputs, n_outputs, n_params;
 	struct fnx_node_input_state inputs[FNX_MERGE_INPUTS_MAX];
 	struct fnx_node_output_state outputs[FNX_STATUS_TOPICS_MAX];
@@ -101,10 +103,12 @@ struct fnx_node {
 			      latest */
 	int64_t due_ns; /* sources: when to call produce next */
 	int64_t grid_samples; /* time bin */
+	int crowded; /* too many nodes would wait awake: an adaptive one sleeps at once */
 	int restarted;
 	int opened; /* ops->open has succeeded */
 	int ended; /* all is published; nothing but what lies aside will come */
 	int live;
+	int watch_fd; /* of a relay, -1: none */
 	char error[FNX_STATUS_TEXT_MAX];
 };
 
@@ -133,6 +137,8 @@ void fnx_node_unpark(struct fnx_node *node);
 /* Answers one request. Returns the length of the reply; *ret_stop: it was `stop`. */
 size_t fnx_node_answer(struct fnx_node *node, const void *body, size_t size, void *reply,
 	size_t reply_size, int *ret_stop);
+/* After IDLE: 1 if something has come that would keep the node from parking. */
+int fnx_node_pending(const struct fnx_node *node);
 /* Answers the control requests that have come. 1 if one of them was `stop`. */
 int fnx_node_serve(struct fnx_node *node);
 void fnx_node_close(struct fnx_node *node);
@@ -153,11 +159,15 @@ FNX_MUST_CHECK int fnx_node_run(struct fnx_node *node, const _Atomic int *stop, 
 
 /* How the rig wants this node to wait. */
 enum fnx_wait fnx_node_wait(const struct fnx_node *node);
+/* crowd.c: 1 if more nodes of the rig would wait awake (adaptive, spin) than there are cores, or
+ * more than one on the processor to which this one is pinned; `ret_why` then says so. Before the
+ * calling thread is pinned. */
+int fnx_node_crowded(const struct fnx_node *node, char *ret_why, size_t size);
 
 /* realtime.c: memory lock, affinity, SCHED_FIFO for the calling thread as the rig says;
  * status->realtime tells what is in force and what was refused. */
 void fnx_realtime_apply(struct fnx_node *node);
 
 /* heap.c: counts allocations of the calling thread into `counter` from now on; NULL: stop counting.
- */
-void fnx_heap_watch(_Atomic uint64_t *counter);
+ * Returns what was counted into before. */
+_Atomic uint64_t *fnx_heap_watch(_Atomic uint64_t *counter);

@@ -27,10 +27,12 @@
 #include "nodes/host/host.h"
 
 #define LOOK_NS INT64_C(1000000)
+#define WAKE_NS INT64_C(30000) /* what a wake takes, where it was not measured */
 
 enum {
 	TURN_BUDGET = 256, /* frames between two looks at the loop */
 	SLOW_TICK_MS = 100,
+	LOOKS = 16, /* between two looks at the clock, awake */
 	START_TICK_MS = 2, /* while waiting for topics and peers */
 	PATIENCE_MS = 2000, /* after which such a wait is worth a word */
 };
@@ -41,16 +43,21 @@ struct loop {
 	uv_poll_t bell;
 	uv_poll_t control;
 	uv_poll_t due;
+	uv_poll_t watched; /* of a relay */
 	uv_timer_t slow;
 	uv_timer_t watchdog;
 	uv_signal_t signals[2];
 	int due_fd;
 	enum fnx_wait wait;
+	struct fnx_patience patience;
+	int64_t idle_ns; /* when work ran out; 0: it has not */
+	int slept; /* since then */
 	const _Atomic int *stop;
 	int64_t looked_ns; /* when libuv was last asked, awake */
 	int stopping;
 	int parked;
 	int mentioned;
+	int rung; /* the bell is to be silenced before the next sleep */
 	int woken; /* in this sleep something has happened that the node must look at */
 	int suspicious; /* in this sleep a slow tick has found work that no bell had told of */
 	/* sentinel */
@@ -62,27 +69,45 @@ struct loop {
 	int quit_fd;
 };
 
+static void silence(struct loop *loop)
+{
+	if (!loop->rung)
+		return;
+	loop->rung = 0;
+	if (fnx_bell_drain(loop->node->bell) > 0)
+		atomic_fetch_add_explicit(&loop->node->status->wakes, 1, memory_order_relaxed);
+}
+
 static void on_bell(uv_poll_t *handle, int status, int events)
 {
 	struct loop *loop = handle->data;
 
 	(void)status, (void)events;
-	loop->woken = 1;
-	if (fnx_bell_drain(loop->node->bell) > 0)
-		atomic_fetch_add_explicit(&loop->node->status->wakes, 1, memory_order_relaxed);
+	loop->woken = loop->rung = 1;
+	/* A bell rung while all were awake must not be heard again and again; one that has woken
+	 * the node waits until the node has done what it was woken for. */
+	if (!loop->parked)
+		silence(loop);
 }
 
 static void on_control(uv_poll_t *handle, int status, int events)
 {
 	struct loop *loop = handle->data;
+	_Atomic uint64_t *counter = fnx_heap_watch(NULL);
 
 	(void)status, (void)events;
 	/* What ZeroMQ allocates to answer is not the frame path's. */
-	fnx_heap_watch(NULL);
 	if (fnx_node_serve(loop->node))
 		loop->stopping = 1;
-	if (atomic_load(&loop->node->status->state) >= FNX_NODE_RUNNING)
-		fnx_heap_watch(&loop->node->status->heap_allocations);
+	fnx_heap_watch(counter);
+}
+
+static void on_watched(uv_poll_t *handle, int status, int events)
+{
+	struct loop *loop = handle->data;
+
+	(void)status, (void)events;
+	loop->woken = 1;
 }
 
 static void on_due(uv_poll_t *handle, int status, int events)
@@ -119,15 +144,6 @@ static void stop_if_told(struct loop *loop)
 		loop->stopping = 1;
 }
 
-static int work_pending(const struct fnx_node *node)
-{
-	for (unsigned i = 0; i < node->merge.n_inputs; i++)
-		if (!node->merge.inputs[i].has_frame &&
-			fnx_subscriber_lag(node->merge.inputs[i].sub))
-			return 1;
-	return 0;
-}
-
 static int has_overslept(const struct fnx_node *node)
 {
 	for (unsigned i = 0; i < node->merge.n_inputs; i++)
@@ -142,11 +158,9 @@ static void look_for_successors(struct fnx_node *node)
 	for (unsigned i = 0; i < node->merge.n_inputs; i++) {
 		if (!node->merge.inputs[i].moved)
 			continue;
-		fnx_heap_watch(NULL);
 		node->moved_input = (int)i;
 		if (fnx_node_resubscribe(node))
 			node->merge.inputs[i].moved = 0;
-		fnx_heap_watch(&node->status->heap_allocations);
 	}
 }
 
@@ -250,11 +264,12 @@ static void arm_due(struct loop *loop, int64_t due_ns)
 
 static void sleep_once(struct loop *loop, enum fnx_drive why)
 {
+	silence(loop);
 	if (loop->node->ops->idle)
 		loop->node->ops->idle(loop->node->self);
 	if (why == FNX_DRIVE_FULL)
 		atomic_fetch_add_explicit(&loop->node->status->full_waits, 1, memory_order_relaxed);
-	if (why == FNX_DRIVE_IDLE && loop->node->ops->produce)
+	if (why == FNX_DRIVE_IDLE && (loop->node->ops->produce || loop->node->ops->relay))
 		arm_due(loop, loop->node->due_ns);
 	else if (why != FNX_DRIVE_ENDED && fnx_node_park(loop->node, why, fnx_node_now()))
 		return;
@@ -268,19 +283,58 @@ static void sleep_once(struct loop *loop, enum fnx_drive why)
 		uv_run(&loop->uv, UV_RUN_ONCE);
 	} while (!loop->woken && !loop->stopping);
 	loop->parked = 0;
+	loop->slept = 1;
 	fnx_node_unpark(loop->node);
 }
 
-/* Lets `spin_us` go by in the hope of work. 1: there is some. */
-static int spin_a_while(struct loop *loop)
+/* Waiting awake
+ * --------------------------------------------------------------------------------------- */
+
+static void start_patience(struct loop *loop)
 {
 	struct fnx_node *node = loop->node;
-	int64_t until = fnx_node_now() + (int64_t)node->rig->bus.spin_us * 1000;
 
-	while (fnx_node_now() < until)
-		if (node->ops->produce ? node->due_ns <= fnx_node_now() : work_pending(node))
-			return 1;
-	return 0;
+	fnx_patience_init(&loop->patience, (int64_t)node->rig->bus.spin_us * 1000,
+		node->wake_ns ? node->wake_ns : WAKE_NS);
+	if (loop->wait == FNX_WAIT_ADAPTIVE && node->crowded)
+		loop->wait = FNX_WAIT_SLEEP;
+}
+
+/* Work has come: how long did that take? */
+static void learn(struct loop *loop, int64_t now_ns)
+{
+	if (loop->idle_ns)
+		fnx_patience_learn(&loop->patience, now_ns - loop->idle_ns, loop->slept);
+	loop->idle_ns = 0;
+	loop->slept = 0;
+}
+
+/* A source knows when its next event is due, others what they have seen so far. */
+static int64_t wait_awake_until(const struct loop *loop, int64_t now_ns)
+{
+	const struct fnx_node *node = loop->node;
+
+	if (!node->ops->produce)
+		return now_ns + fnx_patience_ns(&loop->patience);
+	return node->due_ns - now_ns < loop->patience.wake_ns &&
+			node->due_ns - now_ns < loop->patience.limit_ns
+		? node->due_ns
+		: now_ns;
+}
+
+/* 1: there is work; 0: it is better to sleep. */
+static int wait_awake(struct loop *loop)
+{
+	struct fnx_node *node = loop->node;
+	int64_t now_ns = fnx_node_now(), until_ns = wait_awake_until(loop, now_ns);
+
+	while (now_ns < until_ns) {
+		for (unsigned i = 0; i < LOOKS; i++)
+			if (!node->ops->produce && fnx_node_pending(node))
+				return 1;
+		now_ns = fnx_node_now();
+	}
+	return node->ops->produce && node->due_ns <= now_ns;
 }
 
 static void set_state(struct fnx_node *node, enum fnx_node_state state)
@@ -322,6 +376,8 @@ static int turns(struct loop *loop)
 
 		if (why == FNX_DRIVE_FAILED)
 			return -EIO;
+		if (loop->wait == FNX_WAIT_ADAPTIVE)
+			learn(loop, now_ns);
 		if (why == FNX_DRIVE_ENDED)
 			ended(loop);
 		/* A publisher has left in good order: wait for its successor, at the pace of the
@@ -353,7 +409,9 @@ static int turns(struct loop *loop)
 			continue;
 		/* Work that is there already is no reason to stay awake when there is no room for
 		 * its result. */
-		if (loop->wait != FNX_WAIT_ADAPTIVE || why != FNX_DRIVE_IDLE || !spin_a_while(loop))
+		if (why == FNX_DRIVE_IDLE)
+			loop->idle_ns = fnx_node_now();
+		if (loop->wait != FNX_WAIT_ADAPTIVE || why != FNX_DRIVE_IDLE || !wait_awake(loop))
 			sleep_once(loop, why);
 	}
 	return 0;
@@ -396,7 +454,8 @@ static int get_ready(struct loop *loop)
 	if (r > 0) {
 		r = node->ops->start ? node->ops->start(node->self) : 0;
 		if (!r) {
-			set_state(node, FNX_NODE_READY);
+			if (!node->ops->relay)
+				set_state(node, FNX_NODE_READY);
 			sd_notify(0, "READY=1");
 		}
 	}
@@ -422,6 +481,11 @@ static int open_loop(struct loop *loop, int signals)
 	uv_poll_init(&loop->uv, &loop->bell, fnx_bell_fd(loop->node->bell));
 	uv_poll_init(&loop->uv, &loop->control, fnx_control_fd(loop->node->control));
 	uv_poll_init(&loop->uv, &loop->due, loop->due_fd);
+	if (loop->node->watch_fd >= 0) {
+		uv_poll_init(&loop->uv, &loop->watched, loop->node->watch_fd);
+		loop->watched.data = loop;
+		uv_poll_start(&loop->watched, UV_READABLE, on_watched);
+	}
 	uv_timer_init(&loop->uv, &loop->slow);
 	uv_timer_init(&loop->uv, &loop->watchdog);
 	loop->bell.data = loop->control.data = loop->due.data = loop->slow.data = loop;
@@ -470,6 +534,7 @@ int fnx_node_run(struct fnx_node *node, const _Atomic int *stop, int signals)
 		return fnx_node_fail(node, r, "cannot start the loop: %s", uv_strerror(r));
 	}
 	fnx_realtime_apply(node);
+	start_patience(loop);
 	r = get_ready(loop);
 	if (!r && !loop->stopping && loop->wait == FNX_WAIT_SPIN) {
 		r = start_sentinel(loop);
@@ -482,7 +547,8 @@ int fnx_node_run(struct fnx_node *node, const _Atomic int *stop, int signals)
 	if (!r) {
 		int spins = loop->wait == FNX_WAIT_SPIN && !loop->stopping;
 
-		atomic_store(&node->status->started_ns, fnx_node_now());
+		if (!node->ops->relay)
+			atomic_store(&node->status->started_ns, fnx_node_now());
 		r = turns(loop);
 		fnx_heap_watch(NULL);
 		if (spins)

@@ -49,6 +49,19 @@ const char *fnx_node_name(const struct fnx_node *node)
 	return node->name;
 }
 
+void fnx_node_watch(struct fnx_node *node, int fd)
+{
+	node->watch_fd = fd;
+}
+
+void fnx_node_ready(struct fnx_node *node)
+{
+	if (atomic_load(&node->status->state) >= FNX_NODE_READY)
+		return;
+	atomic_store(&node->status->started_ns, fnx_node_now());
+	atomic_store(&node->status->state, FNX_NODE_READY);
+}
+
 int fnx_node_restarted(const struct fnx_node *node)
 {
 	return node->restarted;

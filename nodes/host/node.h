@@ -10,6 +10,7 @@
  *	frame     for each input frame, in the order of sample times (bus/merge.h)
  *	advance   time has come up to `until`: every input frame below it has been handed to `frame`
  *	produce   for sources, which have no inputs: make the next frame when it is due
+ *	relay     for bridges, which move frames between topics and elsewhere by their own rules
  *	close     once
  *
  * frame, advance and produce are the frame path: no allocation, no lock, no blocking call, no log
@@ -56,6 +57,11 @@ struct fnx_node_ops {
 	/* FNX_AGAIN: made something, call again at once. FNX_DONE: nothing is due before
 	 * *ret_due_ns (CLOCK_MONOTONIC). FNX_OVER: the source has ended. */
 	int (*produce)(void *self, int64_t now_ns, int64_t *ret_due_ns);
+	/* Instead of frame, advance and produce: does what can be done. FNX_AGAIN: call again at
+	 * once. FNX_DONE: nothing to do until the node's bell rings, its descriptor
+	 * (fnx_node_watch) is readable or *ret_due_ns. FNX_OVER: the same, and everything has
+	 * ended. Not the frame path; such a node is ready when it says so (fnx_node_ready). */
+	int (*relay)(void *self, int64_t now_ns, int64_t *ret_due_ns);
 	/* A parameter of the node was changed; called between two frames. Optional. */
 	void (*changed)(void *self);
 	/* Somebody asks by control that `key` be `value`, which it may be already; it is allowed.
@@ -184,6 +190,10 @@ int fnx_node_ended(const struct fnx_node *node);
 void fnx_node_lose(struct fnx_node *node, unsigned input);
 /* CLOCK_MONOTONIC. No system call (vDSO). */
 int64_t fnx_node_now(void);
+/* Relays: `fd` wakes the node, too. In open. */
+void fnx_node_watch(struct fnx_node *node, int fd);
+/* Relays: what this node has to do can begin. */
+void fnx_node_ready(struct fnx_node *node);
 /* 1 if this node took over from one that died. */
 int fnx_node_restarted(const struct fnx_node *node);
 /* 1 if it did, and what that one had learnt is lost. */

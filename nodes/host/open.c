@@ -10,14 +10,22 @@
 #include <unistd.h>
 
 #include "bus/control.h"
+#include "bus/wake.h"
 #include "nodes/host/host.h"
+#include "nodes/host/placement.h"
 #include "schemas/codec.h"
 
-static enum fnx_bell_form bell_form(const struct fnx_rig *rig)
+/* auto: measured. Where nothing could be, the pipe: opening it will tell why. */
+static enum fnx_bell_form choose_bell(struct fnx_node *node)
 {
-	/* auto: a pipe has no thread in between, and reaches every process that can share memory.
-	 */
-	return rig->bus.bell == FNX_BELL_ZMQ ? FNX_BELL_FORM_ZMQ : FNX_BELL_FORM_PIPE;
+	enum fnx_bell_form form = FNX_BELL_FORM_PIPE;
+
+	if (node->rig->bus.bell == FNX_BELL_ZMQ)
+		return FNX_BELL_FORM_ZMQ;
+	if (node->rig->bus.bell == FNX_BELL_AUTO &&
+		fnx_bell_choose(&node->bus, node->name, &form, &node->wake_ns))
+		node->wake_ns = 0;
+	return form;
 }
 
 static int open_bus(struct fnx_node *node)
@@ -58,7 +66,7 @@ static int open_sockets(struct fnx_node *node)
 			node->bus.segment_dir, strerror(-r));
 	if (!node->remembers || atomic_load(&node->status->starts) == 1)
 		atomic_store(&node->status->first_sample_time, INT64_MIN);
-	node->bell_form = bell_form(node->rig);
+	node->bell_form = choose_bell(node);
 	r = fnx_bell_open(&node->bus, node->name, node->bell_form, &node->bell);
 	if (r)
 		return fnx_node_fail(
@@ -91,7 +99,7 @@ static int open_node(struct fnx_node *node, const struct fnx_node_ops *ops,
 	node->ops = ops;
 	node->rig = rig;
 	node->live = rig->bus.live;
-	node->presence.fd = -1;
+	node->presence.fd = node->watch_fd = -1;
 	node->grid_samples = rig->clock.time_bin_samples;
 	node->next_grid = INT64_MIN;
 	node->advanced_to = node->watermark = INT64_MIN;
@@ -241,9 +249,8 @@ static void say_refused(struct fnx_node *node, struct fnx_subscriber *sub)
 	fnx_node_say(node, "%s", node->error);
 }
 
-int fnx_node_resubscribe(struct fnx_node *node)
+static int take_up_successor(struct fnx_node *node, struct fnx_node_input_state *input)
 {
-	struct fnx_node_input_state *input = &node->inputs[node->moved_input];
 	struct fnx_subscriber *old = input->sub;
 	int r;
 
@@ -263,6 +270,16 @@ int fnx_node_resubscribe(struct fnx_node *node)
 	return 1;
 }
 
+int fnx_node_resubscribe(struct fnx_node *node)
+{
+	/* Mapping another topic is not the frame path. */
+	_Atomic uint64_t *counter = fnx_heap_watch(NULL);
+	int r = take_up_successor(node, &node->inputs[node->moved_input]);
+
+	fnx_heap_watch(counter);
+	return r;
+}
+
 int fnx_node_peers_ready(const struct fnx_node *node, const char **ret_missing)
 {
 	const struct fnx_rig_names *await = &node->rig->await;
@@ -276,6 +293,10 @@ int fnx_node_peers_ready(const struct fnx_node *node, const char **ret_missing)
 			fnx_status_close(status);
 		}
 		*ret_missing = await->values[i];
+		/* Relays are ready when those who read from them are, and do not wait for each
+		 * other. */
+		if (node->ops->relay && fnx_rig_is_bridge(await->values[i]))
+			continue;
 		if (state < FNX_NODE_READY || state > FNX_NODE_ENDED ||
 			fnx_presence_check(&node->bus, await->values[i]) == 0)
 			return 0;

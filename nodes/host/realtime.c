@@ -44,10 +44,11 @@ static void note(struct fnx_node *node, const char *what, int error, const char 
 void fnx_realtime_apply(struct fnx_node *node)
 {
 	const struct fnx_rig_node *wish = wishes(node);
-	char what[64];
+	char why[64], what[sizeof(why) + 32];
 
 	node->status->realtime[0] = 0;
 	atomic_store(&node->status->tid, gettid());
+	node->crowded = fnx_node_crowded(node, why, sizeof(why));
 	/* Timers fire when they are due, not within the usual 50 us of it. */
 	prctl(PR_SET_TIMERSLACK, 1);
 	if (mlockall(MCL_CURRENT | MCL_FUTURE) < 0)
@@ -69,5 +70,9 @@ void fnx_realtime_apply(struct fnx_node *node)
 		snprintf(what, sizeof(what), "SCHED_FIFO %d", wish->priority);
 		note(node, what, sched_setscheduler(0, SCHED_FIFO, &param) < 0 ? errno : 0,
 			"raise LimitRTPRIO");
+	}
+	if (node->crowded && fnx_node_wait(node) == FNX_WAIT_ADAPTIVE) {
+		snprintf(what, sizeof(what), "sleeps at once, since %s", why);
+		note(node, what, 0, NULL);
 	}
 }

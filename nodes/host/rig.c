@@ -17,12 +17,14 @@
 
 #include "bus/bus.h"
 #include "nodes/host/demo.h"
+#include "nodes/host/placement.h"
 #include "nodes/host/rig_schema.h"
 #include "nodes/host/track.h"
 
 const char *const fnx_rig_override_keys[] = {"source.type", "source.file", "source.speed",
 	"source.duration_s", "source.start_s", "record.file", "decode.algorithm", "bus.name",
-	"bus.wait", "bus.bell", "bus.segment_dir", "bus.run_dir", "parity", "await", NULL};
+	"bus.wait", "bus.bell", "bus.segment_dir", "bus.run_dir", "parity", "machine", "await",
+	NULL};
 
 /* Everything that the steps share. */
 struct load {
@@ -277,23 +279,43 @@ static int set_default_instances(struct fnx_rig *rig)
 	return 0;
 }
 
+/* Those that run on this machine alone are waited for, the others through the bridge to theirs. */
+static int await_if_here(struct fnx_rig *rig, int enabled, const char *node)
+{
+	return enabled && fnx_rig_node_is_here(rig, node) ? add_name(&rig->await, node) : 0;
+}
+
+static int await_bridges(struct fnx_rig *rig)
+{
+	const struct fnx_rig_machine *peer;
+	char name[FNX_NAME_MAX];
+	int listens, r = 0;
+
+	for (unsigned k = 0; !r && fnx_rig_link(rig, k, &peer, &listens); k++) {
+		if (!peer)
+			continue; /* checked, and refused, later */
+		fnx_rig_bridge_name(peer->name, name);
+		r = add_name(&rig->await, name);
+	}
+	return r;
+}
+
 /* A source waits for the nodes that the rig has. */
 static int set_default_await(struct load *load)
 {
 	struct fnx_rig *rig = load->rig;
-	int r = 0;
+	int r;
 
 	if (load->await_given)
 		return 0;
-	if (rig->ripple.enabled)
-		r = add_name(&rig->await, "ripple");
+	r = await_if_here(rig, rig->ripple.enabled, "ripple");
 	for (uint32_t i = 0; rig->encode.enabled && i < rig->encode.n_instances && !r; i++)
-		r = add_name(&rig->await, rig->encode.instances[i].name);
-	if (!r && rig->decode.enabled)
-		r = add_name(&rig->await, "decode");
-	if (!r && rig->dispatch.enabled)
-		r = add_name(&rig->await, "dispatch");
-	return r;
+		r = await_if_here(rig, 1, rig->encode.instances[i].name);
+	if (!r)
+		r = await_if_here(rig, rig->decode.enabled, "decode");
+	if (!r)
+		r = await_if_here(rig, rig->dispatch.enabled, "dispatch");
+	return r ? r : await_bridges(rig);
 }
 
 static int set_list_defaults(struct load *load)
@@ -372,6 +394,12 @@ static int override_one(struct load *load, const char *key, const char *value)
 	if (!strcmp(key, "await")) {
 		load->await_given = 1;
 		return set_await(load->rig, value);
+	}
+	if (!strcmp(key, "machine")) {
+		if ((size_t)snprintf(load->rig->machine, sizeof(load->rig->machine), "%s", value) >=
+			sizeof(load->rig->machine))
+			return fail(load, key, "the rig has no machine \"%s\"", value);
+		return 0;
 	}
 	for (size_t i = 0; i < fnx_rig_n_rules && !rule; i++)
 		if (!strcmp(fnx_rig_rules[i].path, key))
@@ -761,6 +789,14 @@ static int check_names(struct load *load)
 	return 0;
 }
 
+static int check_machines(struct load *load)
+{
+	char path[80], what[200];
+	int r = fnx_placement_check(load->rig, path, what);
+
+	return r ? fail(load, path, "%s", what) : 0;
+}
+
 static int check_meaning(struct load *load)
 {
 	const struct fnx_rig *rig = load->rig;
@@ -787,7 +823,7 @@ static int check_meaning(struct load *load)
 		r = check_dispatch(load);
 	if (!r)
 		r = check_names(load);
-	return r;
+	return r ? r : check_machines(load);
 }
 
 /* Loading

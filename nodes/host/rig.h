@@ -373,6 +373,22 @@ struct fnx_rig_topic {
 	uint32_t slots;
 };
 
+/* One of the machines that the rig's nodes are spread over. */
+struct fnx_rig_machine {
+	char *name;
+	struct fnx_rig_names nodes; /* that run there */
+	struct fnx_rig_names topics; /* that are to be had there whatever its nodes take, for nodes
+					of your own; default none */
+	char *public_key_file; /* CURVE, made by `fornix keygen`; all machines need it */
+	char *secret_key_file; /* read on that machine alone */
+};
+
+/* Two machines that exchange topics. */
+struct fnx_rig_link {
+	struct fnx_rig_names between; /* the first one listens, the second one connects */
+	char *endpoint; /* tcp://host:port, as the second one reaches the first; ipc, inproc */
+};
+
 struct fnx_rig {
 	char *path; /* file it was read from, for messages */
 	uint64_t hash; /* of its text and of what was overridden */
@@ -396,6 +412,11 @@ struct fnx_rig {
 	uint32_t n_nodes;
 	struct fnx_rig_topic *topics;
 	uint32_t n_topics;
+	struct fnx_rig_machine *machines;
+	uint32_t n_machines;
+	struct fnx_rig_link *links;
+	uint32_t n_links;
+	char machine[48]; /* not in the file: the one that this is; empty: all nodes are here */
 	struct fnx_rig_names
 		await; /* not in the file: nodes that a source waits for before it begins */
 };
@@ -416,7 +437,7 @@ int fnx_rig_load(const char *path, const char *const *overrides, size_t n_overri
 struct fnx_rig *fnx_rig_free(struct fnx_rig *rig);
 /* Keys that may be overridden, NULL-terminated: source.type, source.file, source.speed,
  * source.duration_s, source.start_s, record.file, bus.name, bus.wait, bus.segment_dir, bus.run_dir,
- * await. */
+ * machine, await. */
 extern const char *const fnx_rig_override_keys[];
 /* Number of channels of an electrode group, 0: the rig has no such group. */
 uint32_t fnx_rig_group_channels(const struct fnx_rig *rig, uint32_t group);

@@ -213,6 +213,19 @@ static const cyaml_schema_field_t topic_fields[] = {
 static const cyaml_schema_value_t topic_value = {
 	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct fnx_rig_topic, topic_fields)};
 
+static const cyaml_schema_field_t machine_fields[] = {
+	TEXT_NEEDED(fnx_rig_machine, name), NAMES(fnx_rig_machine, nodes, 128),
+	NAMES(fnx_rig_machine, topics, 160), TEXT(fnx_rig_machine, public_key_file),
+	TEXT(fnx_rig_machine, secret_key_file), CYAML_FIELD_END};
+static const cyaml_schema_value_t machine_value = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct fnx_rig_machine, machine_fields)};
+static const cyaml_schema_field_t link_fields[] = {
+	CYAML_FIELD_SEQUENCE_COUNT("between", CYAML_FLAG_POINTER, struct fnx_rig_link, between.values, between.n,
+		&name_value, 2, 2),
+	TEXT_NEEDED(fnx_rig_link, endpoint), CYAML_FIELD_END};
+static const cyaml_schema_value_t link_value = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct fnx_rig_link, link_fields)};
+
 static const cyaml_schema_field_t rig_fields[] = {
 	FLAG(fnx_rig, parity),
 	CYAML_FIELD_MAPPING("bus", CYAML_FLAG_DEFAULT, struct fnx_rig, bus, bus_fields),
@@ -224,7 +237,8 @@ static const cyaml_schema_field_t rig_fields[] = {
 	SECTION(fnx_rig, encode, encode_fields), SECTION(fnx_rig, decode, decode_fields),
 	SECTION(fnx_rig, dispatch, dispatch_fields), SECTION(fnx_rig, record, record_fields),
 	SECTION(fnx_rig, tap, tap_fields), LIST(fnx_rig, nodes, &node_value, 128),
-	LIST(fnx_rig, topics, &topic_value, 1000), CYAML_FIELD_END};
+	LIST(fnx_rig, topics, &topic_value, 1000), LIST(fnx_rig, machines, &machine_value, 8),
+	LIST(fnx_rig, links, &link_value, 28), CYAML_FIELD_END};
 /* clang-format on */
 
 const cyaml_schema_value_t fnx_rig_schema = {

@@ -55,6 +55,9 @@ static int open_pub(struct tap *tap)
 			"tap.endpoints: %s can be reached from outside; expected a key in "
 			"tap.curve_secret_file",
 			at_fault);
+	if (r == -EKEYREVOKED)
+		return fnx_node_fail(tap->node, r,
+			"tap.curve_secret_file: others can read %s; expected mode 0600", secret);
 	if (r == -EKEYREJECTED)
 		return fnx_node_fail(tap->node, r,
 			"tap.curve_secret_file: expected 40 characters of Z85 in %s", secret);

@@ -50,8 +50,8 @@ enum {
 	N_ROUNDS_MAX = 32
 };
 
-static unsigned n_rounds = 9;
-static uint64_t n_graph = 200000;
+static unsigned n_rounds = 7;
+static uint64_t n_graph = 100000;
 
 static int run_nothing(const struct fnx_call *call, void *context)
 {

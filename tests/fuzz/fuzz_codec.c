@@ -2,10 +2,6 @@
 /*
  * Every decoder of schemas/ on arbitrary bytes. The first byte chooses: a message of each schema, a
  * description, a control map. What is accepted must survive being encoded and decoded again.
- *
- *	clang -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -I. tests/fuzz/fuzz_codec.c \
- *		$(find schemas -name '*.c') -lmsgpackc -lm -o fuzz_codec
- *	./fuzz_codec -max_len=4096 corpus tests/data/schemas/corpus
  */
 #include <stdlib.h>
 #include <string.h>

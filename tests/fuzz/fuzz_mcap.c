@@ -3,10 +3,6 @@
  * Any bytes as an MCAP file: read to the end with every damaged record skipped, looked at, sought
  *in, recovered, and gone on with. What recovery and reopening make of them must read without a
  *flaw.
- *
- *	clang -fsanitize=fuzzer,address,undefined ...      libFuzzer
- *	gcc -DFNX_FUZZ_DRIVER ...; ./fuzz_mcap FILE...     each file, its prefixes, and its bytes
- *changed
  */
 #include "bus/mcap.h"
 
@@ -113,45 +109,3 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	go_on(path);
 	return 0;
 }
-
-#ifdef FNX_FUZZ_DRIVER
-static void run(const uint8_t *data, size_t size)
-{
-	/* In memory of its exact size, so that a sanitizer sees the first byte too many. */
-	uint8_t *copy = malloc(size ? size : 1);
-
-	require(copy != NULL);
-	for (size_t i = 0; i < size; i++)
-		copy[i] = data[i];
-	LLVMFuzzerTestOneInput(copy, size);
-	free(copy);
-}
-
-int main(int argc, char **argv)
-{
-	static uint8_t data[1 << 16];
-
-	for (int i = 1; i < argc; i++) {
-		int fd = open(argv[i], O_RDONLY | O_CLOEXEC);
-		ssize_t n = fd < 0 ? -1 : read(fd, data, sizeof(data));
-
-		if (n < 0) {
-			perror(argv[i]);
-			return 1;
-		}
-		close(fd);
-		run(data, (size_t)n);
-		for (ssize_t at = 0; at < n; at++) {
-			uint8_t kept = data[at];
-
-			run(data, (size_t)at);
-			for (unsigned change = 1; change < 256; change *= 3) {
-				data[at] = (uint8_t)(kept ^ change);
-				run(data, (size_t)n);
-			}
-			data[at] = kept;
-		}
-	}
-	return 0;
-}
-#endif

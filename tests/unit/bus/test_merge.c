@@ -452,6 +452,7 @@ TEST(a_blocked_merge_is_woken_by_what_unblocks_it_and_by_nothing_else)
 	put(&b, 1, 50);
 	advance(&b, 2, 60);
 	expect_blocked(&b, INT64_MIN);
+	assert_int_equal(fnx_merge_pending(&b.merge, INT64_MAX), 0);
 	assert_int_equal(fnx_merge_park(&b.merge, INT64_MAX), 0);
 	/* Frames behind the candidate, and watermarks that do not suffice, wake nobody. */
 	put(&b, 1, 51);
@@ -464,9 +465,11 @@ TEST(a_blocked_merge_is_woken_by_what_unblocks_it_and_by_nothing_else)
 	expect(&b, 1, 50);
 	expect_blocked(&b, 51);
 	/* One who wants to know when time has come to 49 or 52. */
+	assert_int_equal(fnx_merge_pending(&b.merge, 52), 0);
 	assert_int_equal(fnx_merge_park(&b.merge, 52), 0);
 	put(&b, 0, 51);
 	assert_int_equal(fnx_bell_drain(bell), 1);
+	assert_int_equal(fnx_merge_pending(&b.merge, 52), 1);
 	assert_int_equal(fnx_merge_park(&b.merge, 52), 1);
 	expect(&b, 0, 51);
 	fnx_bell_close(bell);
@@ -482,6 +485,7 @@ TEST(a_merge_without_frames_is_woken_when_time_has_come_far_enough)
 	bell = open_bell(&b);
 	advance(&b, 0, 100);
 	expect_blocked(&b, INT64_MIN);
+	assert_int_equal(fnx_merge_pending(&b.merge, 90), 0);
 	assert_int_equal(fnx_merge_park(&b.merge, 90), 0);
 	advance(&b, 0, 110);
 	advance(&b, 1, 89);
@@ -489,6 +493,7 @@ TEST(a_merge_without_frames_is_woken_when_time_has_come_far_enough)
 	advance(&b, 1, 90);
 	assert_int_equal(fnx_bell_drain(bell), 1);
 	expect_blocked(&b, 90);
+	assert_int_equal(fnx_merge_pending(&b.merge, 95), 0);
 	assert_int_equal(fnx_merge_park(&b.merge, 95), 0);
 	put(&b, 0, 120);
 	assert_int_equal(fnx_bell_drain(bell), 1);
@@ -506,11 +511,13 @@ TEST(an_input_that_has_ended_does_not_keep_a_merge_awake)
 	advance(&b, 0, FNX_END);
 	expect_blocked(&b, INT64_MIN);
 	for (int64_t wake_at = 1; wake_at; wake_at = wake_at == 1 ? INT64_MAX : 0) {
+		assert_int_equal(fnx_merge_pending(&b.merge, wake_at), 0);
 		assert_int_equal(fnx_merge_park(&b.merge, wake_at), 0);
 		fnx_merge_unpark(&b.merge);
 	}
 	b.pubs[0] = fnx_publisher_close(b.pubs[0]);
 	expect_blocked(&b, INT64_MIN);
+	assert_int_equal(fnx_merge_pending(&b.merge, 1), 0);
 	assert_int_equal(fnx_merge_park(&b.merge, 1), 0);
 	assert_int_equal(fnx_bell_drain(bell), 0);
 	advance(&b, 1, 1);

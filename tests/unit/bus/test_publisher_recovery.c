@@ -648,3 +648,35 @@ TEST(a_pass_that_was_cut_short_is_ended_by_the_successor)
 	expect_all_slots(&bus, pub, 4);
 	fnx_publisher_close(pub);
 }
+
+/* Whoever dies in the middle of a batch has published what it staged, told or not. */
+TEST(a_batch_that_was_staged_and_not_flushed_is_found_by_the_successor)
+{
+	for (unsigned n_staged = 0; n_staged <= 4; n_staged++) {
+		struct fnx_bus bus = fixture_bus();
+		struct fnx_publisher *pub = open_publisher(&bus, FNX_FULL_WAIT, 8);
+		struct fnx_subscriber *sub = open_subscriber(&bus, "reader", FNX_LOSSLESS);
+		struct fnx_mapping map = open_mapping(&bus);
+
+		publish_n(pub, 3);
+		for (unsigned i = 0; i < n_staged; i++)
+			stage_next(pub);
+		assert_int_equal(map.segment->head, 3);
+		die(pub);
+		/* A reader that was awake has them all, and dies before anybody counts them. */
+		expect_frames(sub, 0, 3 + n_staged);
+		die(sub);
+		sub = open_subscriber(&bus, "reader", FNX_LOSSLESS);
+		assert_int_equal(fnx_subscriber_next(sub), 3 + n_staged);
+		pub = open_publisher(&bus, FNX_FULL_WAIT, 8);
+		assert_int_equal(fnx_publisher_adopted(pub), 1);
+		assert_int_equal(fnx_publisher_head(pub), 3 + n_staged);
+		assert_int_equal(map.segment->head, 3 + n_staged);
+		publish_n(pub, 2);
+		expect_frames(sub, 3 + n_staged, 5 + n_staged);
+		fnx_mapping_close(&map);
+		fnx_subscriber_close(sub);
+		expect_all_slots(&bus, pub, 8);
+		fnx_publisher_close(pub);
+	}
+}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The sentences of task.h, one test each. A long file, since all of them need the same few kernels and
- * runtimes; what is random, what is a process and what it costs have files of their own.
+ * The sentences of task.h, one test each. A long file, since all of them need the same few kernels
+ * and runtimes; what is random, what is a process and what it costs have files of their own.
  */
 #include "bus/task.h"
 

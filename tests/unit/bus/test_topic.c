@@ -1152,7 +1152,7 @@ TEST(every_size_in_the_header_is_checked)
 #define FIELD(name) \
 	offsetof(struct fnx_segment, name), .size = sizeof(((struct fnx_segment *)0)->name)
 		{FIELD(magic), .value = 0, .answer = -EBADMSG},
-		{FIELD(abi), .value = 2, .answer = -EPROTO},
+		{FIELD(abi), .value = FNX_SEGMENT_ABI + 1, .answer = -EPROTO},
 		{FIELD(endian), .value = 0x04030201, .answer = -EPROTO},
 		{FIELD(epoch), .value = 1, .answer = -ENOENT},
 		{FIELD(full), .value = 3, .answer = -EBADMSG},

@@ -258,6 +258,61 @@ TEST(publishing_and_taking_64_bytes_costs_nanoseconds)
 	}
 }
 
+/* Publishing alone, into a pool that is never full: readers take everything between two batches. */
+static double publish_ns(
+	struct fnx_publisher *pub, struct fnx_subscriber *const *subs, unsigned n_subs)
+{
+	enum {
+		BATCH = 64,
+		N = 200
+	};
+	static const struct fnx_stamp stamp = {.sample_time = 1};
+	struct fnx_frame frame;
+	struct fnx_gap gap;
+	double best = 1e9;
+	void *payload;
+
+	for (unsigned batch = 0; batch < N; batch++) {
+		int64_t begun_ns = fixture_now_ns();
+		double ns;
+
+		for (unsigned i = 0; i < BATCH; i++) {
+			assert_int_equal(fnx_publisher_loan(pub, 0, &payload), 0);
+			fnx_publisher_publish(pub, 64, &stamp);
+		}
+		ns = (double)(fixture_now_ns() - begun_ns) / BATCH;
+		if (ns < best)
+			best = ns;
+		for (unsigned k = 0; k < n_subs; k++)
+			while (fnx_subscriber_peek(subs[k], &frame, &gap) == FNX_FRAME)
+				fnx_subscriber_release(subs[k]);
+	}
+	return best;
+}
+
+TEST(a_publisher_on_which_nobody_sleeps_pays_for_63_subscribers_little_more_than_for_one)
+{
+	struct fnx_bus bus = fixture_bus();
+	struct fnx_publisher *pub = open_publisher(&bus, FNX_FULL_WAIT, 512);
+	struct fnx_subscriber *subs[FNX_SUBSCRIBERS_MAX];
+	double one, all;
+	char name[16];
+
+	subs[0] = open_subscriber(&bus, "reader-0", FNX_LOSSLESS);
+	one = publish_ns(pub, subs, 1);
+	for (unsigned k = 1; k < FNX_SUBSCRIBERS_MAX; k++) {
+		snprintf(name, sizeof(name), "reader-%u", k);
+		subs[k] = open_subscriber(&bus, name, FNX_LOSSLESS);
+	}
+	all = publish_ns(pub, subs, FNX_SUBSCRIBERS_MAX);
+	print_message("publishing: 1 subscriber %.1f ns, 63 subscribers %.1f ns\n", one, all);
+	/* A look at each would make it twenty times as much. */
+	assert_true(all < 8 * one);
+	for (unsigned k = 0; k < FNX_SUBSCRIBERS_MAX; k++)
+		fnx_subscriber_close(subs[k]);
+	fnx_publisher_close(pub);
+}
+
 enum {
 	N_PINGS = 20000,
 	N_WARM = 2000

@@ -12,7 +12,7 @@ enum {
 	N_ROUNDS = 250,
 	STEPS_PER_ROUND = 4000,
 	MODEL_SUBS = 6,
-	MODEL_FRAMES = STEPS_PER_ROUND + 1,
+	MODEL_FRAMES = 4 * STEPS_PER_ROUND + 1,
 };
 
 struct model_frame {
@@ -157,7 +157,8 @@ static void expect_rings(struct model *m, int64_t watermark)
 /* Steps
  * --------------------------------------------------------------------------------------------- */
 
-static void step_publish(struct model *m)
+/* 1: a frame, or the loss of one, was published. */
+static int publish_one(struct model *m, int staged)
 {
 	struct fnx_stamp stamp = {.sample_time = (int64_t)m->head * 10,
 		.ingress_ns = (int64_t)m->head * 100,
@@ -174,18 +175,35 @@ static void step_publish(struct model *m)
 	r = fnx_publisher_loan(m->pub, 0, &payload);
 	assert_int_equal(r, expected);
 	if (r == -EAGAIN)
-		return;
+		return 0;
 	if (!r && below(m, 16) == 0) {
 		fnx_publisher_abort(m->pub);
-		return;
+		return 0;
 	}
 	if (!r) {
 		payload_fill(payload, m->head, length);
-		fnx_publisher_publish(m->pub, length, &stamp);
+		if (staged)
+			fnx_publisher_stage(m->pub, length, &stamp);
+		else
+			fnx_publisher_publish(m->pub, length, &stamp);
 	}
 	m->frames[m->head++] = (struct model_frame){.dropped = r < 0, .has_slot = !r};
 	m->dropped += r < 0;
-	expect_rings(m, INT64_MAX);
+	return 1;
+}
+
+/* However many frames a batch has, whoever sleeps is rung once. */
+static void step_publish(struct model *m)
+{
+	unsigned batch = below(m, 4) ? 1 : 2 + (unsigned)below(m, 3);
+	int staged = batch > 1 && m->head + batch < MODEL_FRAMES, n = 0;
+
+	do {
+		n += publish_one(m, staged);
+	} while (staged && --batch > 0);
+	fnx_publisher_flush(m->pub);
+	if (n)
+		expect_rings(m, INT64_MAX);
 }
 
 static void step_room(struct model *m)
@@ -349,6 +367,7 @@ static void step_park(struct model *m, struct model_sub *s)
 		s->parked = 0;
 		return;
 	}
+	assert_int_equal(fnx_subscriber_pending(s->sub, wake_at), ready);
 	assert_int_equal(fnx_subscriber_park(s->sub, wake_at), ready);
 	s->parked = !ready;
 	s->wake_at = wake_at;
@@ -408,6 +427,11 @@ static void step_succeed(struct model *m)
 	while (m->released < m->head && m->frames[m->released].dropped)
 		m->released++;
 	give_up(m, m->released);
+	/* Nor does it know whom its predecessor was about to ring. */
+	for (unsigned i = 0; i < MODEL_SUBS; i++) {
+		assert_int_equal(fnx_bell_drain(m->subs[i].bell), m->subs[i].sub != NULL);
+		m->subs[i].parked = 0;
+	}
 }
 
 static void check_all(struct model *m)

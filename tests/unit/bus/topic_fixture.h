@@ -103,6 +103,22 @@ __attribute__((unused)) static int publish_next(struct fnx_publisher *pub, int64
 	return r;
 }
 
+/* Frame `head` exists, and nobody who sleeps is told. */
+__attribute__((unused)) static void stage_next(struct fnx_publisher *pub)
+{
+	uint64_t seq = fnx_publisher_head(pub);
+	size_t length = payload_length(seq, fnx_publisher_slot_size(pub));
+	struct fnx_stamp stamp = {.sample_time = (int64_t)seq * 10,
+		.ingress_ns = (int64_t)seq * 100,
+		.publish_ns = (int64_t)seq * 1000,
+		.origin = seq + 5};
+	void *payload;
+
+	assert_int_equal(fnx_publisher_loan(pub, 0, &payload), 0);
+	payload_fill(payload, seq, length);
+	fnx_publisher_stage(pub, length, &stamp);
+}
+
 __attribute__((unused)) static void publish_n(struct fnx_publisher *pub, unsigned n)
 {
 	while (n--)

@@ -450,6 +450,25 @@ TEST(rates_in_hertz_learn_from_stored_spikes_and_seconds_of_occupancy)
 	fnx_state_space_fini(&space);
 }
 
+static void every_spike(struct fnx_state_space_config *config)
+{
+	config->rates_hz = true;
+}
+
+TEST(rates_learn_from_spikes_that_trained_nothing_only_without_while_training)
+{
+	struct fnx_state_space all = small(false, every_spike), trained = small(false, rates_hz);
+	const struct fnx_decode_spike spike = {.sample_time = 1, .group = 1, .position_bin = 0};
+	struct fnx_decode_result result;
+
+	fnx_state_space_tick(&all, &spike, 1, &result);
+	fnx_state_space_tick(&trained, &spike, 1, &result);
+	assert_true(all.rates[2] == 1.0);
+	assert_true(trained.rates[2] == 0.0);
+	fnx_state_space_fini(&all);
+	fnx_state_space_fini(&trained);
+}
+
 TEST(in_parity_spikes_that_exclude_each_other_leave_nan_behind)
 {
 	struct fnx_state_space space = small(true, NULL);
@@ -658,12 +677,12 @@ TEST(a_time_bin_allocates_nothing)
 
 TEST(options_and_parity_exclude_each_other)
 {
-	struct fnx_state_space_config bad[8];
+	struct fnx_state_space_config bad[9];
 	struct fnx_state_space space;
 
-	for (int i = 0; i < 8; i++) {
+	for (int i = 0; i < 9; i++) {
 		bad[i] = config_of(10, 2, true);
-		bad[i].parity = i < 6;
+		bad[i].parity = i < 6 || i == 8;
 	}
 	bad[0].rates_hz = true;
 	bad[1].duplicates_per_group = true;
@@ -673,6 +692,7 @@ TEST(options_and_parity_exclude_each_other)
 	bad[5].occupancy_floor = 1.0;
 	bad[6].n_groups = 0;
 	bad[7].time_bin_s = 0.0;
-	for (int i = 0; i < 8; i++)
+	bad[8].rates_while_training = true;
+	for (int i = 0; i < 9; i++)
 		assert_int_equal(fnx_state_space_init(&space, &bad[i]), -EINVAL);
 }

@@ -39,6 +39,20 @@ static void warns(const char *text, const char *words)
 	says(warnings, words);
 }
 
+TEST(machines_are_told_with_what_goes_between_them)
+{
+	const struct said *said = check(HEAD DECODE
+		"machines: [{name: front, nodes: [acquire]}, {name: back, nodes: [encode.1, "
+		"decode]}]\n"
+		"links: [{between: [front, back], endpoint: 'tcp://127.0.0.1:7770'}]\n");
+
+	assert_int_equal(said->status, 0);
+	says(said->out, "\n  back                 encode.1 decode\n");
+	says(said->out, "front listens at tcp://127.0.0.1:7770, back connects");
+	says(said->out, "front to back: position spikes\n");
+	says(said->out, "back to front: nothing\n");
+}
+
 TEST(the_demonstration_is_told_as_it_would_run)
 {
 	const struct said *said = FORNIX("check", "@demo");

@@ -134,3 +134,52 @@ TEST(how_a_node_waits_is_its_own_wish_or_else_the_buses)
 	assert_int_equal(fnx_node_wait(&node), FNX_WAIT_SPIN);
 	end();
 }
+
+/* The node and a source, both of which would wait awake. */
+static enum fnx_wait awake;
+static int32_t shared_cpu;
+static char names[2][8] = {"node", "acquire"};
+static struct fnx_rig_node wishes[2] = {
+	{.name = names[0], .wait = &awake}, {.name = names[1], .wait = &awake}};
+
+static void begin_crowd(int32_t *cpu)
+{
+	awake = FNX_WAIT_ADAPTIVE;
+	wishes[0].cpu = wishes[1].cpu = cpu;
+	lab_open(&lab);
+	lab.rig.nodes = wishes;
+	lab.rig.n_nodes = 2;
+	script = (struct script){.outputs = {"out"}};
+	script_begin(&lab, &script, "node", &node);
+}
+
+TEST(nobody_waits_awake_on_a_processor_to_which_another_such_node_is_pinned)
+{
+	char why[64];
+
+	begin_crowd(&shared_cpu);
+	assert_int_equal(fnx_node_crowded(&node, why, sizeof(why)), 1);
+	assert_string_equal(why, "2 nodes would wait awake on cpu 0");
+	/* One that sleeps takes no core from anybody. */
+	awake = FNX_WAIT_SLEEP;
+	assert_int_equal(fnx_node_crowded(&node, why, sizeof(why)), 0);
+	end();
+}
+
+TEST(where_more_nodes_would_wait_awake_than_there_are_cores_an_adaptive_one_sleeps_and_says_so)
+{
+	cpu_set_t before, one;
+
+	begin_crowd(NULL);
+	assert_int_equal(sched_getaffinity(0, sizeof(before), &before), 0);
+	CPU_ZERO(&one);
+	for (unsigned i = 0; CPU_COUNT(&one) == 0; i++)
+		if (CPU_ISSET(i, &before))
+			CPU_SET(i, &one);
+	assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
+	fnx_realtime_apply(&node);
+	assert_int_equal(sched_setaffinity(0, sizeof(before), &before), 0);
+	assert_true(node.crowded);
+	expect_text("sleeps at once, since 2 nodes would wait awake on 1 cores");
+	end();
+}

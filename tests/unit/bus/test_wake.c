@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "bus/wake.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tests/unit/bus/bus_fixture.h"
+
+TEST(a_wake_takes_time_with_either_form_and_leaves_the_callers_affinity_alone)
+{
+	static const enum fnx_bell_form forms[] = {FNX_BELL_FORM_PIPE, FNX_BELL_FORM_ZMQ};
+	struct fnx_bus bus = fixture_bus();
+	cpu_set_t before, after;
+
+	assert_int_equal(sched_getaffinity(0, sizeof(before), &before), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		struct fnx_bell_wake wake = {0};
+
+		assert_int_equal(fnx_bell_measure(&bus, "sleeper", forms[i], 0, 0, 20, &wake), 0);
+		assert_true(wake.p50_ns > 0 && wake.p50_ns <= wake.p99_ns);
+	}
+	assert_int_equal(sched_getaffinity(0, sizeof(after), &after), 0);
+	assert_true(CPU_EQUAL(&before, &after));
+}
+
+TEST(a_processor_that_is_not_there_is_an_error)
+{
+	struct fnx_bus bus = fixture_bus();
+	struct fnx_bell_wake wake;
+
+	assert_int_equal(
+		fnx_bell_measure(&bus, "sleeper", FNX_BELL_FORM_PIPE, 1000, -1, 3, &wake), -EINVAL);
+	assert_int_equal(
+		fnx_bell_measure(&bus, "sleeper", FNX_BELL_FORM_PIPE, -1, 1000, 3, &wake), -EINVAL);
+	assert_int_equal(
+		fnx_bell_measure(&bus, "sleeper", FNX_BELL_FORM_PIPE, -1, -1, 0, &wake), -EINVAL);
+}
+
+TEST(where_a_pipe_cannot_be_had_the_choice_is_zeromq)
+{
+	struct fnx_bus bus = fixture_bus();
+	enum fnx_bell_form form = 0;
+	int64_t wake_ns = 0;
+	char path[256];
+
+	/* Something that is no pipe has its name. */
+	assert_int_equal(fnx_bus_path(bus.run_dir, "sleeper", ".bell", path, sizeof(path)), 0);
+	assert_int_equal(mkdir(path, 0700), 0);
+	assert_int_equal(fnx_bell_choose(&bus, "sleeper", &form, &wake_ns), 0);
+	assert_int_equal(form, FNX_BELL_FORM_ZMQ);
+	assert_true(wake_ns > 0);
+}
+
+TEST(the_choice_is_a_form_that_can_be_opened_afterwards)
+{
+	struct fnx_bus bus = fixture_bus();
+	enum fnx_bell_form form = 0;
+	struct fnx_bell *bell;
+	int64_t wake_ns = 0;
+
+	assert_int_equal(fnx_bell_choose(&bus, "sleeper", &form, &wake_ns), 0);
+	assert_int_equal(fnx_bell_open(&bus, "sleeper", form, &bell), 0);
+	assert_int_equal(fnx_bell_drain(bell), 0);
+	fnx_bell_close(bell);
+}
+
+TEST(a_reader_is_placed_with_its_publisher_where_that_wakes_it_sooner_than_it_works)
+{
+	const struct fnx_bell_wake near = {.p50_ns = 2000}, far = {.p50_ns = 30000};
+
+	assert_int_equal(fnx_bell_place(&near, &far, 1000), FNX_PLACE_TOGETHER);
+	assert_int_equal(fnx_bell_place(&near, &far, 50000), FNX_PLACE_APART);
+	assert_int_equal(fnx_bell_place(&near, &near, 0), FNX_PLACE_APART);
+}
