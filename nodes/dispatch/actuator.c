@@ -384,6 +384,18 @@ struct fnx_actuator_counts fnx_actuator_counts(const struct fnx_actuator *actuat
 	return counts;
 }
 
+struct fnx_actuator_latency fnx_actuator_latency(const struct fnx_actuator *actuator)
+{
+	const struct fnx_histogram *histogram = &actuator->latency;
+
+	return (struct fnx_actuator_latency){
+		.n = atomic_load_explicit(&histogram->count, memory_order_relaxed),
+		.p50_us = (double)fnx_histogram_quantile(histogram, 0.5) / 1e3,
+		.p99_us = (double)fnx_histogram_quantile(histogram, 0.99) / 1e3,
+		.p999_us = (double)fnx_histogram_quantile(histogram, 0.999) / 1e3,
+	};
+}
+
 /* Opening and closing --------------------------------------------------------------------- */
 
 static int open_log(struct fnx_actuator *actuator)

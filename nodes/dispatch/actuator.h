@@ -139,6 +139,13 @@ int fnx_actuator_was_given(
 /* Any thread. */
 struct fnx_actuator_counts fnx_actuator_counts(const struct fnx_actuator *actuator);
 
+/* From the publishing of the frame that caused a task until it was told, of this life's. */
+struct fnx_actuator_latency {
+	uint64_t n;
+	double p50_us, p99_us, p999_us;
+};
+struct fnx_actuator_latency fnx_actuator_latency(const struct fnx_actuator *actuator);
+
 /* One line for people and scripts, key=value with spaces between, closed by a newline:
  *
  *	sample_time=123456 rule="replay left" task=1 outcome=0 arm=1 ...

@@ -923,11 +923,26 @@ static void idle(void *self)
 	say_failures(self);
 }
 
+static void say_latency(struct dispatch *dispatch, uint32_t i)
+{
+	struct fnx_actuator_latency latency = fnx_actuator_latency(dispatch->actuators[i]);
+
+	if (latency.n)
+		fnx_node_say(dispatch->node,
+			"actuator %s: %llu carried out, %.0f us after the frame that caused them "
+			"(p50; p99 %.0f, p99.9 %.0f)",
+			actuator_place(&dispatch->rig->dispatch.actuators[i]),
+			(unsigned long long)latency.n, latency.p50_us, latency.p99_us,
+			latency.p999_us);
+}
+
 static void dispatch_close(void *self)
 {
 	struct dispatch *dispatch = self;
 
 	say_failures(dispatch);
+	for (uint32_t i = 0; i < dispatch->n_actuators; i++)
+		say_latency(dispatch, i);
 	for (uint32_t i = 0; i < dispatch->n_actuators; i++)
 		fnx_actuator_close(dispatch->actuators[i]);
 	for (uint32_t k = 0; dispatch->rules && k < dispatch->n_rules; k++)
