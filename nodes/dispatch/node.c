@@ -46,6 +46,8 @@
 #include "schemas/posterior.h"
 #include "schemas/ripple.h"
 
+#define QUIET_NS INT64_C(2000000000)
+
 struct dispatch {
 	struct fnx_node *node;
 	const struct fnx_rig *rig;
@@ -58,6 +60,7 @@ struct dispatch {
 	struct fnx_actuator **actuators; /* [n_actuators] */
 	uint64_t *failures_said; /* [n_actuators] */
 	uint32_t n_actuators;
+	int64_t quiet_until_ns; /* see idle */
 	double armed, dry_run;
 	int forgot; /* until the first frame has said what time it is */
 	struct fnx_gate gate;
@@ -917,10 +920,17 @@ static void say_failures(void *self)
 	}
 }
 
+/* One that fails at every task says so now and then, not each time. */
 static void idle(void *self)
 {
-	lapse(self);
-	say_failures(self);
+	struct dispatch *dispatch = self;
+	int64_t now_ns = fnx_node_now();
+
+	lapse(dispatch);
+	if (now_ns < dispatch->quiet_until_ns)
+		return;
+	dispatch->quiet_until_ns = now_ns + QUIET_NS;
+	say_failures(dispatch);
 }
 
 static void say_latency(struct dispatch *dispatch, uint32_t i)
