@@ -11,10 +11,9 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 
 sys.path.insert(0, str(pathlib.Path(sys.argv[2]) / "tests/system"))
-from fornix import PROGRAM, SOURCE, WORK, Run  # noqa: E402
+from fornix import PROGRAM, SOURCE, WORK, Run, select_a_moment  # noqa: E402
 
 DURATION_S = 25
 SETTINGS = (("threshold", 0.1), ("other_arms_below", 0.9), ("min_groups", 1), ("max_centre_distance_cm", 0),
@@ -65,7 +64,7 @@ def measure(spins, beside):
     it = Run(write_rig(f"m{spins}{beside}", spins, endpoint, others), "--duration", DURATION_S, "--speed", 1)
     hop = None
     while it.process.poll() is None:
-        time.sleep(1)
+        select_a_moment()
         hop = hop_of(it) or hop
     told = re.search(rf"actuator {endpoint}: (\d+) carried out, (\d+) us.*?p99 (\d+), p99.9 (\d+)", it.output())
     n, p50, p99, p999 = map(int, told.groups())
