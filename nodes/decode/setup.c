@@ -4,32 +4,25 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "nodes/host/occupancy.h"
-
-static int init_matrices(
+/* A grid needs none: its distances are known from its columns. */
+static int init_distances(
 	struct fnx_decode_setup *setup, const struct fnx_rig *rig, const struct fnx_track *track)
 {
-	const double smoothing_cm = rig->encode.position_smoothing_cm;
 	const size_t n = setup->n_bins;
 
+	if (rig->track.grid.columns && !rig->parity)
+		return 0;
 	setup->distance_cm = malloc(n * n * sizeof(double));
-	setup->smoothing = smoothing_cm > 0 ? malloc(n * n * sizeof(double)) : NULL;
-	if (!setup->distance_cm || (smoothing_cm > 0 && !setup->smoothing))
+	if (!setup->distance_cm)
 		return -ENOMEM;
+	if (rig->parity) {
+		fnx_transition_parity_distances((uint32_t)n, fnx_track_bin_arms(track),
+			rig->track.bin_cm, setup->distance_cm);
+		return 0;
+	}
 	for (uint32_t a = 0; a < n; a++)
 		for (uint32_t b = 0; b < n; b++)
 			setup->distance_cm[a * n + b] = fnx_track_distance_cm(track, a, b);
-	if (setup->smoothing)
-		fnx_smoothing_gaussian(
-			(uint32_t)n, setup->distance_cm, smoothing_cm, setup->smoothing);
-	if (rig->track.grid.columns) {
-		/* Known from its columns; for many bins the matrix would be large. */
-		free(setup->distance_cm);
-		setup->distance_cm = NULL;
-	}
-	if (rig->parity)
-		fnx_transition_parity_distances((uint32_t)n, fnx_track_bin_arms(track),
-			rig->track.bin_cm, setup->distance_cm);
 	return 0;
 }
 
@@ -60,7 +53,10 @@ int fnx_decode_setup_init(
 	int r;
 
 	*setup = (struct fnx_decode_setup){.n_bins = fnx_track_bins(track)};
-	r = init_matrices(setup, rig, track);
+	r = init_distances(setup, rig, track);
+	if (!r && rig->encode.position_smoothing_cm > 0)
+		r = fnx_smoothing_new_track(
+			track, rig->encode.position_smoothing_cm, &setup->smoothing);
 	if (r) {
 		fnx_decode_setup_fini(setup);
 		return r;
@@ -85,6 +81,6 @@ int fnx_decode_setup_init(
 void fnx_decode_setup_fini(struct fnx_decode_setup *setup)
 {
 	free(setup->distance_cm);
-	free(setup->smoothing);
-	setup->distance_cm = setup->smoothing = NULL;
+	setup->distance_cm = NULL;
+	setup->smoothing = fnx_smoothing_free(setup->smoothing);
 }

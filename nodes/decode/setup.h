@@ -5,13 +5,14 @@
 
 #include "nodes/decode/transition.h"
 #include "nodes/host/rig.h"
+#include "nodes/host/smoothing.h"
 #include "nodes/host/track.h"
 
 struct fnx_decode_setup {
 	uint32_t n_bins, n_states;
 	enum fnx_step steps[FNX_STATES_MAX * FNX_STATES_MAX];
 	double *distance_cm; /* [n_bins][n_bins], NULL: a grid */
-	double *smoothing; /* [n_bins][n_bins], NULL: none */
+	struct fnx_smoothing *smoothing; /* NULL: none */
 	struct fnx_transition_config transition; /* points into this struct and the track */
 };
 

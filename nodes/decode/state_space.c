@@ -21,6 +21,7 @@
 #include "nodes/decode/rows.h"
 #include "nodes/host/credible.h"
 #include "nodes/host/lanes.h"
+#include "nodes/host/smoothing.h"
 
 enum {
 	WORK_ROWS = 3, /* as fnx_transition_scratch */
@@ -149,8 +150,9 @@ static void count_expected(struct fnx_state_space *space)
 
 			if (!config->smoothing)
 				space->expected[from] += count;
-			for (size_t to = 0; config->smoothing && count != 0.0 && to < n; to++)
-				space->expected[to] += config->smoothing[to * n + from] * count;
+			else if (count != 0.0)
+				fnx_smoothing_add(
+					config->smoothing, (uint32_t)from, count, space->expected);
 		}
 	}
 }
@@ -346,8 +348,8 @@ static void count_rate(struct fnx_state_space *space, const struct fnx_decode_sp
 	space->silence.stale = true;
 	if (!config->smoothing)
 		space->expected[bin] += 1.0;
-	for (size_t i = 0; config->smoothing && i < n; i++)
-		space->expected[i] += config->smoothing[i * n + bin];
+	else
+		fnx_smoothing_add(config->smoothing, (uint32_t)bin, 1.0, space->expected);
 }
 
 /* The no-spike term. The share of a gap is 0 or NaN, and so is everything where the animal cannot

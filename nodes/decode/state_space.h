@@ -13,8 +13,8 @@
  * another leaves NaN behind. Outside parity nothing that leaves here is ever NaN.
  *
  * All in double precision. Likelihoods from single-precision weights (nodes/encode/model.h) change
- * the posterior that follows from a given prior by at most 1e-6, absolute, for up to three spikes
- *in the time bin, and by 3e-7 per spike where there are more.
+ * the posterior that follows from a given prior by at most 1e-6, absolute, for up to six spikes in
+ * the time bin, and by 1.5e-7 per spike where there are more.
  *
  * Arithmetic on plain memory, all taken by init; one thread at a time; frame path functions
  * allocate nothing.
@@ -51,7 +51,7 @@ struct fnx_state_space_config {
 				    this */
 	bool log_space; /* multiply by adding logarithms: no product underflows */
 	double occupancy_floor; /* position samples */
-	const double *smoothing; /* of occupancy, see fnx_smoothing_gaussian; must outlive this */
+	const struct fnx_smoothing *smoothing; /* of occupancy; NULL: none; must outlive this */
 };
 
 /* One time bin's result; pointers into the state space, valid until its next tick. */

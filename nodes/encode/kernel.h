@@ -3,7 +3,7 @@
  * The loops over all stored marks: Gaussian weights summed by block, and the n-cube gate.
  *
  * A block is 32 marks of one position bin, dimension by dimension: lanes[block][dim][32]. Lanes are
- * doubles (microvolts), or for single precision int32 steps of 2^-21 kernel deviations: differences
+ * doubles (microvolts), or for single precision int32 steps of 2^-22 kernel deviations: differences
  * of integers are exact, so that the error does not grow with the amplitude as it would with
  * floats. Unused lanes hold a value so far off that their weight is below 1e-37 and no gate counts
  * them. Marks and queries must lie within the limits, which keeps every distance finite.
@@ -19,15 +19,15 @@
 
 enum {
 	FNX_BLOCK_MARKS = 32,
-	FNX_BLOCK_SUMS_F32 = 16, /* lanes of an accumulator: 64 bytes of either type */
-	FNX_BLOCK_SUMS_F64 = 8,
+	FNX_BLOCK_SUMS = 8, /* lanes of a bin's accumulator: 64 bytes */
 	FNX_BOX_GROUP = 16, /* blocks whose boxes lie side by side */
 	FNX_GATE_STRIDE = 16, /* blocks between two looks at whether there are enough */
 };
 
-#define FNX_BLOCK_STEPS 0x1p21 /* per kernel deviation */
-#define FNX_BLOCK_LIMIT_I32 0x1p29
-#define FNX_BLOCK_UNUSED_I32 0x1p30
+#define FNX_BLOCK_STEPS 0x1p22 /* per kernel deviation */
+/* 232 deviations, and 40 more; no difference overflows. */
+#define FNX_BLOCK_LIMIT_I32 0x1.dp29
+#define FNX_BLOCK_UNUSED_I32 0x1.1p30
 #define FNX_BLOCK_LIMIT_F64 1e150
 #define FNX_BLOCK_UNUSED_F64 3e150
 
@@ -54,10 +54,10 @@ struct fnx_blocks {
 /* One set per processor generation. All give the same results; but weigh_i32 is the same only on
  * all that fuse products and sums; FNX_PROCESSOR_ANY of x86-64 does not, and rounds once more. */
 struct fnx_kernel {
-	/* ret_sums[bins[k]] [FNX_BLOCK_SUMS_F32] += e^(-|m - x|^2 / 2), in kernel deviations, over
+	/* ret_sums[bins[k]] [FNX_BLOCK_SUMS] += e^(-|m - x|^2 / 2), in kernel deviations, over
 	 * the marks m of block k, by lane; x [n_dims]; ret_sums 64-byte aligned. */
-	void (*weigh_i32)(const struct fnx_blocks *blocks, const int32_t *x, float *ret_sums);
-	/* ret_sums[bins[k]] [FNX_BLOCK_SUMS_F64] += e^(factor * |m - x|^2), factor < 0. */
+	void (*weigh_i32)(const struct fnx_blocks *blocks, const int32_t *x, double *ret_sums);
+	/* ret_sums[bins[k]] [FNX_BLOCK_SUMS] += e^(factor * |m - x|^2), factor < 0. */
 	void (*weigh_f64)(
 		const struct fnx_blocks *blocks, const double *x, double factor, double *ret_sums);
 	/* Marks with lower < m < upper in every dimension; counting may stop once there are

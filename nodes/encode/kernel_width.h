@@ -3,21 +3,22 @@
  * The kernels for one width of vectors. Included by kernel.c once for each, with LANES_BYTES and
  * LANES_TARGET (the functions' target attribute, or nothing) defined.
  *
- * Of a block's 32 marks, those 16 (floats) or 8 (doubles) apart are added up first and then go into
- * the same lane of the bin's accumulator. So every width adds the same numbers in the same order,
- * and works on as many of them at once as fit its registers. Four dimensions (a tetrode) get a loop
- * of their own, in which the query stays in registers.
+ * Of a block's 32 marks, those 8 apart are added up first and then go into the same lane of the
+ * bin's accumulator, which is of doubles for either type: what adding up floats loses does not grow
+ * with the number of blocks. Every width adds the same numbers in the same order, and works on as
+ * many of them at once as fit its registers. Four dimensions (a tetrode) get a loop of their own,
+ * in which the query stays in registers.
  */
 #include <math.h>
 
 #include "nodes/encode/kernel.h"
 #include "nodes/host/lanes_width.h"
 
-/* Accumulator in vectors; a block has 2 (floats) or 4 (doubles) times as many. */
+/* Vectors that a block is a multiple of: 4 of them hold its marks, or 2 of the widest. */
 #define PARTS (64 / LANES_BYTES)
 
-/* Vectors of a block that are worked on at once: the chains of sums hide each other's latency, and
- * the query's value is fetched once for all. */
+/* Pairs of vectors of floats that are worked on at once: the chains of sums hide each other's
+ * latency, and the query's value is fetched once for all. */
 #define AT_ONCE (PARTS == 1 ? 1 : 2)
 
 /* A list jumps about in memory, which no processor foresees: fetch what comes a few blocks later.
@@ -33,9 +34,9 @@ LANES_INLINE void LANES(fetch_ahead)(const struct fnx_blocks *blocks, uint32_t k
 		__builtin_prefetch(lanes + blocks->list[ahead] * block_size + at, 0, 3);
 }
 
-/* n vectors of a block, and those PARTS further on: ret_weights [n] */
+/* AT_ONCE vectors of a block, and those PARTS further on: their sums [AT_ONCE] */
 LANES_INLINE void LANES(weights_i32)(const LANES(i32) * lanes, const LANES(f32) * masses,
-	uint32_t n, uint32_t n_dims, const int32_t *x, LANES(f32) * ret_weights)
+	uint32_t n_dims, const int32_t *x, LANES(f32) * ret_weights)
 {
 	const float factor = (float)(-0.5 * M_LOG2E / (FNX_BLOCK_STEPS * FNX_BLOCK_STEPS));
 	LANES(f32) s[2 * AT_ONCE] = {{0}};
@@ -45,7 +46,7 @@ LANES_INLINE void LANES(weights_i32)(const LANES(i32) * lanes, const LANES(f32) 
 		const LANES(i32) at = (LANES(i32)){0} + x[d];
 
 #pragma GCC unroll 4
-		for (uint32_t i = 0; i < 2 * n; i++) {
+		for (uint32_t i = 0; i < 2 * AT_ONCE; i++) {
 			const LANES(f32) diff = __builtin_convertvector(
 				at - lanes[i / 2 + i % 2 * PARTS], LANES(f32));
 
@@ -53,55 +54,78 @@ LANES_INLINE void LANES(weights_i32)(const LANES(i32) * lanes, const LANES(f32) 
 		}
 	}
 #pragma GCC unroll 4
-	for (uint32_t i = 0; i < 2 * n; i++) {
-		s[i] *= factor;
-		LANES(exp2)(&s[i], &s[i]);
+	for (uint32_t i = 0; i < 2 * AT_ONCE; i++) {
+		LANES(exp2)(factor, &s[i], &s[i]);
 		if (masses)
 			s[i] *= masses[i / 2 + i % 2 * PARTS];
 	}
 #pragma GCC unroll 2
-	for (uint32_t i = 0; i < n; i++)
+	for (uint32_t i = 0; i < AT_ONCE; i++)
 		ret_weights[i] = s[2 * i] + s[2 * i + 1];
 }
 
-LANES_INLINE void LANES(weigh_i32_dims)(
-	const struct fnx_blocks *blocks, uint32_t n_dims, const int32_t *x, float *ret_sums)
+/* A block's weights by lane of 16, in vectors: those 8 apart are added up and go into the
+ * accumulator of doubles. */
+LANES_INLINE void LANES(accumulate)(const LANES(f32) * weights, LANES(f64) * sums)
 {
-	LANES(f32) *sums = (LANES(f32) *)ret_sums;
-	LANES(f32) weights[AT_ONCE];
+#if defined __x86_64__ && LANES_BYTES == 64
+	const __m512 all = (__m512)weights[0];
+
+	sums[0] += (LANES(f64))_mm512_cvtps_pd(
+		_mm256_add_ps(_mm512_castps512_ps256(all), _mm512_extractf32x8_ps(all, 1)));
+#elif defined __x86_64__ && LANES_BYTES == 32
+	const __m256 sum = (__m256)(weights[0] + weights[1]);
+
+	sums[0] += (LANES(f64))_mm256_cvtps_pd(_mm256_castps256_ps128(sum));
+	sums[1] += (LANES(f64))_mm256_cvtps_pd(_mm256_extractf128_ps(sum, 1));
+#else
+	for (uint32_t i = 0; i < PARTS / 2; i++) {
+		const LANES(f32) sum = weights[i] + weights[PARTS / 2 + i];
+
+		sums[2 * i] += (LANES(f64)){(double)sum[0], (double)sum[1]};
+		sums[2 * i + 1] += (LANES(f64)){(double)sum[2], (double)sum[3]};
+	}
+#endif
+}
+
+LANES_INLINE void LANES(weigh_i32_dims)(const struct fnx_blocks *blocks, uint32_t n_dims,
+	const float *all_masses, const int32_t *x, double *ret_sums)
+{
+	LANES(f64) *sums = (LANES(f64) *)ret_sums;
+	LANES(f32) weights[PARTS];
 
 	for (uint32_t k = 0; k < blocks->n; k++) {
 		const uint32_t block = blocks->list ? blocks->list[k] : k;
 		const LANES(i32) *lanes =
 			(const LANES(i32) *)blocks->lanes + (size_t)block * n_dims * 2 * PARTS;
-		const LANES(f32) *masses = blocks->masses
-			? (const LANES(f32) *)blocks->masses + (size_t)block * 2 * PARTS
+		const LANES(f32) *masses = all_masses
+			? (const LANES(f32) *)all_masses + (size_t)block * 2 * PARTS
 			: NULL;
 
 		LANES(fetch_ahead)(blocks, k, n_dims * FNX_BLOCK_MARKS * sizeof(int32_t));
-		for (uint32_t part = 0; part < PARTS; part += AT_ONCE) {
-			LANES(weights_i32)
-			(lanes + part, masses ? masses + part : NULL, AT_ONCE, n_dims, x, weights);
 #pragma GCC unroll 2
-			for (uint32_t i = 0; i < AT_ONCE; i++)
-				sums[blocks->bins[block] * PARTS + part + i] += weights[i];
-		}
+		for (uint32_t part = 0; part < PARTS; part += AT_ONCE)
+			LANES(weights_i32)
+		(lanes + part, masses ? masses + part : NULL, n_dims, x, weights + part);
+		LANES(accumulate)(weights, sums + (size_t)blocks->bins[block] * PARTS);
 	}
 }
 
 LANES_TARGET static void LANES(weigh_i32)(
-	const struct fnx_blocks *blocks, const int32_t *x, float *ret_sums)
+	const struct fnx_blocks *blocks, const int32_t *x, double *ret_sums)
 {
-	switch (blocks->n_dims) {
-	case 4:
-		LANES(weigh_i32_dims)(blocks, 4, x, ret_sums);
-		break;
-	case 16:
-		LANES(weigh_i32_dims)(blocks, 16, x, ret_sums);
-		break;
-	default:
-		LANES(weigh_i32_dims)(blocks, blocks->n_dims, x, ret_sums);
-	}
+	const uint32_t n_dims = blocks->n_dims;
+
+	if (blocks->masses && n_dims == 4)
+		LANES(weigh_i32_dims)(blocks, 4, blocks->masses, x, ret_sums);
+	else if (blocks->masses)
+		LANES(weigh_i32_dims)(blocks, n_dims, blocks->masses, x, ret_sums);
+	else if (n_dims == 4)
+		LANES(weigh_i32_dims)(blocks, 4, NULL, x, ret_sums);
+	else if (n_dims == 16)
+		LANES(weigh_i32_dims)(blocks, 16, NULL, x, ret_sums);
+	else
+		LANES(weigh_i32_dims)(blocks, n_dims, NULL, x, ret_sums);
 }
 
 LANES_INLINE void LANES(weigh_f64_dims)(const struct fnx_blocks *blocks, uint32_t n_dims,

@@ -32,6 +32,8 @@ enum {
 	FNX_MODEL_BATCH_MAX = 8,
 };
 
+struct fnx_smoothing;
+
 struct fnx_model_config {
 	uint32_t n_dims; /* 1..FNX_MARK_DIMS_MAX */
 	uint32_t n_bins; /* 1..FNX_MODEL_BINS_MAX */
@@ -40,9 +42,9 @@ struct fnx_model_config {
 	bool gate; /* n-cube gate: */
 	double gate_deviations; /* half an edge of the cube, in kernel deviations */
 	uint32_t gate_min_marks; /* stored marks that must lie strictly within it */
-	/* Single-precision weights: every entry of the likelihood is within 1e-5, relative, of the
-	 * one in double precision; amplitudes beyond 256 kernel deviations count as that many. The
-	 * gate answers the same in both. */
+	/* Single-precision weights, added up in double precision: every entry of the likelihood is
+	 * within 6e-6, relative, of the one in double precision; amplitudes beyond 232 kernel
+	 * deviations count as that many. The gate answers the same in both. */
 	bool single;
 	/* Option, off in parity: blocks whose marks are all beyond the distance at which the kernel
 	 * is 1e-7 of its peak are passed over, and marks are put into blocks by likeness. Time then
@@ -52,9 +54,9 @@ struct fnx_model_config {
 	 * block of its bin is merged into it, as their weighted mean with the mass of both. Time
 	 * then grows with the marks that are unlike. See fnx_model_merging for the error. */
 	double merge_deviations;
-	/* Option, off in parity. Smoothing over position, [n_bins][n_bins], see
-	 * fnx_smoothing_gaussian; NULL: none; must outlive the model. */
-	const double *smoothing;
+	/* Option, off in parity. Smoothing over the n_bins positions (nodes/host/smoothing.h);
+	 * NULL: none; must outlive the model. */
+	const struct fnx_smoothing *smoothing;
 };
 
 enum fnx_encode_answer {

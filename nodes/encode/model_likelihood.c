@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "nodes/encode/model_memory.h"
+#include "nodes/host/smoothing.h"
 
 /* Squared distance, in kernel deviations, at which the kernel is 1e-7 of its peak. */
 static const double CUT_OFF_SQUARED = 2.0 * 16.118095650958319;
@@ -17,10 +18,10 @@ enum {
 	TILE_SIZE = 16384
 };
 
-/* Accumulators of every bin for each mark of a batch, one histogram to smooth from, and the list of
- * blocks that are near. */
+/* Accumulators of every bin for each mark of a batch, a histogram to smooth from and one halfway,
+ * and the list of blocks that are near. */
 struct scratch {
-	char *sums;
+	double *sums; /* [FNX_MODEL_BATCH_MAX][n_bins][FNX_BLOCK_SUMS] */
 	double *hist;
 	uint32_t *list;
 };
@@ -30,8 +31,8 @@ static struct scratch scratch_of(const struct fnx_model *model, void *memory)
 	const size_t n = model->config.n_bins;
 	struct scratch scratch = {.sums = memory};
 
-	scratch.hist = (double *)(scratch.sums + n * FNX_LANES_ALIGN * FNX_MODEL_BATCH_MAX);
-	scratch.list = (uint32_t *)(scratch.hist + fnx_f64_padded(n));
+	scratch.hist = scratch.sums + n * FNX_BLOCK_SUMS * FNX_MODEL_BATCH_MAX;
+	scratch.list = (uint32_t *)(scratch.hist + 2 * fnx_f64_padded(n));
 	return scratch;
 }
 
@@ -40,7 +41,7 @@ size_t fnx_model_scratch_size(const struct fnx_model *model)
 	const size_t n = model->config.n_bins;
 	const size_t n_listed = model->config.cut_off ? (size_t)model->n_blocks + FNX_BOX_GROUP : 0;
 
-	return n * FNX_LANES_ALIGN * FNX_MODEL_BATCH_MAX + fnx_f64_padded(n) * sizeof(double) +
+	return (n * FNX_BLOCK_SUMS * FNX_MODEL_BATCH_MAX + 2 * fnx_f64_padded(n)) * sizeof(double) +
 		n_listed * sizeof(uint32_t);
 }
 
@@ -135,23 +136,14 @@ static bool is_gated(
 	return model->kernel->inside_f64(blocks, lower, upper, enough) < enough;
 }
 
-static double sum_f64(const double *v)
+static double sum_lanes(const double *v)
 {
 	return ((v[0] + v[1]) + (v[2] + v[3])) + ((v[4] + v[5]) + (v[6] + v[7]));
 }
 
-static double sum_f32(const float *v)
-{
-	double pairs[FNX_BLOCK_SUMS_F32 / 2];
-
-	for (int i = 0; i < FNX_BLOCK_SUMS_F32 / 2; i++)
-		pairs[i] = (double)v[2 * i] + (double)v[2 * i + 1];
-	return sum_f64(pairs);
-}
-
 /* Adds the blocks' weights to the accumulators. */
 static void weigh(const struct fnx_model *model, const struct fnx_blocks *blocks,
-	const double *mark, void *sums)
+	const double *mark, double *sums)
 {
 	const struct fnx_model_config *config = &model->config;
 
@@ -172,28 +164,18 @@ static void weigh(const struct fnx_model *model, const struct fnx_blocks *blocks
 }
 
 /* Sum of the weights of each bin's marks. */
-static void add_up(const struct fnx_model *model, const void *sums, double *ret_hist)
+static void add_up(const struct fnx_model *model, const double *sums, double *ret_hist)
 {
 	for (size_t i = 0; i < model->config.n_bins; i++)
-		ret_hist[i] = model->weight *
-			(model->config.single
-					? sum_f32((const float *)sums + i * FNX_BLOCK_SUMS_F32)
-					: sum_f64((const double *)sums + i * FNX_BLOCK_SUMS_F64));
+		ret_hist[i] = model->weight * sum_lanes(sums + i * FNX_BLOCK_SUMS);
 }
 
-static void smooth(const struct fnx_model *model, double *from, double *hist)
+static void smooth(const struct fnx_model *model, double *work, double *hist)
 {
 	const size_t n_bins = model->config.n_bins;
-	const double *weights = model->config.smoothing;
 
-	memcpy(from, hist, n_bins * sizeof(double));
-	for (size_t i = 0; i < n_bins; i++) {
-		double sum = 0.0;
-
-		for (size_t j = 0; j < n_bins; j++)
-			sum += weights[i * n_bins + j] * from[j];
-		hist[i] = sum;
-	}
+	memcpy(work, hist, n_bins * sizeof(double));
+	fnx_smoothing_apply(model->config.smoothing, work, work + fnx_f64_padded(n_bins), hist);
 }
 
 /* Histogram to likelihood. */
@@ -215,7 +197,7 @@ static void normalise(double *hist, const double *share, uint32_t n_bins)
 			hist[i] = 1.0 / n_bins;
 }
 
-static void finish(const struct fnx_model *model, const double *share, const void *sums,
+static void finish(const struct fnx_model *model, const double *share, const double *sums,
 	double *work, double *ret_likelihood)
 {
 	add_up(model, sums, ret_likelihood);
@@ -236,7 +218,7 @@ int fnx_model_likelihood(const struct fnx_model *model, const double *mark, cons
 	blocks = blocks_near(model, mark, parts.list);
 	if (model->config.gate && is_gated(model, &blocks, mark))
 		return FNX_ENCODE_GATED;
-	memset(parts.sums, 0, model->config.n_bins * (size_t)FNX_LANES_ALIGN);
+	memset(parts.sums, 0, model->config.n_bins * FNX_BLOCK_SUMS * sizeof(double));
 	weigh(model, &blocks, mark, parts.sums);
 	finish(model, share, parts.sums, parts.hist, ret_likelihood);
 	return FNX_ENCODE_VALID;
@@ -245,13 +227,13 @@ int fnx_model_likelihood(const struct fnx_model *model, const double *mark, cons
 /* All marks go over a tile of blocks before the next tile is fetched. Each adds the same blocks in
  * the same order as alone. */
 static void weigh_together(const struct fnx_model *model, uint32_t n, const double *const *marks,
-	char *sums, size_t sums_size)
+	double *sums, size_t n_sums)
 {
 	const size_t lane_size = model->config.single ? sizeof(int32_t) : sizeof(double);
 	const size_t block_size = lane_size * FNX_BLOCK_MARKS * model->config.n_dims;
 	const uint32_t n_tile = block_size < TILE_SIZE ? (uint32_t)(TILE_SIZE / block_size) : 1;
 
-	memset(sums, 0, n * sums_size);
+	memset(sums, 0, n * n_sums * sizeof(double));
 	for (uint32_t first = 0; first < model->blocks.n; first += n_tile) {
 		const uint32_t n_left = model->blocks.n - first;
 		const struct fnx_blocks tile = {
@@ -265,7 +247,7 @@ static void weigh_together(const struct fnx_model *model, uint32_t n, const doub
 		};
 
 		for (uint32_t i = 0; i < n; i++)
-			weigh(model, &tile, marks[i], sums + i * sums_size);
+			weigh(model, &tile, marks[i], sums + i * n_sums);
 	}
 }
 
@@ -273,7 +255,7 @@ void fnx_model_likelihoods(const struct fnx_model *model, uint32_t n, const doub
 	const double *share, void *scratch, double *ret_likelihoods, int *ret_answers)
 {
 	const struct fnx_model_config *config = &model->config;
-	const size_t sums_size = config->n_bins * (size_t)FNX_LANES_ALIGN;
+	const size_t n_sums = config->n_bins * (size_t)FNX_BLOCK_SUMS;
 	const struct scratch parts = scratch_of(model, scratch);
 	const double *judged[FNX_MODEL_BATCH_MAX];
 	uint32_t n_judged = 0;
@@ -295,9 +277,9 @@ void fnx_model_likelihoods(const struct fnx_model *model, uint32_t n, const doub
 	}
 	if (n_judged == 0)
 		return;
-	weigh_together(model, n_judged, judged, parts.sums, sums_size);
+	weigh_together(model, n_judged, judged, parts.sums, n_sums);
 	for (uint32_t i = 0, k = 0; i < n; i++)
 		if (ret_answers[i] == FNX_ENCODE_VALID)
-			finish(model, share, parts.sums + k++ * sums_size, parts.hist,
+			finish(model, share, parts.sums + k++ * n_sums, parts.hist,
 				ret_likelihoods + (size_t)i * config->n_bins);
 }

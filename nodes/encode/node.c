@@ -19,6 +19,7 @@
 #include "nodes/encode/model.h"
 #include "nodes/host/credible.h"
 #include "nodes/host/occupancy.h"
+#include "nodes/host/smoothing.h"
 #include "nodes/host/track.h"
 #include "schemas/likelihood.h"
 #include "schemas/position.h"
@@ -49,7 +50,7 @@ struct encode {
 	uint32_t n_groups, n_bins;
 	uint32_t *index_of; /* [highest id + 1]: group's index + 1, 0: not ours */
 	uint32_t n_ids;
-	double *smoothing; /* [n_bins][n_bins], NULL: none */
+	struct fnx_smoothing *smoothing; /* NULL: none */
 	double *work; /* [n_bins] */
 	size_t journal_room; /* for what one spike changes */
 	int position_input, spikes_input, output;
@@ -76,23 +77,12 @@ static int open_track(struct encode *encode)
 
 static int open_smoothing(struct encode *encode)
 {
-	double deviation_cm = encode->rig->encode.position_smoothing_cm;
-	size_t n = encode->n_bins;
-	double *distance_cm;
+	const double deviation_cm = encode->rig->encode.position_smoothing_cm;
 
 	if (deviation_cm == 0)
 		return 0;
-	distance_cm = malloc(n * n * sizeof(double));
-	encode->smoothing = malloc(n * n * sizeof(double));
-	if (!distance_cm || !encode->smoothing) {
-		free(distance_cm);
+	if (fnx_smoothing_new_track(encode->track, deviation_cm, &encode->smoothing))
 		return no_memory(encode);
-	}
-	for (uint32_t a = 0; a < n; a++)
-		for (uint32_t b = 0; b < n; b++)
-			distance_cm[a * n + b] = fnx_track_distance_cm(encode->track, a, b);
-	fnx_smoothing_gaussian((uint32_t)n, distance_cm, deviation_cm, encode->smoothing);
-	free(distance_cm);
 	return 0;
 }
 
@@ -283,7 +273,7 @@ static void encode_close(void *self)
 	fnx_track_free(encode->track);
 	free(encode->groups);
 	free(encode->index_of);
-	free(encode->smoothing);
+	fnx_smoothing_free(encode->smoothing);
 	free(encode->work);
 	free(encode);
 }

@@ -66,24 +66,45 @@ LANES_INLINE void LANES(at_least)(float least, LANES(f32) * x)
 #endif
 }
 
+/* The smaller of x and most; x is not NaN. */
+LANES_INLINE void LANES(at_most)(float most, LANES(f32) * x)
+{
+	const LANES(f32) ceiling = (LANES(f32)){0} + most;
+#if defined __x86_64__ && LANES_BYTES == 64
+	*x = (LANES(f32))_mm512_min_ps((__m512)*x, (__m512)ceiling);
+#elif defined __x86_64__ && LANES_BYTES == 32
+	*x = (LANES(f32))_mm256_min_ps((__m256)*x, (__m256)ceiling);
+#elif defined __x86_64__
+	*x = (LANES(f32))_mm_min_ps((__m128)*x, (__m128)ceiling);
+#else
+	const LANES(i32) above = (LANES(i32))(ceiling - *x) >> 31;
+
+	*x = (LANES(f32))(((LANES(i32))ceiling & above) | ((LANES(i32)) * x & ~above));
+#endif
+}
+
 /*
- * 2^x for x <= 0, within 4e-7 relative; below -126 it stays at 2^-126. x = n + r, |r| <= 1/2, and a
- * polynomial of least relative error for 2^r, its terms paired so that they need not wait for each
- * other. Adding 1.5 * 2^23 leaves n in the low bits of the sum, from where it is shifted into the
- * exponent.
+ * 2^(factor * s) for s >= 0 and factor < 0, within 1.5e-7 relative where products and sums round
+ * once; elsewhere the product's rounding, 2^-24 of the exponent, comes on top. Below 2^-126 it
+ * stays there. factor * s = n + r, |r| <= 1/2, and a polynomial of least relative error for 2^r,
+ * its terms paired so that they need not wait for each other. Adding 1.5 * 2^23 leaves n in the low
+ * bits of the sum, from where it is shifted into the exponent.
  */
-LANES_INLINE void LANES(exp2)(const LANES(f32) * x, LANES(f32) * ret_y)
+LANES_INLINE void LANES(exp2)(float factor, const LANES(f32) * s, LANES(f32) * ret_y)
 {
 	const LANES(f32) none = {0};
-	const LANES(f32) c1 = none + 6.931469670643525e-1f, c3 = none + 5.550713274163479e-2f;
-	const LANES(f32) c5 = none + 1.327647177700328e-3f;
+	const LANES(f32) c1 = none + 6.931470036506653e-1f, c3 = none + 5.55071085691452e-2f;
+	const LANES(f32) c5 = none + 1.3269521296024323e-3f;
+	const LANES(f32) scale = none + factor;
 	const float shift = 0x1.8p23f;
-	LANES(f32) y = *x, high = none + 2.4022119723883523e-1f, n, r, r2;
-	LANES(f32) p = none + 1.0000000716546702f, top = none + 9.675541332692009e-3f;
+	LANES(f32) x = *s, n = none + shift, r, r2;
+	LANES(f32) p = none + 1.0f, high = none + 2.4022246897220612e-1f;
+	LANES(f32) top = none + 9.671291336417198e-3f;
 
-	LANES(at_least)(-126.0f, &y);
-	n = y + shift;
-	r = y - (n - shift);
+	LANES(at_most)(-126.0f / factor, &x);
+	LANES(fuse)(&x, &scale, &n);
+	r = shift - n;
+	LANES(fuse)(&x, &scale, &r);
 	r2 = r * r;
 	LANES(fuse)(&c3, &r, &high);
 	LANES(fuse)(&c5, &r, &top);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The counts are the truth and all else follows from them, so that saving them saves the occupancy.
- * Smoothed counts are kept up sample by sample, one column of weights at a time; a restored
+ * Smoothed counts are kept up sample by sample, one bin's gift to all at a time; a restored
  * occupancy sums them anew and may differ from the one that was saved in their last bits.
  */
 #include "nodes/host/occupancy.h"
@@ -13,6 +13,7 @@
 
 #include "bus/journal.h"
 #include "nodes/host/lanes.h"
+#include "nodes/host/smoothing.h"
 
 static bool is_gap(const struct fnx_occupancy *occupancy, uint32_t bin)
 {
@@ -55,16 +56,12 @@ static void update_share(struct fnx_occupancy *occupancy)
 static void smooth_all(struct fnx_occupancy *occupancy)
 {
 	const uint32_t n = occupancy->config.n_bins;
-	const double *weights = occupancy->config.smoothing;
 
-	for (uint32_t to = 0; to < n; to++) {
-		double sum = 0.0;
-
-		for (uint32_t from = 0; from < n; from++)
-			if (!is_gap(occupancy, from))
-				sum += weights[(size_t)to * n + from] * occupancy->counts[from];
-		occupancy->smoothed[to] = is_gap(occupancy, to) ? 0.0 : sum;
-	}
+	memset(occupancy->smoothed, 0, n * sizeof(double));
+	for (uint32_t from = 0; from < n; from++)
+		if (!is_gap(occupancy, from))
+			fnx_smoothing_add(occupancy->config.smoothing, from,
+				occupancy->counts[from], occupancy->smoothed);
 }
 
 enum {
@@ -173,10 +170,7 @@ bool fnx_occupancy_add(struct fnx_occupancy *occupancy, int32_t bin)
 			if (is_gap(occupancy, i))
 				occupancy->counts[i] = NAN;
 	if (config->smoothing)
-		for (uint32_t i = 0; i < n; i++)
-			if (!is_gap(occupancy, i))
-				occupancy->smoothed[i] +=
-					config->smoothing[(size_t)i * n + (uint32_t)bin];
+		fnx_smoothing_add(config->smoothing, (uint32_t)bin, 1.0, occupancy->smoothed);
 	++*occupancy->n_samples;
 	update_share(occupancy);
 	return true;
@@ -205,22 +199,4 @@ int fnx_occupancy_restore(struct fnx_occupancy *occupancy, const double *counts,
 		smooth_all(occupancy);
 	update_share(occupancy);
 	return 0;
-}
-
-void fnx_smoothing_gaussian(
-	uint32_t n_bins, const double *distance_cm, double deviation_cm, double *ret_weights)
-{
-	for (uint32_t from = 0; from < n_bins; from++) {
-		double sum = 0.0;
-
-		for (uint32_t to = 0; to < n_bins; to++) {
-			const double d = distance_cm[(size_t)from * n_bins + to] / deviation_cm;
-			const double weight = isnan(d) ? 0.0 : exp(-0.5 * d * d);
-
-			ret_weights[(size_t)to * n_bins + from] = weight;
-			sum += weight;
-		}
-		for (uint32_t to = 0; to < n_bins && sum > 0.0; to++)
-			ret_weights[(size_t)to * n_bins + from] /= sum;
-	}
 }

@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 struct fnx_journal;
+struct fnx_smoothing;
 
 struct fnx_occupancy_config {
 	uint32_t n_bins;
@@ -27,8 +28,8 @@ struct fnx_occupancy_config {
 	bool parity; /* gaps as above */
 	/* Options, off in parity. */
 	double floor; /* the share takes no bin of the track for less than this many samples */
-	/* [n_bins][n_bins], see below; NULL: none; must outlive the occupancy. */
-	const double *smoothing;
+	/* NULL: none; must outlive the occupancy. */
+	const struct fnx_smoothing *smoothing;
 };
 
 struct fnx_occupancy {
@@ -69,12 +70,3 @@ bool fnx_occupancy_add(struct fnx_occupancy *occupancy, int32_t bin);
  * infinite (NaN in a gap is fine). */
 int fnx_occupancy_restore(
 	struct fnx_occupancy *occupancy, const double *counts, uint64_t n_samples);
-
-/*
- * Gaussian weights for smoothing over position: ret_weights[to * n_bins + from] is the part of what
- * was seen in bin `from` that bin `to` receives. Each column sums to 1, so that nothing is lost at
- * the ends of an arm; distances are along the track in cm, NaN (either bin a gap) receives nothing.
- * With one weight matrix for occupancy and spikes their ratio stays a rate. Not real-time.
- */
-void fnx_smoothing_gaussian(
-	uint32_t n_bins, const double *distance_cm, double deviation_cm, double *ret_weights);

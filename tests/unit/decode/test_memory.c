@@ -10,6 +10,7 @@
 
 #include "bus/journal.h"
 #include "nodes/decode/state_space.h"
+#include "nodes/host/smoothing.h"
 
 enum {
 	MAX_BINS = 60,
@@ -22,7 +23,13 @@ static const enum fnx_step STEPS[9] = {FNX_STEP_RANDOM_WALK, FNX_STEP_UNIFORM, F
 	FNX_STEP_UNIFORM, FNX_STEP_IDENTITY};
 
 static int32_t arms[MAX_BINS];
-static double distance[MAX_BINS * MAX_BINS], smoothing[MAX_BINS * MAX_BINS];
+static double distance[MAX_BINS * MAX_BINS];
+static struct fnx_smoothing *smoothing;
+
+static double distance_of(const void *n_bins, uint32_t a, uint32_t b)
+{
+	return distance[a * *(const uint32_t *)n_bins + b];
+}
 
 static struct fnx_state_space_config random_config(struct check_random *random)
 {
@@ -32,7 +39,8 @@ static struct fnx_state_space_config random_config(struct check_random *random)
 	for (uint32_t i = 0; i < n; i++)
 		arms[i] = i < n / 2 ? 0 : i < n / 2 + n / 8 ? -1 : 1;
 	fnx_transition_parity_distances(n, arms, 5.0, distance);
-	fnx_smoothing_gaussian(n, distance, 8.0, smoothing);
+	fnx_smoothing_free(smoothing);
+	assert_int_equal(fnx_smoothing_new(n, distance_of, &n, 8.0, &smoothing), 0);
 	return (struct fnx_state_space_config){
 		.transition = {.n_bins = n,
 			.bin_arms = arms,

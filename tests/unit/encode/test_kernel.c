@@ -20,25 +20,24 @@ static uint32_t bins[MAX_BLOCKS];
 
 /* Single precision: the first generation may round twice where the others round once. */
 static void assert_sums_agree(
-	const float *sums, enum fnx_processor p, const float *first, const float *second)
+	const double *sums, enum fnx_processor p, const double *first, const double *second)
 {
-	for (size_t i = 0; i < MAX_BINS * FNX_BLOCK_SUMS_F32; i++) {
+	for (size_t i = 0; i < MAX_BINS * FNX_BLOCK_SUMS; i++) {
 		/* The exponent's rounding grows with it. */
-		const float limit = (1e-6f + 5e-7f * fabsf(logf(first[i] + 1e-38f))) * first[i];
+		const double limit = (1e-6 + 5e-7 * fabs(log(first[i] + 1e-38))) * first[i];
 
-		if (!(fabsf(sums[i] - first[i]) <= limit))
-			fail_msg("sum %zu: %.9g, expected %.9g", i, (double)sums[i],
-				(double)first[i]);
+		if (!(fabs(sums[i] - first[i]) <= limit))
+			fail_msg("sum %zu: %.9g, expected %.9g", i, sums[i], first[i]);
 	}
 	if (p > FNX_PROCESSOR_AVX2)
-		assert_memory_equal(sums, second, MAX_BINS * FNX_BLOCK_SUMS_F32 * sizeof(float));
+		assert_memory_equal(sums, second, MAX_BINS * FNX_BLOCK_SUMS * sizeof(double));
 }
 
 TEST(every_processor_generation_gives_the_same_bits_where_it_can)
 {
 	struct check_random random = check_random_seeded();
-	static _Alignas(64) float sums_f32[FNX_PROCESSORS][MAX_BINS * FNX_BLOCK_SUMS_F32];
-	static _Alignas(64) double sums_f64[FNX_PROCESSORS][MAX_BINS * FNX_BLOCK_SUMS_F64];
+	static _Alignas(64) double sums_i32[FNX_PROCESSORS][MAX_BINS * FNX_BLOCK_SUMS];
+	static _Alignas(64) double sums_f64[FNX_PROCESSORS][MAX_BINS * FNX_BLOCK_SUMS];
 
 	for (int round = 0; round < 300; round++) {
 		struct fnx_blocks blocks = {
@@ -67,14 +66,14 @@ TEST(every_processor_generation_gives_the_same_bits_where_it_can)
 			lower[d] = x[d] - (int32_t)(2.25 * FNX_BLOCK_STEPS);
 			upper[d] = x[d] + (int32_t)(2.25 * FNX_BLOCK_STEPS);
 		}
-		memset(sums_f32, 0, sizeof(sums_f32));
+		memset(sums_i32, 0, sizeof(sums_i32));
 		memset(sums_f64, 0, sizeof(sums_f64));
 		for (enum fnx_processor p = 0; p <= fnx_processor(); p++) {
 			const struct fnx_kernel *kernel = fnx_kernel(p);
 			uint32_t n_inside;
 
 			blocks.lanes = steps;
-			kernel->weigh_i32(&blocks, x, sums_f32[p]);
+			kernel->weigh_i32(&blocks, x, sums_i32[p]);
 			n_inside = kernel->inside_i32(&blocks, lower, upper, enough);
 			assert_true(p == 0 || n_inside == n_i32);
 			n_i32 = n_inside;
@@ -84,7 +83,7 @@ TEST(every_processor_generation_gives_the_same_bits_where_it_can)
 			assert_true(p == 0 || n_inside == n_f64);
 			n_f64 = n_inside;
 			assert_sums_agree(
-				sums_f32[p], p, sums_f32[0], sums_f32[FNX_PROCESSOR_AVX2]);
+				sums_i32[p], p, sums_i32[0], sums_i32[FNX_PROCESSOR_AVX2]);
 			assert_memory_equal(sums_f64[p], sums_f64[0], sizeof(sums_f64[0]));
 		}
 	}
@@ -118,7 +117,7 @@ TEST(the_exponential_of_arrays_is_within_its_bound)
 TEST(single_weights_are_within_their_bound_of_the_exponential)
 {
 	struct check_random random = check_random_seeded();
-	static _Alignas(64) float sums[FNX_BLOCK_SUMS_F32];
+	static _Alignas(64) double sums[FNX_BLOCK_SUMS];
 	struct fnx_blocks blocks = {.lanes = steps, .bins = bins, .n = 1, .n_dims = 1};
 	const int32_t x = 0;
 	double worst = 0.0;
@@ -135,8 +134,8 @@ TEST(single_weights_are_within_their_bound_of_the_exponential)
 		memset(sums, 0, sizeof(sums));
 		fnx_kernel(fnx_processor())->weigh_i32(&blocks, &x, sums);
 		expected = exp(-0.5 * pow(steps[lane] / FNX_BLOCK_STEPS, 2.0));
-		worst = fmax(worst, fabs((double)sums[lane % 16] / expected - 1.0));
-		assert_true(sums[(lane + 1) % 16] < 1e-37f);
+		worst = fmax(worst, fabs(sums[lane % FNX_BLOCK_SUMS] / expected - 1.0));
+		assert_true(sums[(lane + 1) % FNX_BLOCK_SUMS] < 1e-37);
 	}
 	print_message("worst relative error: %.2g\n", worst);
 	assert_true(worst < 3e-6);

@@ -8,6 +8,7 @@
 
 #include "nodes/host/credible.h"
 #include "nodes/host/occupancy.h"
+#include "nodes/host/smoothing.h"
 
 /* Two arms with a gap of two bins between them. */
 static const int32_t arms[6] = {0, 0, -1, -1, 1, 1};
@@ -84,30 +85,33 @@ TEST(the_floor_keeps_unvisited_bins_from_a_zero_share)
 	fnx_occupancy_fini(&o);
 }
 
+static double distance_cm(const void *context, uint32_t a, uint32_t b)
+{
+	(void)context;
+	return arms[a] < 0 || arms[b] < 0 ? (double)NAN : 5.0 * fabs((double)a - (double)b);
+}
+
 TEST(smoothing_spreads_each_sample_over_the_track_and_loses_none)
 {
 	struct check_random random = check_random_seeded();
-	double distance[36], weights[36], sum = 0.0, expected[6] = {0};
+	double sum = 0.0, expected[6] = {0};
+	struct fnx_smoothing *smoothing;
 	struct fnx_occupancy o;
 
-	for (int a = 0; a < 6; a++)
-		for (int b = 0; b < 6; b++)
-			distance[a * 6 + b] =
-				arms[a] < 0 || arms[b] < 0 ? (double)NAN : 5.0 * abs(a - b);
-	fnx_smoothing_gaussian(6, distance, 7.0, weights);
-	o = occupancy_of((struct fnx_occupancy_config){.smoothing = weights});
+	assert_int_equal(fnx_smoothing_new(6, distance_cm, NULL, 7.0, &smoothing), 0);
+	o = occupancy_of((struct fnx_occupancy_config){.smoothing = smoothing});
 	for (int i = 0; i < 1000; i++)
 		fnx_occupancy_add(&o, (int32_t)check_random_below(&random, 6));
-	for (int to = 0; to < 6; to++) {
-		for (int from = 0; from < 6; from++)
-			expected[to] += weights[to * 6 + from] * o.counts[from];
-		sum += expected[to];
+	for (uint32_t from = 0; from < 6; from++) {
+		fnx_smoothing_add(smoothing, from, o.counts[from], expected);
+		sum += o.counts[from];
 	}
 	assert_true(fabs(sum - (double)*o.n_samples) < 1e-9);
 	for (int i = 0; i < 6; i++)
 		assert_true(fabs(o.share[i] - expected[i] / sum) < 1e-12);
 	assert_near(o.share[2], 0.0);
 	fnx_occupancy_fini(&o);
+	fnx_smoothing_free(smoothing);
 }
 
 TEST(a_restored_occupancy_is_the_saved_one)
