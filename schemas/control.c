@@ -2,6 +2,7 @@
 #include "schemas/control.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "schemas/pack.h"
 #include "schemas/text.h"
@@ -210,4 +211,18 @@ int fnx_map_text(const struct fnx_map *map, const char *key, char *ret_text, siz
 	memcpy(ret_text, value->text, value->length);
 	ret_text[value->length] = 0;
 	return 0;
+}
+
+uint32_t fnx_control_check(const char *key, double value)
+{
+	uint32_t crc = ~UINT32_C(0);
+	char text[256];
+
+	snprintf(text, sizeof(text), "%.200s=%.15g", key, value);
+	for (const char *c = text; *c; c++) {
+		crc ^= (unsigned char)*c;
+		for (int bit = 0; bit < 8; bit++)
+			crc = crc >> 1 ^ (crc & 1 ? UINT32_C(0xedb88320) : 0);
+	}
+	return ~crc;
 }

@@ -128,3 +128,8 @@ FNX_MUST_CHECK int fnx_map_int(const struct fnx_map *map, const char *key, int64
 FNX_MUST_CHECK int fnx_map_number(const struct fnx_map *map, const char *key, double *ret);
 FNX_MUST_CHECK int fnx_map_text(
 	const struct fnx_map *map, const char *key, char *ret_text, size_t size);
+
+/* What a request must bear besides, to be taken for one that is meant: the CRC-32 (IEEE, as zlib
+ * has it) of "KEY=VALUE", VALUE as printf's %.15g writes it. Two such texts that differ in one bit
+ * have checks that differ in many. */
+uint32_t fnx_control_check(const char *key, double value);

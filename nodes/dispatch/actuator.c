@@ -28,9 +28,12 @@
 #include <unistd.h>
 
 #include "bus/push.h"
+#include "bus/status.h"
+#include "nodes/dispatch/means.h"
 
 enum {
 	POLL_NS = 100000,
+	RETRY_NS = 250000000, /* until those who are not there are looked for again */
 	SLACK_NS = 1000, /* of the polling thread's timer; the system's default is 50 us */
 	STACK_SIZE = 256 << 10, /* memory may be locked: no more of it than needed */
 };
@@ -39,7 +42,10 @@ struct fnx_actuator {
 	struct fnx_actuator_config config;
 	int fd; /* log */
 	int owns_fd;
+	int is_plain; /* log: a file on disk */
 	struct fnx_push *push; /* zmq */
+	struct fnx_means *means; /* udp, serial, trodes */
+	int ready; /* whom the means tell is there */
 	struct fnx_layout layout;
 	void *body; /* [body_size] an encoded decision */
 	size_t body_size;
@@ -48,6 +54,7 @@ struct fnx_actuator {
 	sem_t bell;
 	_Atomic int stopping;
 	_Atomic int error;
+	struct fnx_histogram latency; /* from the frame that caused it until it was told */
 	struct fnx_actuator_ring *ring;
 	/* What a predecessor has given and refused may be decided again. */
 	uint64_t given_before;
@@ -82,6 +89,14 @@ uint32_t fnx_actuator_line(const struct fnx_actuator_command *command, char *ret
 	return (uint32_t)n;
 }
 
+static int64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
 static int write_all(int fd, const char *text, size_t size)
 {
 	while (size) {
@@ -105,6 +120,11 @@ static int tell(struct fnx_actuator *actuator, const struct fnx_actuator_command
 
 	if (actuator->config.type == FNX_ACTUATOR_TYPE_LOG)
 		return write_all(actuator->fd, line, fnx_actuator_line(command, line));
+	if (actuator->means) {
+		r = fnx_means_tell(actuator->means, command);
+		actuator->ready = !r;
+		return r;
+	}
 	r = fnx_codec_encode(&actuator->layout, &command->stamp, &command->decision,
 		sizeof(command->decision), actuator->body, actuator->body_size, &size);
 	return r ? r : fnx_push_send(actuator->push, actuator->body, size);
@@ -119,21 +139,43 @@ static void done(struct fnx_actuator *actuator, _Atomic uint64_t *count)
 	atomic_fetch_add_explicit(&ring->taken, 1, memory_order_release);
 }
 
+/* A line in a plain file does no harm however late it comes. */
+static int has_expired(
+	const struct fnx_actuator *actuator, const struct fnx_actuator_command *command)
+{
+	return command->expires_ns && !actuator->is_plain && now_ns() > command->expires_ns;
+}
+
+static _Atomic uint64_t *carry_out_one(
+	struct fnx_actuator *actuator, const struct fnx_actuator_command *command)
+{
+	struct fnx_actuator_ring *ring = actuator->ring;
+	int r;
+
+	if (has_expired(actuator, command))
+		return &ring->expired;
+	r = tell(actuator, command);
+	if (!r) {
+		fnx_histogram_add(
+			&actuator->latency, now_ns() - command->decision.cause_publish_ns);
+		return &ring->told;
+	}
+	atomic_store_explicit(&actuator->error, r, memory_order_relaxed);
+	return r == -ETIMEDOUT ? &ring->unconfirmed : &ring->failed;
+}
+
 /* 1 if there was something. */
 static int carry_out(struct fnx_actuator *actuator)
 {
 	struct fnx_actuator_ring *ring = actuator->ring;
 	uint64_t taken = atomic_load_explicit(&ring->taken, memory_order_relaxed);
 	uint64_t given = atomic_load_explicit(&ring->given, memory_order_acquire);
-	int r, any = taken != given;
+	int any = taken != given;
 
 	for (; taken != given; taken++) {
 		/* Killed from here on, a successor will not do it again. */
 		atomic_store_explicit(&ring->begun, taken + 1, memory_order_release);
-		r = tell(actuator, &ring->commands[taken % FNX_ACTUATOR_RING]);
-		if (r)
-			atomic_store_explicit(&actuator->error, r, memory_order_relaxed);
-		done(actuator, r ? &ring->failed : &ring->told);
+		done(actuator, carry_out_one(actuator, &ring->commands[taken % FNX_ACTUATOR_RING]));
 	}
 	return any;
 }
@@ -141,7 +183,7 @@ static int carry_out(struct fnx_actuator *actuator)
 /* Taking over ----------------------------------------------------------------------------- */
 
 /* 1: commands that come late do no harm. */
-static int is_plain_file(const struct fnx_actuator *actuator)
+static int find_plain_file(const struct fnx_actuator *actuator)
 {
 	struct stat st;
 
@@ -173,7 +215,7 @@ static void settle(struct fnx_actuator *actuator)
 	struct fnx_actuator_ring *ring = actuator->ring;
 	uint64_t given = atomic_load(&ring->given), taken = atomic_load(&ring->taken);
 	uint64_t begun = atomic_load(&ring->begun);
-	int plain = is_plain_file(actuator);
+	int plain = actuator->is_plain = find_plain_file(actuator);
 
 	actuator->given_before = given;
 	memcpy(actuator->refused_before, ring->last_refused, sizeof(ring->last_refused));
@@ -196,12 +238,34 @@ static void settle(struct fnx_actuator *actuator)
 	atomic_store(&ring->begun, taken);
 }
 
+static void doze_until_retry(struct fnx_actuator *actuator)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += RETRY_NS;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_nsec -= 1000000000;
+		until.tv_sec++;
+	}
+	while (sem_clockwait(&actuator->bell, CLOCK_MONOTONIC, &until) && errno == EINTR)
+		;
+}
+
+static void prepare(struct fnx_actuator *actuator)
+{
+	if (actuator->means && !actuator->ready)
+		actuator->ready = !fnx_means_prepare(actuator->means);
+}
+
 static void doze(struct fnx_actuator *actuator)
 {
 	const struct timespec interval = {.tv_nsec = POLL_NS};
 
 	if (actuator->config.wake == FNX_ACTUATOR_POLL)
 		clock_nanosleep(CLOCK_MONOTONIC, 0, &interval, NULL);
+	else if (actuator->means && !actuator->ready)
+		doze_until_retry(actuator);
 	else
 		while (sem_wait(&actuator->bell) && errno == EINTR)
 			;
@@ -222,6 +286,7 @@ static void *run(void *self)
 			continue;
 		if (stopping)
 			return NULL;
+		prepare(actuator);
 		doze(actuator);
 	}
 }
@@ -266,6 +331,15 @@ static int was_refused(const struct fnx_actuator *actuator, const struct fnx_act
 	return 0;
 }
 
+int fnx_actuator_was_given(
+	const struct fnx_actuator *actuator, const struct fnx_actuator_command *command)
+{
+	struct fnx_actuator_key key = key_of(command);
+
+	return was_given(
+		actuator, atomic_load_explicit(&actuator->ring->given, memory_order_relaxed), &key);
+}
+
 int fnx_actuator_give(struct fnx_actuator *actuator, const struct fnx_actuator_command *command)
 {
 	struct fnx_actuator_ring *ring = actuator->ring;
@@ -302,10 +376,24 @@ struct fnx_actuator_counts fnx_actuator_counts(const struct fnx_actuator *actuat
 	counts.failed = atomic_load_explicit(&ring->failed, memory_order_acquire);
 	counts.lost = atomic_load_explicit(&ring->lost, memory_order_acquire);
 	counts.unknown = atomic_load_explicit(&ring->unknown, memory_order_acquire);
+	counts.expired = atomic_load_explicit(&ring->expired, memory_order_acquire);
+	counts.unconfirmed = atomic_load_explicit(&ring->unconfirmed, memory_order_acquire);
 	counts.error = atomic_load_explicit(&actuator->error, memory_order_relaxed);
 	counts.refused = atomic_load_explicit(&ring->refused, memory_order_relaxed);
 	counts.given = atomic_load_explicit(&ring->given, memory_order_acquire);
 	return counts;
+}
+
+struct fnx_actuator_latency fnx_actuator_latency(const struct fnx_actuator *actuator)
+{
+	const struct fnx_histogram *histogram = &actuator->latency;
+
+	return (struct fnx_actuator_latency){
+		.n = atomic_load_explicit(&histogram->count, memory_order_relaxed),
+		.p50_us = (double)fnx_histogram_quantile(histogram, 0.5) / 1e3,
+		.p99_us = (double)fnx_histogram_quantile(histogram, 0.99) / 1e3,
+		.p999_us = (double)fnx_histogram_quantile(histogram, 0.999) / 1e3,
+	};
 }
 
 /* Opening and closing --------------------------------------------------------------------- */
@@ -372,13 +460,14 @@ int fnx_actuator_open(const struct fnx_actuator_config *config, struct fnx_actua
 	actuator->ring = config->ring ? config->ring : &actuator->own;
 	r = config->type == FNX_ACTUATOR_TYPE_LOG       ? open_log(actuator)
 		: config->type == FNX_ACTUATOR_TYPE_ZMQ ? open_zmq(actuator)
-							: -EINVAL;
+							: fnx_means_open(config, &actuator->means);
 	if (!r) {
 		settle(actuator);
 		r = start(actuator);
 	}
 	/* The caller's strings may go. */
 	actuator->config.file = actuator->config.endpoint = NULL;
+	actuator->config.device = actuator->config.text = NULL;
 	if (r)
 		fnx_actuator_close(actuator);
 	else
@@ -397,6 +486,7 @@ struct fnx_actuator *fnx_actuator_close(struct fnx_actuator *actuator)
 		sem_destroy(&actuator->bell);
 	}
 	fnx_push_close(actuator->push);
+	fnx_means_close(actuator->means);
 	if (actuator->owns_fd)
 		close(actuator->fd);
 	free(actuator->body);

@@ -5,6 +5,7 @@
  *	log	one line per task, appended to a file (or standard error) with one write each
  *	zmq	one message per task to a ZeroMQ PUSH socket: the decision, encoded as by
  *		schemas/codec.h
+ *	udp, serial, trodes	see means.h
  *
  * Giving a command is a copy of a fixed size into a ring that was taken at start; files and
  * sockets are the business of a thread that each actuator has of its own, so that none holds
@@ -28,6 +29,10 @@
  *at was carried out nobody knows: it is not done again, and counted as unknown; of a log that is a
  *plain file the last line tells.
  *
+ * A command that bears an expiry is not carried out later than that, whatever held up the thread:
+ * one that hung before, or the whole process being stopped. It is counted, and a stimulation that
+ * comes late is none. But a line in a plain file is written.
+ *
  * A ring that is full refuses: -ENOBUFS. What the thread then fails at (disk full, nobody
  * connected) is counted; ZeroMQ keeps nothing for a peer that is not there, so no task
  * reaches an actuator long after it was given.
@@ -42,7 +47,10 @@
 
 enum fnx_actuator_type {
 	FNX_ACTUATOR_TYPE_LOG,
-	FNX_ACTUATOR_TYPE_ZMQ
+	FNX_ACTUATOR_TYPE_ZMQ,
+	FNX_ACTUATOR_TYPE_UDP, /* see means.h */
+	FNX_ACTUATOR_TYPE_SERIAL,
+	FNX_ACTUATOR_TYPE_TRODES
 };
 enum fnx_actuator_wake {
 	FNX_ACTUATOR_BELL,
@@ -58,7 +66,12 @@ struct fnx_actuator_config {
 	enum fnx_actuator_type type;
 	enum fnx_actuator_wake wake;
 	const char *file; /* log: appended to, created if need be; NULL or empty: standard error */
-	const char *endpoint; /* zmq: PUSH connects here */
+	const char *endpoint; /* zmq: PUSH connects here; udp, trodes: see means.h */
+	const char *device; /* serial */
+	uint32_t baud; /* serial; 0: 115200 */
+	const char *text; /* udp; NULL or empty: the decision */
+	int reply; /* udp, serial: an answer confirms */
+	uint32_t timeout_ms; /* udp, serial, trodes; 0: 100 */
 	struct fnx_actuator_ring
 		*ring; /* that outlives the actuator, zeros at first; NULL: one of its own */
 };
@@ -67,6 +80,7 @@ struct fnx_actuator_config {
 struct fnx_actuator_command {
 	struct fnx_codec_stamp stamp;
 	struct fnx_decision decision;
+	int64_t expires_ns; /* CLOCK_MONOTONIC; not carried out later than that. 0: at any time */
 };
 
 enum {
@@ -89,7 +103,7 @@ struct fnx_actuator_ring {
 	struct fnx_actuator_key last_refused[FNX_ACTUATOR_REFUSED_KEPT];
 	_Alignas(FNX_CACHE_LINE) _Atomic uint64_t taken; /* done with */
 	_Atomic uint64_t begun; /* taken, or one more */
-	_Atomic uint64_t told, failed, lost, unknown;
+	_Atomic uint64_t told, failed, lost, unknown, expired, unconfirmed;
 	_Alignas(FNX_CACHE_LINE) struct fnx_actuator_command commands[FNX_ACTUATOR_RING];
 };
 
@@ -101,6 +115,8 @@ struct fnx_actuator_counts {
 	uint64_t failed; /* could not be; `error` is the latest reason, a negative errno */
 	uint64_t lost; /* given, and then the process was killed */
 	uint64_t unknown; /* the process was killed while it was being carried out */
+	uint64_t expired; /* its turn came too late, and it was not carried out */
+	uint64_t unconfirmed; /* sent, and no answer came in time: it may have been carried out */
 	int error;
 };
 
@@ -116,8 +132,19 @@ struct fnx_actuator *fnx_actuator_close(struct fnx_actuator *actuator);
  * locks nothing; see FNX_ACTUATOR_BELL for the system call. */
 FNX_MUST_CHECK int fnx_actuator_give(
 	struct fnx_actuator *actuator, const struct fnx_actuator_command *command);
+/* 1: a predecessor that was killed before it could commit has given this one. The giver; real-time.
+ */
+int fnx_actuator_was_given(
+	const struct fnx_actuator *actuator, const struct fnx_actuator_command *command);
 /* Any thread. */
 struct fnx_actuator_counts fnx_actuator_counts(const struct fnx_actuator *actuator);
+
+/* From the publishing of the frame that caused a task until it was told, of this life's. */
+struct fnx_actuator_latency {
+	uint64_t n;
+	double p50_us, p99_us, p999_us;
+};
+struct fnx_actuator_latency fnx_actuator_latency(const struct fnx_actuator *actuator);
 
 /* One line for people and scripts, key=value with spaces between, closed by a newline:
  *

@@ -20,29 +20,48 @@ enum {
 	CENTRE_DISTANCE
 };
 
-static const struct fnx_rule_setting settings_of_kind[2][FNX_RULE_SETTINGS] = {
-	[FNX_RULE_REPLAY] =
-		{
-			[FIRST] = {"threshold", 0, 1, "",
-				"mean mass in the target region above this"},
-			[SECOND] = {"other_arms_below", 0, 1, "",
-				"every other arm's mean mass below this"},
-			[MAX_SPEED] = {"max_speed_cm_s", 0, 1e6, "cm/s",
-				"animal slower than this; 0: any speed"},
-			[MIN_GROUPS] = {"min_groups", 0, 1e6, "count",
-				"distinct electrode groups within the window"},
-			[CENTRE_DISTANCE] = {"max_centre_distance_cm", 0, 1e6, "cm",
-				"animal within this of the first bin; 0: anywhere"},
-		},
-	[FNX_RULE_RIPPLE] =
-		{
-			[FIRST] = {"min_electrodes", 1, FNX_RIPPLE_RULE_CHANNELS_MAX, "count",
-				"channels that started a ripple together"},
-			[SECOND] = {"window_ms", 0, 1e6, "ms",
-				"that is, within this of each other"},
-			[MAX_SPEED] = {"max_speed_cm_s", 0, 1e6, "cm/s",
-				"animal slower than this; 0: any speed"},
-		},
+static const struct fnx_rule_setting settings_of_kind[4][FNX_RULE_SETTINGS] =
+	{
+		[FNX_RULE_REPLAY] =
+			{
+				[FIRST] = {"threshold", 0, 1, "",
+					"mean mass in the target region above this"},
+				[SECOND] = {"other_arms_below", 0, 1, "",
+					"every other arm's mean mass below this"},
+				[MAX_SPEED] = {"max_speed_cm_s", 0, 1e6, "cm/s",
+					"animal slower than this; 0: any speed"},
+				[MIN_GROUPS] = {"min_groups", 0, 1e6, "count",
+					"distinct electrode groups within the window"},
+				[CENTRE_DISTANCE] = {"max_centre_distance_cm", 0, 1e6, "cm",
+					"animal within this of the first bin; 0: anywhere"},
+			},
+		[FNX_RULE_RIPPLE] =
+			{
+				[FIRST] = {"min_electrodes", 1, FNX_RIPPLE_RULE_CHANNELS_MAX,
+					"count", "channels that started a ripple together"},
+				[SECOND] = {"window_ms", 0, 1e6, "ms",
+					"that is, within this of each other"},
+				[MAX_SPEED] = {"max_speed_cm_s", 0, 1e6, "cm/s",
+					"animal slower than this; 0: any speed"},
+			},
+		[FNX_RULE_HEAD_DIRECTION] =
+			{
+				[FIRST] = {"well_range_deg", 0, 360, "deg",
+					"head within this of the well's direction"},
+				[SECOND] = {"steady_deg", 0, 360, "deg",
+					"head's angles within this of each other"},
+				[MAX_SPEED] = {"max_speed_cm_s", 0,
+					1e6, "cm/s", "animal slower than this; 0: any speed"},
+				[CENTRE_DISTANCE] = {"max_centre_distance_cm", 0, 1e6, "cm",
+					"animal within this of the centre well; 0: anywhere"},
+			},
+		[FNX_RULE_COMBINATION] =
+			{
+				[SECOND] = {"window_ms", 0, 1e6, "ms",
+					"what it names was true within this"},
+				[MAX_SPEED] = {"max_speed_cm_s", 0,
+					1e6, "cm/s", "animal slower than this; 0: any speed"},
+			},
 };
 
 static int __attribute__((format(printf, 2, 3))) refuse(char *why, const char *format, ...)
@@ -99,6 +118,97 @@ static int check_ripple(const struct fnx_rig_rule *rule, const struct fnx_rig *r
 	return 0;
 }
 
+static int is_point(const struct fnx_rig_numbers *numbers)
+{
+	return numbers->n == 2;
+}
+
+static int check_head(const struct fnx_rig_rule *rule, const struct fnx_rig *rig, char *why)
+{
+	double points = rule->min_duration_ms / 1000 * rig->position.rate_hz;
+
+	if (!rig->track.enabled)
+		return refuse(why, "a head_direction rule needs the section track");
+	if (!is_point(&rule->well) || !is_point(&rule->centre_well))
+		return refuse(why, "well, centre_well: expected [x, y] each, in camera units");
+	if (!(rule->well_range_deg > 0 && rule->well_range_deg <= 180))
+		return refuse(why, "well_range_deg: expected above 0 and up to 180, found %g",
+			rule->well_range_deg);
+	if (!(rule->steady_deg > 0 && rule->steady_deg <= 360))
+		return refuse(why, "steady_deg: expected above 0 and up to 360, found %g",
+			rule->steady_deg);
+	if (!(points >= 0 && points <= FNX_HEAD_POINTS_MAX))
+		return refuse(why, "min_duration_ms: expected 0 to %g, found %g",
+			FNX_HEAD_POINTS_MAX * 1000 / rig->position.rate_hz, rule->min_duration_ms);
+	if (!(rule->max_centre_distance_cm > 0))
+		return refuse(why, "max_centre_distance_cm: expected more than 0");
+	return 0;
+}
+
+static int name_of_another(const struct fnx_rig *rig, const char *name, uint32_t k)
+{
+	for (uint32_t i = 0; i < k; i++)
+		if (!strcmp(rig->dispatch.rules[i].name, name))
+			return (int)i;
+	return -1;
+}
+
+/* The rules of a list as a mask. */
+static int find_all(const struct fnx_rig *rig, uint32_t k, const struct fnx_rig_names *names,
+	const char *key, uint32_t *ret_mask, char *why)
+{
+	*ret_mask = 0;
+	for (uint32_t i = 0; i < names->n; i++) {
+		int found = name_of_another(rig, names->values[i], k);
+
+		if (found < 0)
+			return refuse(why, "%s: expected names of rules above it, found \"%.40s\"",
+				key, names->values[i]);
+		*ret_mask |= UINT32_C(1) << found;
+	}
+	return 0;
+}
+
+static int check_combination(
+	struct fnx_rule *rule, const struct fnx_rig *rig, uint32_t k, char *why)
+{
+	const struct fnx_rig_rule *config = &rig->dispatch.rules[k];
+	struct fnx_combination *combination = &rule->combination;
+	int r;
+
+	r = find_all(rig, k, &config->all_of, "all_of", &combination->all_of, why);
+	if (!r)
+		r = find_all(rig, k, &config->any_of, "any_of", &combination->any_of, why);
+	if (!r)
+		r = find_all(rig, k, &config->none_of, "none_of", &combination->none_of, why);
+	if (r)
+		return r;
+	if (!(combination->all_of | combination->any_of))
+		return refuse(why, "a combination needs all_of or any_of");
+	if ((combination->all_of & combination->none_of) ||
+		(combination->any_of && !(combination->any_of & ~combination->none_of)))
+		return refuse(why, "none_of: what it names is asked for, too: never true");
+	if (!(config->window_ms >= 0 && config->window_ms <= 1e6))
+		return refuse(why, "window_ms: expected 0 to 1e6, found %g", config->window_ms);
+	if (config->max_centre_distance_cm > 0)
+		return refuse(why, "max_centre_distance_cm: is for the rules it names");
+	return 0;
+}
+
+static int check_kind(const struct fnx_rig_rule *rule, const struct fnx_rig *rig, char *why)
+{
+	switch (rule->type) {
+	case FNX_RULE_REPLAY:
+		return check_replay(rule, rig, why);
+	case FNX_RULE_RIPPLE:
+		return check_ripple(rule, rig, why);
+	case FNX_RULE_HEAD_DIRECTION:
+		return check_head(rule, rig, why);
+	default:
+		return 0; /* names are looked up as they are resolved */
+	}
+}
+
 static int check(const struct fnx_rig_rule *rule, const struct fnx_rig *rig, char *why)
 {
 	size_t name_max = sizeof(((struct fnx_rule *)0)->name) - 1;
@@ -115,14 +225,30 @@ static int check(const struct fnx_rig_rule *rule, const struct fnx_rig *rig, cha
 			rule->max_centre_distance_cm);
 	if (!rig->track.enabled && rule->max_speed_cm_s > 0)
 		return refuse(why, "max_speed_cm_s: without the section track no speed is known");
-	return rule->type == FNX_RULE_REPLAY ? check_replay(rule, rig, why)
-					     : check_ripple(rule, rig, why);
+	if (rule->type != FNX_RULE_COMBINATION &&
+		(rule->all_of.n || rule->any_of.n || rule->none_of.n))
+		return refuse(why, "all_of, any_of, none_of: are for combinations");
+	return check_kind(rule, rig, why);
+}
+
+static double first_setting(const struct fnx_rig_rule *config)
+{
+	return config->type == FNX_RULE_REPLAY            ? config->threshold
+		: config->type == FNX_RULE_RIPPLE         ? config->min_electrodes
+		: config->type == FNX_RULE_HEAD_DIRECTION ? config->well_range_deg
+							  : 0;
+}
+
+static double second_setting(const struct fnx_rig_rule *config)
+{
+	return config->type == FNX_RULE_REPLAY            ? config->other_arms_below
+		: config->type == FNX_RULE_HEAD_DIRECTION ? config->steady_deg
+							  : config->window_ms;
 }
 
 int fnx_rule_init(struct fnx_rule *rule, const struct fnx_rig *rig, uint32_t k, char *why)
 {
 	const struct fnx_rig_rule *config = &rig->dispatch.rules[k];
-	int is_replay = config->type == FNX_RULE_REPLAY;
 	int r = check(config, rig, why);
 
 	if (r)
@@ -132,13 +258,17 @@ int fnx_rule_init(struct fnx_rule *rule, const struct fnx_rig *rig, uint32_t k, 
 		.clock_hz = rig->clock.rate_hz,
 		.settings =
 			{
-				[FIRST] = is_replay ? config->threshold : config->min_electrodes,
-				[SECOND] = is_replay ? config->other_arms_below : config->window_ms,
+				[FIRST] = first_setting(config),
+				[SECOND] = second_setting(config),
 				[MAX_SPEED] = config->max_speed_cm_s,
 				[MIN_GROUPS] = config->min_groups,
 				[CENTRE_DISTANCE] = config->max_centre_distance_cm,
 			},
 	};
+	if (config->type == FNX_RULE_COMBINATION)
+		r = check_combination(rule, rig, k, why);
+	if (r)
+		return r;
 	memcpy(rule->name, config->name, strlen(config->name));
 	for (unsigned i = 0; i < FNX_RULE_SETTINGS; i++) {
 		const struct fnx_rule_setting *setting = fnx_rule_setting(rule, i);
@@ -181,14 +311,27 @@ static struct fnx_replay_params replay_params(const struct fnx_rule *rule)
 	};
 }
 
+/* Down, but for rounding errors: together means no farther apart than stated. */
+static int64_t window_samples(const struct fnx_rule *rule)
+{
+	return (int64_t)floor(rule->settings[SECOND] / 1000 * rule->clock_hz * (1 + 1e-15));
+}
+
 static struct fnx_ripple_rule_params ripple_params(const struct fnx_rule *rule)
 {
 	return (struct fnx_ripple_rule_params){
 		.min_electrodes = (uint32_t)rule->settings[FIRST],
-		/* Down, but for rounding errors: together means no farther apart than stated. */
-		.window_samples = (int64_t)floor(
-			rule->settings[SECOND] / 1000 * rule->clock_hz * (1 + 1e-15)),
+		.window_samples = window_samples(rule),
 		.max_speed_cm_s = rule->settings[MAX_SPEED],
+	};
+}
+
+static struct fnx_head_params head_params(const struct fnx_rule *rule)
+{
+	return (struct fnx_head_params){
+		.well_range_deg = rule->settings[FIRST],
+		.steady_deg = rule->settings[SECOND],
+		.max_centre_distance_cm = rule->settings[CENTRE_DISTANCE],
 	};
 }
 
@@ -222,18 +365,46 @@ static struct fnx_ripple_rule_config ripple_config(
 	};
 }
 
+static struct fnx_head_config head_config(
+	const struct fnx_rule *rule, const struct fnx_rig *rig, const struct fnx_rule_place *place)
+{
+	double points = ceil(rule->config->min_duration_ms / 1000 * rig->position.rate_hz);
+
+	return (struct fnx_head_config){
+		.well = {rule->config->well.values[0], rule->config->well.values[1]},
+		.centre = {rule->config->centre_well.values[0],
+			rule->config->centre_well.values[1]},
+		.scale = rig->position.scale,
+		.n_points = points > 1 ? (uint32_t)points : 1,
+		.rotate_180 = rule->config->rotate_180,
+		.parity = rig->parity,
+		.params = head_params(rule),
+		.memory = place->memory,
+		.resumed = place->resumed,
+		.journal = place->journal,
+	};
+}
+
 size_t fnx_rule_memory_size(const struct fnx_rule *rule, const struct fnx_rig *rig, uint32_t n_arms)
 {
 	const struct fnx_rule_place nowhere = {.memory = NULL};
 	struct fnx_ripple_rule_config ripple;
 	struct fnx_replay_config replay;
+	struct fnx_head_config head;
 
-	if (rule->config->type == FNX_RULE_REPLAY) {
+	switch (rule->config->type) {
+	case FNX_RULE_REPLAY:
 		replay = replay_config(rule, rig, n_arms, &nowhere);
 		return fnx_replay_memory_size(&replay);
+	case FNX_RULE_RIPPLE:
+		ripple = ripple_config(rule, rig, &nowhere);
+		return fnx_ripple_rule_memory_size(&ripple);
+	case FNX_RULE_HEAD_DIRECTION:
+		head = head_config(rule, rig, &nowhere);
+		return fnx_head_memory_size(&head);
+	default:
+		return sizeof(int64_t); /* whether it was true */
 	}
-	ripple = ripple_config(rule, rig, &nowhere);
-	return fnx_ripple_rule_memory_size(&ripple);
 }
 
 int fnx_rule_start(struct fnx_rule *rule, const struct fnx_rig *rig, uint32_t n_arms,
@@ -241,14 +412,27 @@ int fnx_rule_start(struct fnx_rule *rule, const struct fnx_rig *rig, uint32_t n_
 {
 	struct fnx_ripple_rule_config ripple;
 	struct fnx_replay_config replay;
-	int r;
+	struct fnx_head_config head;
+	int r = 0;
 
-	if (rule->config->type == FNX_RULE_REPLAY) {
+	switch (rule->config->type) {
+	case FNX_RULE_REPLAY:
 		replay = replay_config(rule, rig, n_arms, place);
 		r = fnx_replay_new(&replay, &rule->replay);
-	} else {
+		break;
+	case FNX_RULE_RIPPLE:
 		ripple = ripple_config(rule, rig, place);
 		r = fnx_ripple_rule_new(&ripple, &rule->ripple);
+		break;
+	case FNX_RULE_HEAD_DIRECTION:
+		head = head_config(rule, rig, place);
+		r = fnx_head_new(&head, &rule->head);
+		break;
+	default:
+		rule->was_true = place->memory ? place->memory : &rule->own_was_true;
+		if (!place->resumed)
+			*rule->was_true = 0;
+		break;
 	}
 	snprintf(why, FNX_RULE_WHY_MAX, "%s",
 		r == -ENOMEM            ? "out of memory"
@@ -279,6 +463,7 @@ void fnx_rule_fini(struct fnx_rule *rule)
 {
 	rule->replay = fnx_replay_free(rule->replay);
 	rule->ripple = fnx_ripple_rule_free(rule->ripple);
+	rule->head = fnx_head_free(rule->head);
 }
 
 /* Settings -------------------------------------------------------------------------------- */
@@ -307,10 +492,22 @@ void fnx_rule_changed(struct fnx_rule *rule)
 		struct fnx_ripple_rule_params params = ripple_params(rule);
 
 		r = fnx_ripple_rule_set(rule->ripple, &params);
+	} else if (rule->head) {
+		struct fnx_head_params params = head_params(rule);
+
+		r = fnx_head_set(rule->head, &params);
 	}
+	rule->combination.window_samples = window_samples(rule);
 	/* The ranges of the settings are those of the arithmetic. */
 	assert(!r);
 	(void)r;
+}
+
+int fnx_rule_lets(const struct fnx_rule *rule, double speed_cm_s)
+{
+	double limit = rule->settings[MAX_SPEED];
+
+	return limit == 0 || fabs(speed_cm_s) < limit;
 }
 
 int fnx_rule_same_name(const struct fnx_rule *a, const struct fnx_rule *b)

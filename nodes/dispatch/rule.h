@@ -3,8 +3,10 @@
  */
 #pragma once
 
+#include "nodes/dispatch/head_rule.h"
 #include "nodes/dispatch/replay.h"
 #include "nodes/dispatch/ripple_rule.h"
+#include "nodes/dispatch/truths.h"
 #include "nodes/host/rig.h"
 #include "schemas/decision.h"
 
@@ -19,6 +21,10 @@ struct fnx_rule {
 	double clock_hz;
 	struct fnx_replay *replay; /* of a replay rule, from start on */
 	struct fnx_ripple_rule *ripple; /* of a ripple rule, from start on */
+	struct fnx_head_rule *head; /* of a head direction rule, from start on */
+	struct fnx_combination combination; /* of a combination */
+	int64_t *was_true; /* of a combination, from start on: it was, when looked at last */
+	int64_t own_was_true;
 	char name[sizeof(((struct fnx_decision *)0)->rule_name)]; /* padded with zeros */
 	/* As `fornix set` sees them. Which there are: fnx_rule_setting. */
 	double settings[FNX_RULE_SETTINGS];
@@ -56,5 +62,7 @@ void fnx_rule_fini(struct fnx_rule *rule);
 const struct fnx_rule_setting *fnx_rule_setting(const struct fnx_rule *rule, unsigned i);
 /* Puts the settings in force. Cannot fail while they are within their ranges. Real-time. */
 void fnx_rule_changed(struct fnx_rule *rule);
+/* Combinations and head directions: 0: the animal is too fast for it. Real-time. */
+int fnx_rule_lets(const struct fnx_rule *rule, double speed_cm_s);
 /* 1: the settings of both would have the same names. */
 int fnx_rule_same_name(const struct fnx_rule *a, const struct fnx_rule *b);

@@ -24,6 +24,7 @@ struct book {
 	struct moment *last_of_rule; /* [n_rules] */
 	struct moment *tasks; /* [max_tasks] a ring, `oldest` first */
 	uint64_t *oldest;
+	uint64_t *count; /* of this run */
 	struct fnx_journal *journal;
 };
 
@@ -39,7 +40,8 @@ struct fnx_safety {
 static int is_valid(const struct fnx_safety_config *config)
 {
 	if (!config->n_rules || config->lockout_samples < 0 ||
-		config->max_tasks > FNX_SAFETY_TASKS_MAX || config->per_samples < 1)
+		config->max_tasks > FNX_SAFETY_TASKS_MAX || config->per_samples < 1 ||
+		!(config->sham_fraction >= 0 && config->sham_fraction <= 1))
 		return 0;
 	for (uint32_t i = 0; i < config->n_rules; i++)
 		if (config->rule_lockouts_samples[i] < 0)
@@ -50,7 +52,7 @@ static int is_valid(const struct fnx_safety_config *config)
 static size_t book_size(const struct fnx_safety_config *config)
 {
 	return (1 + (size_t)config->n_rules + config->max_tasks) * sizeof(struct moment) +
-		sizeof(uint64_t);
+		2 * sizeof(uint64_t);
 }
 
 size_t fnx_safety_memory_size(const struct fnx_safety_config *config)
@@ -64,7 +66,8 @@ static void *lay_out_book(struct book *book, const struct fnx_safety_config *con
 {
 	book->journal = config->journal;
 	book->oldest = memory;
-	book->last = (struct moment *)(void *)(book->oldest + 1);
+	book->count = book->oldest + 1;
+	book->last = (struct moment *)(void *)(book->count + 1);
 	book->last_of_rule = book->last + 1;
 	book->tasks = book->last_of_rule + config->n_rules;
 	return book->tasks + config->max_tasks;
@@ -150,6 +153,8 @@ static int refusal(
 		return FNX_DECISION_LOCKED_OUT;
 	if (!config->max_tasks || is_recent(&book->tasks[*book->oldest], config->per_samples, now))
 		return FNX_DECISION_RATE_LIMITED;
+	if (config->max_per_run && *book->count >= config->max_per_run)
+		return FNX_DECISION_RUN_LIMITED;
 	return FNX_DECISION_ACTED;
 }
 
@@ -169,6 +174,8 @@ static void set(struct book *book, struct moment *place, struct moment moment)
 static void enter(
 	struct book *book, const struct fnx_safety_config *config, uint32_t rule, int64_t now)
 {
+	fnx_journal_touch(book->journal, book->count, sizeof(*book->count));
+	*book->count += 1;
 	set(book, book->last, later(*book->last, now));
 	set(book, &book->last_of_rule[rule], later(book->last_of_rule[rule], now));
 	if (!config->max_tasks)
@@ -187,12 +194,29 @@ void fnx_safety_restarted(struct fnx_safety *safety, int64_t now)
 	fnx_journal_touch(
 		safety->config.journal, safety->memory, fnx_safety_memory_size(&safety->config));
 	for (uint32_t k = 0; k < 2; k++) {
+		*books[k]->count = UINT64_MAX / 2; /* how many there were nobody knows */
 		*books[k]->last = later(*books[k]->last, now);
 		for (uint32_t i = 0; i < safety->config.n_rules; i++)
 			books[k]->last_of_rule[i] = later(books[k]->last_of_rule[i], now);
 		for (uint32_t i = 0; i < safety->config.max_tasks; i++)
 			books[k]->tasks[i] = *books[k]->last;
 	}
+}
+
+/* Of the finalizer of splitmix64: each bit of what goes in changes half of those that come out. */
+static uint64_t scatter(uint64_t x)
+{
+	x += UINT64_C(0x9e3779b97f4a7c15);
+	x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+	x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
+	return x ^ x >> 31;
+}
+
+static int is_sham(const struct fnx_safety_config *config, uint32_t rule, int64_t now)
+{
+	uint64_t drawn = scatter(scatter(scatter(config->sham_seed) ^ (uint64_t)now) ^ rule);
+
+	return (double)(drawn >> 11) * 0x1p-53 < config->sham_fraction;
 }
 
 /* What becomes of the task; a task that is done is entered. */
@@ -209,24 +233,29 @@ static int decide(struct fnx_safety *safety, uint32_t rule, int64_t now)
 	if (safety->dry_run)
 		return FNX_DECISION_DRY_RUN;
 	enter(&safety->done, &safety->config, rule, now);
-	return FNX_DECISION_ACTED;
+	return is_sham(&safety->config, rule, now) ? FNX_DECISION_SHAM : FNX_DECISION_ACTED;
 }
 
-int fnx_safety_fire(struct fnx_safety *safety, uint32_t rule, int rose, int64_t now)
+int fnx_safety_tell(struct fnx_safety *safety, uint32_t rule, int rose, int outcome)
 {
-	int outcome = decide(safety, rule, now);
+	int is_trial = outcome == FNX_DECISION_ACTED || outcome == FNX_DECISION_SHAM;
 	uint32_t *told = &safety->told[rule];
 	uint32_t bit = UINT32_C(1) << outcome;
 
 	fnx_journal_touch(safety->config.journal, told, sizeof(*told));
 	if (rose)
 		*told = 0;
-	if (outcome != FNX_DECISION_ACTED && *told & bit)
+	if (!is_trial && *told & bit)
 		return FNX_SAFETY_SILENT;
 	*told |= bit;
-	if (outcome == FNX_DECISION_ACTED || outcome == FNX_DECISION_DRY_RUN)
+	if (is_trial || outcome == FNX_DECISION_DRY_RUN)
 		*told |= UINT32_C(1) << FNX_DECISION_LOCKED_OUT;
 	return outcome;
+}
+
+int fnx_safety_fire(struct fnx_safety *safety, uint32_t rule, int rose, int64_t now)
+{
+	return fnx_safety_tell(safety, rule, rose, decide(safety, rule, now));
 }
 
 void fnx_safety_rate(

@@ -9,10 +9,14 @@
  *	2. between any two tasks at least `lockout_samples` pass;
  *	3. between any two tasks of one rule at least that rule's own lock-out passes;
  *	4. no stretch of `per_samples` holds more than `max_tasks` tasks; 0 allows none at all;
+ *	   and no run holds more than `max_per_run`, however often the node is restarted in it;
  *	5. a task counts for 2 to 4 whether or not the actuators managed to carry it out;
  *	6. after a restart that has lost what its predecessor did, everything is taken to
  *	   have been done at that moment: lock-outs begin, and the rate's allowance is used up;
- *	7. time that stands still or goes back is no reason to do anything sooner.
+ *	7. time that stands still or goes back is no reason to do anything sooner;
+ *	8. of the tasks that may be done a fraction is held back on purpose: SHAM. It counts as
+ *	   done, so that sham and real ones come alike. Which they are is a function of the
+ *	   seed, the sample time and the rule: the same when replayed, or decided again.
  *
  * A rule that stays true gets one task per lock-out. What was held back is told, but does not
  * flood: of one stretch over which a rule is true, each outcome other than "acted" is told
@@ -45,6 +49,9 @@ struct fnx_safety_config {
 	int64_t lockout_samples; /* from 0 */
 	uint32_t max_tasks; /* 0..FNX_SAFETY_TASKS_MAX */
 	int64_t per_samples; /* from 1 */
+	uint64_t max_per_run; /* 0: no limit */
+	double sham_fraction; /* 0..1 */
+	uint64_t sham_seed;
 	/* Where the books lie: fnx_safety_memory_size bytes, 8-aligned, that outlive this; NULL:
 	 * memory of its own. */
 	void *memory;
@@ -68,6 +75,9 @@ void fnx_safety_restarted(struct fnx_safety *safety, int64_t now);
  * which outcome to tell (enum fnx_decision_outcome), or FNX_SAFETY_SILENT. FNX_DECISION_ACTED:
  * carry the task out, now: it counts as done. Real-time. */
 int fnx_safety_fire(struct fnx_safety *safety, uint32_t rule, int rose, int64_t now);
+
+/* The same, where the caller knows already that the answer is `outcome`: whether to tell it. */
+int fnx_safety_tell(struct fnx_safety *safety, uint32_t rule, int rose, int outcome);
 
 /* `max_rate_per_min` as a number of tasks and a stretch of samples: whole tasks per minute; below
  * one a minute, one task per correspondingly longer time; never more often than stated. Rates above

@@ -217,6 +217,12 @@ static void print_rule(const struct fnx_rig *rig, const struct fnx_rig_rule *rul
 			rule->window_bins,
 			1e3 * rule->window_bins * rig->clock.time_bin_samples / rig->clock.rate_hz,
 			rule->min_groups);
+	else if (rule->type == FNX_RULE_HEAD_DIRECTION)
+		printf("head within %g degrees of a well, steady to %g, for %g ms",
+			rule->well_range_deg, rule->steady_deg, rule->min_duration_ms);
+	else if (rule->type == FNX_RULE_COMBINATION)
+		printf("%u rules all, %u any, %u none of them, within %g ms", rule->all_of.n,
+			rule->any_of.n, rule->none_of.n, rule->window_ms);
 	else if (rule->consensus)
 		printf("ripple of the consensus");
 	else
@@ -227,6 +233,25 @@ static void print_rule(const struct fnx_rig *rig, const struct fnx_rig_rule *rul
 	if (rule->max_speed_cm_s > 0)
 		printf(", slower than %g cm/s", rule->max_speed_cm_s);
 	printf("; then not for %g ms\n", rule->lockout_ms);
+}
+
+static void print_limits(const struct fnx_rig *rig)
+{
+	const struct fnx_rig_dispatch *dispatch = &rig->dispatch;
+
+	if (rig->source.speed > 0 && dispatch->max_age_ms > 0)
+		printf("  nothing is done about data older than %g ms\n", dispatch->max_age_ms);
+	else
+		printf("  data of any age counts\n");
+	if (dispatch->max_per_run)
+		printf("  at most %llu in one run\n", (unsigned long long)dispatch->max_per_run);
+	if (dispatch->sham_fraction > 0)
+		printf("  %g of the tasks are sham\n", dispatch->sham_fraction);
+	if (dispatch->lease_s > 0)
+		printf("  armed only while somebody says so again within %g s\n",
+			dispatch->lease_s);
+	if (dispatch->targets.n)
+		printf("  instructive: %u targets\n", dispatch->targets.n);
 }
 
 static void print_dispatch(const struct fnx_rig *rig)
@@ -240,14 +265,16 @@ static void print_dispatch(const struct fnx_rig *rig)
 			: dispatch->armed ? "ARMED"
 					  : "not armed, decides and records",
 		dispatch->max_rate_per_min, dispatch->lockout_ms);
+	print_limits(rig);
 	for (uint32_t i = 0; i < dispatch->n_rules; i++)
 		print_rule(rig, &dispatch->rules[i]);
 	for (uint32_t i = 0; i < dispatch->n_actuators; i++)
 		printf("  actuator %u           %s %s\n", i,
 			fnx_rig_actuator_names[dispatch->actuators[i].type].str,
-			dispatch->actuators[i].endpoint       ? dispatch->actuators[i].endpoint
-				: dispatch->actuators[i].file ? dispatch->actuators[i].file
-							      : "to standard error");
+			dispatch->actuators[i].device             ? dispatch->actuators[i].device
+				: dispatch->actuators[i].endpoint ? dispatch->actuators[i].endpoint
+				: dispatch->actuators[i].file     ? dispatch->actuators[i].file
+								  : "to standard error");
 }
 
 static void print_between(const struct fnx_rig *rig, const struct fnx_rig_link *link, unsigned from)

@@ -199,7 +199,8 @@ static void warn_about_rule(struct fnx_check *check, uint32_t k)
 				k, rule->name, rule->threshold);
 	}
 	for (uint32_t i = 0; i < k; i++)
-		if (check->rig->dispatch.rules[i].task == rule->task)
+		if (!rule->component && !check->rig->dispatch.rules[i].component &&
+			check->rig->dispatch.rules[i].task == rule->task)
 			warn(check, "dispatch.rules[%u] \"%s\": task %u is that of \"%s\" too", k,
 				rule->name, rule->task, check->rig->dispatch.rules[i].name);
 }
@@ -218,6 +219,11 @@ static void warn_about_dispatch(struct fnx_check *check)
 		warn(check,
 			"dispatch.armed: false: the actuators stay idle until `fornix set dispatch "
 			"armed 1`");
+	if (dispatch->armed && dispatch->lease_s > 0)
+		warn(check,
+			"dispatch.armed: with lease_s a rig starts disarmed; dispatch will refuse");
+	if (dispatch->max_age_ms <= 0)
+		warn(check, "dispatch.max_age_ms: 0: old data is acted upon like new");
 	if (dispatch->lockout_ms <= 0)
 		warn(check, "dispatch.lockout_ms: 0: tasks may follow each other at once");
 	else if (dispatch->max_rate_per_min > 60000 / dispatch->lockout_ms)

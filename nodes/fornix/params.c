@@ -222,8 +222,10 @@ static int set_one(struct call *call, const char *key, const char *text)
 	name_oneself(who);
 	r = ask(call,
 		(const struct fnx_pair[]){fnx_pair_text("op", "set"), fnx_pair_text("key", key),
-			fnx_pair_number("value", value), fnx_pair_text("who", who)},
-		4);
+			fnx_pair_number("value", value), fnx_pair_text("who", who),
+			/* guarded parameters want it said twice */
+			fnx_pair_int("check", fnx_control_check(key, value))},
+		5);
 	if (r)
 		return r;
 	if (fnx_map_number(&call->reply, "before", &before) ||

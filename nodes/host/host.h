@@ -56,6 +56,8 @@ struct fnx_node_param_state {
 	const char *name, *unit, *meaning;
 	double *value;
 	double min, max;
+	int guarded; /* see fnx_node_guard */
+	double safe;
 };
 
 struct fnx_node {
@@ -132,6 +134,9 @@ enum fnx_drive fnx_node_drive(struct fnx_node *node, int64_t now_ns, unsigned bu
 /* After IDLE or FULL. 1: something came meanwhile, drive again; 0: parked, the bell will ring. */
 int fnx_node_park(struct fnx_node *node, enum fnx_drive why, int64_t now_ns);
 void fnx_node_unpark(struct fnx_node *node);
+/* Answers one request. Returns the length of the reply; *ret_stop: it was `stop`. */
+size_t fnx_node_answer(struct fnx_node *node, const void *body, size_t size, void *reply,
+	size_t reply_size, int *ret_stop);
 /* After IDLE: 1 if something has come that would keep the node from parking. */
 int fnx_node_pending(const struct fnx_node *node);
 /* Answers the control requests that have come. 1 if one of them was `stop`. */

@@ -204,6 +204,15 @@ int fnx_node_param(struct fnx_node *node, const char *name, double *value, doubl
 	return 0;
 }
 
+void fnx_node_guard(struct fnx_node *node, const char *name, double safe)
+{
+	for (unsigned i = 0; i < node->n_params; i++)
+		if (!strcmp(node->params[i].name, name)) {
+			node->params[i].guarded = 1;
+			node->params[i].safe = safe;
+		}
+}
+
 /* The topic on which changed parameters are told. It never holds its node up: whoever does not read
  * loses. */
 int fnx_node_open_params(struct fnx_node *node)

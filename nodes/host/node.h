@@ -64,6 +64,12 @@ struct fnx_node_ops {
 	int (*relay)(void *self, int64_t now_ns, int64_t *ret_due_ns);
 	/* A parameter of the node was changed; called between two frames. Optional. */
 	void (*changed)(void *self);
+	/* Somebody asks by control that `key` be `value`, which it may be already; it is allowed.
+	 * Before `changed`. Optional. */
+	void (*asked)(void *self, const char *key, double value);
+	/* The request `alive`: whoever steers the node is there. Answers for how many ms from now
+	 * on that counts. Optional. Not the frame path. */
+	double (*alive)(void *self);
 	/* The node is about to sleep: the place for batched system calls (record, tap). Optional.
 	 * Not the frame path. */
 	void (*idle)(void *self);
@@ -107,6 +113,13 @@ int fnx_node_output(struct fnx_node *node, const char *topic, const struct fnx_s
  * numbers too; those whose unit is "flag", "sample" or "count" take whole numbers only. */
 int fnx_node_param(struct fnx_node *node, const char *name, double *value, double min, double max,
 	const char *unit, const char *meaning);
+
+/* The parameter of that name takes another value than `safe` only by a request that says it twice,
+ * and who asks (docs/protocol.md): no damaged request does that. open only. */
+void fnx_node_guard(struct fnx_node *node, const char *name, double safe);
+/* The node itself changes a parameter, which is told as if `who` had asked for it. Between two
+ * frames; not the frame path. */
+void fnx_node_change(struct fnx_node *node, const char *name, double value, const char *who);
 
 /* Memory for what the node learns, in shared memory: zeros, or as a predecessor that was killed had
  * committed it (fnx_node_remembers). A node asks for the same pieces in the same order in each

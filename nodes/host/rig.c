@@ -662,10 +662,33 @@ static int check_ripple(struct load *load)
 	return check_ripple_options(load);
 }
 
+static int is_given(const char *text)
+{
+	return text && text[0];
+}
+
+static int check_actuator(
+	struct load *load, const struct fnx_rig_actuator *actuator, const char *path)
+{
+	const char *type = fnx_rig_actuator_names[actuator->type].str;
+
+	if ((actuator->type == FNX_ACTUATOR_ZMQ || actuator->type == FNX_ACTUATOR_UDP ||
+		    actuator->type == FNX_ACTUATOR_TRODES) &&
+		!is_given(actuator->endpoint))
+		return fail(load, path, "a %s actuator needs an endpoint", type);
+	if (actuator->type == FNX_ACTUATOR_SERIAL && !is_given(actuator->device))
+		return fail(load, path, "a serial actuator needs a device");
+	if (actuator->timeout_ms > 60000)
+		return fail(load, path, "timeout_ms: expected 0 to 60000, found %u",
+			actuator->timeout_ms);
+	return 0;
+}
+
 static int check_dispatch(struct load *load)
 {
 	const struct fnx_rig *rig = load->rig;
 	char path[80];
+	int r;
 
 	if (!rig->dispatch.enabled)
 		return 0;
@@ -691,13 +714,12 @@ static int check_dispatch(struct load *load)
 			return fail(load, path,
 				"a network tells no channels apart; expected consensus: true");
 	}
-	for (uint32_t i = 0; i < rig->dispatch.n_actuators; i++)
-		if (rig->dispatch.actuators[i].type == FNX_ACTUATOR_ZMQ &&
-			(!rig->dispatch.actuators[i].endpoint ||
-				!rig->dispatch.actuators[i].endpoint[0])) {
-			snprintf(path, sizeof(path), "dispatch.actuators[%u]", i);
-			return fail(load, path, "a zmq actuator needs an endpoint");
-		}
+	for (uint32_t i = 0; i < rig->dispatch.n_actuators; i++) {
+		snprintf(path, sizeof(path), "dispatch.actuators[%u]", i);
+		r = check_actuator(load, &rig->dispatch.actuators[i], path);
+		if (r)
+			return r;
+	}
 	return 0;
 }
 

@@ -53,11 +53,21 @@ enum fnx_filter_kind {
 };
 enum fnx_rule_kind {
 	FNX_RULE_REPLAY,
-	FNX_RULE_RIPPLE
+	FNX_RULE_RIPPLE,
+	FNX_RULE_HEAD_DIRECTION,
+	FNX_RULE_COMBINATION
+};
+enum fnx_ripple_kind {
+	FNX_RIPPLE_KIND_STANDARD,
+	FNX_RIPPLE_KIND_CONDITIONING,
+	FNX_RIPPLE_KIND_CONTENT
 };
 enum fnx_actuator_kind {
 	FNX_ACTUATOR_LOG,
-	FNX_ACTUATOR_ZMQ
+	FNX_ACTUATOR_ZMQ,
+	FNX_ACTUATOR_UDP,
+	FNX_ACTUATOR_SERIAL,
+	FNX_ACTUATOR_TRODES
 };
 
 enum fnx_ripple_detector {
@@ -308,7 +318,7 @@ struct fnx_rig_decode {
 
 struct fnx_rig_rule {
 	char *name;
-	enum fnx_rule_kind type; /* replay | ripple */
+	enum fnx_rule_kind type; /* replay | ripple | head_direction | combination */
 	uint32_t arm; /* replay: arm whose content counts */
 	double threshold; /* replay: mean mass in the arm's target region */
 	double other_arms_below; /* replay: every other arm's mean mass */
@@ -318,16 +328,32 @@ struct fnx_rig_rule {
 					*/
 	double max_speed_cm_s; /* both: animal slower than this; 0: any speed */
 	uint32_t min_electrodes; /* ripple: electrodes that started one within window_ms */
-	double window_ms; /* ripple */
+	double window_ms; /* ripple, combination */
 	bool consensus; /* ripple: the consensus trace instead */
+	enum fnx_ripple_kind ripple_type; /* ripple: which threshold starts one; default standard */
+	struct fnx_rig_numbers
+		well; /* head_direction: [x, y] of the well looked at, camera units */
+	struct fnx_rig_numbers centre_well; /* head_direction: [x, y] of the one the animal is at */
+	double well_range_deg; /* head_direction: head within this of the well's direction */
+	double steady_deg; /* head_direction: and no more than this from side to side */
+	double min_duration_ms; /* head_direction: for so long */
+	bool rotate_180; /* head_direction: the second LED is the one at the back */
+	struct fnx_rig_names all_of, any_of,
+		none_of; /* combination: rules above it, true within window_ms */
+	bool component; /* only a part of combinations: has no task of its own */
 	uint32_t task; /* number handed to the actuators (e.g. a StateScript function) */
 	double lockout_ms; /* of this rule */
 };
 
 struct fnx_rig_actuator {
-	enum fnx_actuator_kind type; /* log | zmq */
-	char *endpoint; /* zmq: PUSH connects here */
+	enum fnx_actuator_kind type; /* log | zmq | udp | serial | trodes */
+	char *endpoint; /* zmq: PUSH connects here; udp: HOST:PORT; trodes: its central server */
 	char *file; /* log: appended to; empty: standard error */
+	char *device; /* serial */
+	uint32_t baud; /* serial; 0: 115200 */
+	char *text; /* udp: what is sent, {task} stands for the number; empty: the decision */
+	bool reply; /* udp, serial: carried out only once an answer has come */
+	uint32_t timeout_ms; /* how long carrying out may take; 0: 100 */
 };
 
 struct fnx_rig_dispatch {
@@ -338,6 +364,17 @@ struct fnx_rig_dispatch {
 	double max_rate_per_min; /* mandatory */
 	bool armed; /* default false: decide and record, do not act */
 	bool dry_run; /* default false; true: never act, whatever is armed */
+	uint64_t max_per_run; /* tasks in one run; default 0: no limit */
+	double max_age_ms; /* nothing is done about older data; default 100, 0: any age */
+	double stall_ms; /* the source stands still when nothing comes for so long; default 200, 0:
+			    not looked at */
+	double blanking_ms; /* nothing is done for so long after a stall, a gap or a flagged frame;
+			       default 100 */
+	double sham_fraction; /* of the tasks, held back on purpose; default 0 */
+	uint64_t sham_seed; /* which ones; default 1 */
+	double lease_s; /* armed only while somebody says so again within this; default 0: no need
+			 */
+	struct fnx_rig_ids targets; /* instructive: arms, one after the other; default none */
 	struct fnx_rig_actuator *actuators;
 	uint32_t n_actuators;
 };

@@ -70,6 +70,11 @@ const struct fnx_rig_rule_entry fnx_rig_rules[] = {
 	COUNT(decode.credible_max_bins, 5, 1, 4096),
 	NUMBER(dispatch.lockout_ms, 0, 0, 1e9), NUMBER(dispatch.max_rate_per_min, 0, 0, 1e6),
 	FLAG(dispatch.armed, 0), FLAG(dispatch.dry_run, 0),
+	{AT(dispatch.max_per_run), FNX_RULE_COUNT64, 0, 0, 1e15, NULL, NULL, 0},
+	NUMBER(dispatch.max_age_ms, 100, 0, 3600e3), NUMBER(dispatch.stall_ms, 200, 0, 3600e3),
+	NUMBER(dispatch.blanking_ms, 100, 0, 3600e3), NUMBER(dispatch.sham_fraction, 0, 0, 1),
+	{AT(dispatch.sham_seed), FNX_RULE_COUNT64, 1, 0, 9e15, NULL, NULL, 0},
+	NUMBER(dispatch.lease_s, 0, 0, 3600),
 	TEXT(record.file, ""), FLAG(record.compress, 1), COUNT(record.chunk_kb, 256, 16, 65536),
 	TEXT(tap.curve_secret_file, ""),
 };

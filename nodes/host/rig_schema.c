@@ -24,10 +24,14 @@ const cyaml_strval_t fnx_rig_statistics_names[2] = {
 	{"mean", FNX_STATISTICS_MEAN}, {"median", FNX_STATISTICS_MEDIAN}};
 const cyaml_strval_t fnx_rig_resampling_names[2] = {
 	{"pick", FNX_RESAMPLING_PICK}, {"filter", FNX_RESAMPLING_FILTER}};
-const cyaml_strval_t fnx_rig_rule_names[2] = {
-	{"replay", FNX_RULE_REPLAY}, {"ripple", FNX_RULE_RIPPLE}};
-const cyaml_strval_t fnx_rig_actuator_names[2] = {
-	{"log", FNX_ACTUATOR_LOG}, {"zmq", FNX_ACTUATOR_ZMQ}};
+const cyaml_strval_t fnx_rig_rule_names[4] = {{"replay", FNX_RULE_REPLAY},
+	{"ripple", FNX_RULE_RIPPLE}, {"head_direction", FNX_RULE_HEAD_DIRECTION},
+	{"combination", FNX_RULE_COMBINATION}};
+const cyaml_strval_t fnx_rig_ripple_type_names[3] = {{"standard", FNX_RIPPLE_KIND_STANDARD},
+	{"conditioning", FNX_RIPPLE_KIND_CONDITIONING}, {"content", FNX_RIPPLE_KIND_CONTENT}};
+const cyaml_strval_t fnx_rig_actuator_names[5] = {{"log", FNX_ACTUATOR_LOG},
+	{"zmq", FNX_ACTUATOR_ZMQ}, {"udp", FNX_ACTUATOR_UDP}, {"serial", FNX_ACTUATOR_SERIAL},
+	{"trodes", FNX_ACTUATOR_TRODES}};
 
 /* clang-format off */
 #define O CYAML_FLAG_OPTIONAL
@@ -178,18 +182,30 @@ static const cyaml_schema_field_t rule_fields[] = {
 	COUNT(fnx_rig_rule, window_bins), COUNT(fnx_rig_rule, min_groups),
 	NUMBER(fnx_rig_rule, max_centre_distance_cm), NUMBER(fnx_rig_rule, max_speed_cm_s),
 	COUNT(fnx_rig_rule, min_electrodes), NUMBER(fnx_rig_rule, window_ms), FLAG(fnx_rig_rule, consensus),
+	ENUM(fnx_rig_rule, ripple_type, fnx_rig_ripple_type_names),
+	NUMBERS(fnx_rig_rule, well, 2), NUMBERS(fnx_rig_rule, centre_well, 2),
+	NUMBER(fnx_rig_rule, well_range_deg), NUMBER(fnx_rig_rule, steady_deg),
+	NUMBER(fnx_rig_rule, min_duration_ms), FLAG(fnx_rig_rule, rotate_180),
+	NAMES(fnx_rig_rule, all_of, 31), NAMES(fnx_rig_rule, any_of, 31), NAMES(fnx_rig_rule, none_of, 31),
+	FLAG(fnx_rig_rule, component),
 	COUNT(fnx_rig_rule, task), NUMBER(fnx_rig_rule, lockout_ms), CYAML_FIELD_END};
 static const cyaml_schema_value_t rule_value = {
 	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct fnx_rig_rule, rule_fields)};
 static const cyaml_schema_field_t actuator_fields[] = {
 	ENUM_NEEDED(fnx_rig_actuator, type, fnx_rig_actuator_names), TEXT(fnx_rig_actuator, endpoint),
-	TEXT(fnx_rig_actuator, file), CYAML_FIELD_END};
+	TEXT(fnx_rig_actuator, file), TEXT(fnx_rig_actuator, device), COUNT(fnx_rig_actuator, baud),
+	TEXT(fnx_rig_actuator, text), FLAG(fnx_rig_actuator, reply), COUNT(fnx_rig_actuator, timeout_ms),
+	CYAML_FIELD_END};
 static const cyaml_schema_value_t actuator_value = {
 	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct fnx_rig_actuator, actuator_fields)};
 static const cyaml_schema_field_t dispatch_fields[] = {
 	CYAML_FIELD_SEQUENCE_COUNT("rules", CYAML_FLAG_POINTER, struct fnx_rig_dispatch, rules, n_rules, &rule_value, 1, 32),
 	NUMBER_NEEDED(fnx_rig_dispatch, lockout_ms), NUMBER_NEEDED(fnx_rig_dispatch, max_rate_per_min),
 	FLAG(fnx_rig_dispatch, armed), FLAG(fnx_rig_dispatch, dry_run),
+	COUNT(fnx_rig_dispatch, max_per_run), NUMBER(fnx_rig_dispatch, max_age_ms),
+	NUMBER(fnx_rig_dispatch, stall_ms), NUMBER(fnx_rig_dispatch, blanking_ms),
+	NUMBER(fnx_rig_dispatch, sham_fraction), COUNT(fnx_rig_dispatch, sham_seed),
+	NUMBER(fnx_rig_dispatch, lease_s), IDS(fnx_rig_dispatch, targets, 65536),
 	LIST(fnx_rig_dispatch, actuators, &actuator_value, 8), CYAML_FIELD_END};
 
 static const cyaml_schema_field_t record_fields[] = {

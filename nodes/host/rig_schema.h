@@ -53,6 +53,6 @@ extern const size_t fnx_rig_n_rules;
 
 extern const cyaml_strval_t fnx_rig_wait_names[3], fnx_rig_bell_names[3], fnx_rig_source_names[3],
 	fnx_rig_off_track_names[2], fnx_rig_algorithm_names[2], fnx_rig_transition_names[3],
-	fnx_rig_tick_names[2], fnx_rig_filter_names[3], fnx_rig_rule_names[2],
-	fnx_rig_actuator_names[2], fnx_rig_detector_names[2], fnx_rig_statistics_names[2],
-	fnx_rig_resampling_names[2];
+	fnx_rig_tick_names[2], fnx_rig_filter_names[3], fnx_rig_detector_names[2],
+	fnx_rig_statistics_names[2], fnx_rig_resampling_names[2], fnx_rig_rule_names[4],
+	fnx_rig_ripple_type_names[3], fnx_rig_actuator_names[5];

@@ -5,6 +5,8 @@
  *	{op: "get", key}               -> {ok, value, min, max, unit, meaning}
  *	{op: "get"}                    -> {ok, <every parameter>: value}
  *	{op: "set", key, value, who}   -> {ok, before, value}
+ *	{op: "set", key, value, who, check}   the same, for guarded parameters
+ *	{op: "alive"}                  -> {ok, lease_ms}
  *	{op: "stats"}                  -> {ok, state, pid, <input>.in, <output>.out, ...}
  *	{op: "stop"}                   -> {ok}
  *
@@ -106,12 +108,48 @@ static int is_whole(const struct fnx_node_param_state *param)
 		!strcmp(param->unit, "count");
 }
 
+/* A guarded parameter leaves its safe value by who says so twice, and who he is: one bit that flips
+ * in a request to disarm must not arm. */
+static int is_meant(const struct fnx_node_param_state *param, double value,
+	const struct fnx_map *request, const char *who)
+{
+	int64_t check;
+
+	if (!param->guarded || value == param->safe)
+		return 1;
+	return who[0] && !fnx_map_int(request, "check", &check) &&
+		check == fnx_control_check(param->name, value);
+}
+
+static void change(
+	struct fnx_node *node, struct fnx_node_param_state *param, double value, const char *who)
+{
+	double before = *param->value;
+
+	*param->value = value;
+	fnx_journal_touch(
+		&node->journal, &node->progress->params[param - node->params], sizeof(value));
+	node->progress->params[param - node->params] = value;
+	if (node->ops->changed)
+		node->ops->changed(node->self);
+	fnx_journal_commit(&node->journal);
+	fnx_node_tell_param(node, param, before, who);
+}
+
+void fnx_node_change(struct fnx_node *node, const char *name, double value, const char *who)
+{
+	struct fnx_node_param_state *param = find_param(node, name);
+
+	if (param)
+		change(node, param, value, who);
+}
+
 static void set(
 	struct fnx_node *node, const struct fnx_map *request, const char *key, struct reply *reply)
 {
 	struct fnx_node_param_state *param = find_param(node, key);
-	char who[64] = "unknown";
 	double value, before;
+	char who[64];
 
 	if (!param) {
 		refuse(reply, "no such parameter; get without a key lists them");
@@ -125,18 +163,26 @@ static void set(
 		return;
 	}
 	if (fnx_map_text(request, "who", who, sizeof(who)))
-		snprintf(who, sizeof(who), "unknown");
+		who[0] = 0;
+	if (!is_meant(param, value, request, who)) {
+		refuse(reply,
+			"%s is guarded: who, and check, the CRC-32 of \"%s=%.15g\", must be "
+			"said with it",
+			key, key, value);
+		return;
+	}
 	before = *param->value;
-	*param->value = value;
-	fnx_journal_touch(
-		&node->journal, &node->progress->params[param - node->params], sizeof(value));
-	node->progress->params[param - node->params] = value;
-	if (node->ops->changed)
-		node->ops->changed(node->self);
-	fnx_journal_commit(&node->journal);
-	fnx_node_tell_param(node, param, before, who);
+	if (node->ops->asked)
+		node->ops->asked(node->self, param->name, value);
+	change(node, param, value, who[0] ? who : "unknown");
 	add_number(reply, "before", before);
 	add_number(reply, "value", value);
+}
+
+static void renew(struct fnx_node *node, struct reply *reply)
+{
+	add_number(reply, "lease_ms", node->ops->alive(node->self));
+	fnx_journal_commit(&node->journal);
 }
 
 static void add_topic(struct reply *reply, const struct fnx_status_topic *topic, const char *what,
@@ -191,6 +237,8 @@ static int answer(struct fnx_node *node, const void *body, size_t size, struct r
 		set(node, &request, key, reply);
 	else if (!strcmp(op, "stats"))
 		stats(node, reply);
+	else if (!strcmp(op, "alive") && node->ops->alive)
+		renew(node, reply);
 	else if (!strcmp(op, "stop"))
 		return 1;
 	else
@@ -198,22 +246,32 @@ static int answer(struct fnx_node *node, const void *body, size_t size, struct r
 	return 0;
 }
 
+size_t fnx_node_answer(struct fnx_node *node, const void *body, size_t size, void *reply,
+	size_t reply_size, int *ret_stop)
+{
+	static _Thread_local struct reply pairs;
+
+	*ret_stop = answer(node, body, size, &pairs);
+	if (fnx_map_encode(pairs.pairs, pairs.n, reply, reply_size, &size)) {
+		refuse(&pairs, "the reply does not fit");
+		if (fnx_map_encode(pairs.pairs, pairs.n, reply, reply_size, &size))
+			return 0;
+	}
+	return size;
+}
+
 int fnx_node_serve(struct fnx_node *node)
 {
-	static _Thread_local struct reply reply;
 	static _Thread_local unsigned char out[FNX_CONTROL_BODY_MAX];
 	const void *body;
 	size_t size;
-	int stop = 0;
+	int stop = 0, stops;
 
 	while (fnx_control_take(node->control, &body, &size) > 0) {
-		stop |= answer(node, body, size, &reply);
-		if (fnx_map_encode(reply.pairs, reply.n, out, sizeof(out), &size)) {
-			refuse(&reply, "the reply does not fit");
-			if (fnx_map_encode(reply.pairs, reply.n, out, sizeof(out), &size))
-				continue;
-		}
-		fnx_control_reply(node->control, out, size);
+		size = fnx_node_answer(node, body, size, out, sizeof(out), &stops);
+		stop |= stops;
+		if (size)
+			fnx_control_reply(node->control, out, size);
 	}
 	return stop;
 }

@@ -59,7 +59,7 @@ struct trace {
 	struct fnx_subscriber *sub;
 	uint64_t hash, n_frames;
 	int64_t end;
-	int masked; /* payload bytes [masked, masked + 8) are a host time; 0: none */
+	int masked; /* payload bytes [masked, masked + 24) are host times; 0: none */
 };
 
 struct schedule {
@@ -105,7 +105,7 @@ static void note(struct trace *trace, const struct fnx_frame *frame)
 	mix(&trace->hash, &frame->stamp.flags, sizeof(frame->stamp.flags));
 	if (masked) {
 		mix(&trace->hash, payload, masked);
-		mix(&trace->hash, payload + masked + 8, frame->length - masked - 8);
+		mix(&trace->hash, payload + masked + 24, frame->length - masked - 24);
 	} else {
 		mix(&trace->hash, payload, frame->length);
 	}

@@ -22,6 +22,7 @@
 #include "nodes/dispatch/safety.h"
 #include "nodes/encode/model.h"
 #include "nodes/host/occupancy.h"
+#include "nodes/host/smoothing.h"
 #include "nodes/ripple/detector.h"
 #include "nodes/ripple/envelope.h"
 #include "nodes/ripple/guard.h"
@@ -73,15 +74,19 @@ static struct check_random inputs(uint64_t seed, uint64_t t)
 	return (struct check_random){.state = seed + t * UINT64_C(0x9e3779b97f4a7c15)};
 }
 
-static const double *weights(void)
+static double distance_cm(const void *context, uint32_t a, uint32_t b)
 {
-	static double distance[N_BINS * N_BINS], smoothing[N_BINS * N_BINS];
+	(void)context;
+	return arms[a] < 0 || arms[b] < 0 ? (double)NAN : 5.0 * abs((int)a - (int)b);
+}
 
-	for (int i = 0; i < N_BINS * N_BINS; i++)
-		distance[i] = arms[i / N_BINS] < 0 || arms[i % N_BINS] < 0
-			? (double)NAN
-			: 5.0 * abs(i / N_BINS - i % N_BINS);
-	fnx_smoothing_gaussian(N_BINS, distance, 6, smoothing);
+/* Made once, for all lives. */
+static const struct fnx_smoothing *weights(void)
+{
+	static struct fnx_smoothing *smoothing;
+
+	if (!smoothing)
+		assert_int_equal(fnx_smoothing_new(N_BINS, distance_cm, NULL, 6, &smoothing), 0);
 	return smoothing;
 }
 

@@ -11,13 +11,12 @@ import os
 import random
 import re
 import signal
-import struct
-import subprocess
 import time
 
 import msgpack
 
-from fornix import PROGRAM, SANITIZED, SOURCE, WORK, Run, select_a_moment
+from fornix import SANITIZED, SOURCE, WORK, Run, select_a_moment
+from recording import messages, whole
 
 KILLS = int(os.environ.get("FORNIX_KILLS", 12 if SANITIZED else 60))
 SEED = int(os.environ.get("FORNIX_TEST_SEED", time.time_ns() % 10**9))
@@ -25,19 +24,6 @@ DURATION = {10: 30, "max": 150}  # of the session, s, by its pace: both take a f
 NODES = ["acquire", "ripple", "encode.1", "encode.2", "decode", "dispatch", "record", "tap"]
 random_ = random.Random(SEED)
 print(f"FORNIX_TEST_SEED={SEED}")
-
-
-def string(data, at):
-    size = struct.unpack_from("<I", data, at)[0]
-    return data[at + 4:at + 4 + size], at + 4 + size
-
-
-def records(data, at, end):
-    """Operation and body of each record of an MCAP file, or of an open chunk."""
-    while at < end:
-        op, size = struct.unpack_from("<BQ", data, at)
-        yield op, data[at + 9:at + 9 + size]
-        at += 9 + size
 
 
 def write_rig(name):
@@ -51,6 +37,8 @@ def write_rig(name):
     text = text.replace("  name: demo\n", "  name: demo\n  grace_ms: 60000\n")
     if "FORNIX_SEGMENTS" in os.environ:
         text = text.replace("  name: demo\n", f"  name: demo\n  segment_dir: {os.environ['FORNIX_SEGMENTS']}\n")
+    # Nodes that are struck make for old data, which must not keep the actuator from being told.
+    text = text.replace("dispatch:\n", "dispatch:\n  max_age_ms: 0\n  stall_ms: 0\n")
     text = text.replace("file: /dev/null", f"file: {WORK / name}.log").replace("record: {}", "record: {compress: false}")
     path = WORK / f"{name}.yaml"
     path.write_text(text)
@@ -59,44 +47,14 @@ def write_rig(name):
 
 def recorded(path):
     """{topic: [messages]}, each without the times of this machine; their numbers must rise by one."""
-    content, channels, messages = path.read_bytes(), {}, {}
-
-    def message(body):
-        channel, seq = struct.unpack_from("<HI", body)
-        fields = msgpack.unpackb(body[22:], strict_map_key=False)
+    found = {}
+    for topic, seq, fields in messages(path):
         fields = {key: value for key, value in fields.items() if not str(key).endswith("_ns")}
-        messages.setdefault(channels[channel], {})
-        assert seq not in messages[channels[channel]], f"{channels[channel]} {seq} is recorded twice"
-        messages[channels[channel]][seq] = msgpack.packb(fields)
-
-    def take(op, body):
-        if op == 4:
-            channels[struct.unpack_from("<H", body)[0]] = string(body, 4)[0].decode()
-        elif op == 5:
-            message(body)
-
-    for op, body in records(content, 8, len(content) - 8):
-        if op == 6:
-            name, at = string(body, 28)
-            assert name == b""
-            for inner, part in records(body, at + 8, len(body)):
-                take(inner, part)
-        elif op == 15:
-            break
-        else:
-            take(op, body)
-    for topic, found in messages.items():
-        assert sorted(found) == list(range(len(found))), f"{topic}: a number is missing"
-    return {topic: [found[seq] for seq in sorted(found)] for topic, found in messages.items()}
-
-
-def whole(path):
-    """A recording whose recorder was killed before it could write the end is mended."""
-    if path.read_bytes().endswith(b"\x89MCAP0\r\n"):
-        return path
-    mended = path.with_suffix(".mended.mcap")
-    subprocess.run([PROGRAM, "recover", path, mended], check=True)
-    return mended
+        assert seq not in found.setdefault(topic, {}), f"{topic} {seq} is recorded twice"
+        found[topic][seq] = msgpack.packb(fields)
+    for topic, by_seq in found.items():
+        assert sorted(by_seq) == list(range(len(by_seq))), f"{topic}: a number is missing"
+    return {topic: [by_seq[seq] for seq in sorted(by_seq)] for topic, by_seq in found.items()}
 
 
 def told(name):
@@ -119,11 +77,11 @@ def expect(speed):
     it = start(name, speed)
     it.finish()
     it.assert_nothing_left()
-    messages, tasks = recorded(WORK / f"{name}.mcap"), told(name)
-    print(f"{DURATION[speed]} s:", {topic: len(found) for topic, found in messages.items()}, len(tasks), "tasks")
-    assert len(messages["posterior"]) > DURATION[speed] / 0.006 - 3
-    assert len(messages["decision"]) > 20 and len(tasks) > 20 and len(messages["ripple"]) > 10
-    return messages, tasks
+    frames, tasks = recorded(WORK / f"{name}.mcap"), told(name)
+    print(f"{DURATION[speed]} s:", {topic: len(found) for topic, found in frames.items()}, len(tasks), "tasks")
+    assert len(frames["posterior"]) > DURATION[speed] / 0.006 - 3
+    assert len(frames["decision"]) > 20 and len(tasks) > 20 and len(frames["ripple"]) > 10
+    return frames, tasks
 
 
 def disturb(name, speed, n, kill):

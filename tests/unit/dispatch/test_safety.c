@@ -56,6 +56,74 @@ TEST(disarmed_nothing_is_done)
 	fnx_safety_free(safety);
 }
 
+static struct fnx_safety *sham_of(double fraction, uint64_t seed, uint64_t max_per_run)
+{
+	const int64_t lockouts[] = {0, 0};
+	const struct fnx_safety_config config = {.n_rules = 2,
+		.rule_lockouts_samples = lockouts,
+		.lockout_samples = 10,
+		.max_tasks = MANY,
+		.per_samples = 1,
+		.max_per_run = max_per_run,
+		.sham_fraction = fraction,
+		.sham_seed = seed};
+	struct fnx_safety *safety;
+
+	assert_int_equal(fnx_safety_new(&config, &safety), 0);
+	fnx_safety_set(safety, 1, 0);
+	return safety;
+}
+
+TEST(a_fraction_is_sham_which_ones_the_seed_says)
+{
+	struct fnx_safety *a = sham_of(0.25, 7, 0), *b = sham_of(0.25, 7, 0);
+	struct fnx_safety *c = sham_of(0.25, 8, 0);
+	int n_sham = 0, n_other = 0;
+
+	for (int64_t t = 0; t < 1000000; t += 100) {
+		int outcome = fnx_safety_fire(a, 0, 1, t);
+
+		assert_true(outcome == ACTED || outcome == FNX_DECISION_SHAM);
+		assert_int_equal(fnx_safety_fire(b, 0, 1, t), outcome);
+		n_sham += outcome == FNX_DECISION_SHAM;
+		n_other += fnx_safety_fire(c, 0, 1, t) != outcome;
+	}
+	/* Of 10000, five standard deviations either way. */
+	assert_in_range(n_sham, 2500 - 217, 2500 + 217);
+	assert_in_range(n_other, 3750 - 243, 3750 + 243);
+	fnx_safety_free(a);
+	fnx_safety_free(b);
+	fnx_safety_free(c);
+}
+
+TEST(a_sham_task_counts_as_done)
+{
+	struct fnx_safety *safety = sham_of(1, 1, 3);
+
+	assert_int_equal(fnx_safety_fire(safety, 0, 1, 1000), FNX_DECISION_SHAM);
+	assert_int_equal(fnx_safety_fire(safety, 1, 1, 1009), LOCKED_OUT);
+	assert_int_equal(fnx_safety_fire(safety, 1, 1, 1010), FNX_DECISION_SHAM);
+	assert_int_equal(fnx_safety_fire(safety, 1, 1, 1020), FNX_DECISION_SHAM);
+	assert_int_equal(fnx_safety_fire(safety, 1, 1, 1030), FNX_DECISION_RUN_LIMITED);
+	fnx_safety_free(safety);
+}
+
+TEST(no_run_holds_more_than_its_allowance_and_none_after_what_was_done_is_lost)
+{
+	struct fnx_safety *safety = sham_of(0, 1, 100);
+	int n_acted = 0;
+
+	for (int64_t t = 0; t < 10000; t += 10)
+		n_acted += fnx_safety_fire(safety, 0, 1, t) == ACTED;
+	assert_int_equal(n_acted, 100);
+	fnx_safety_free(safety);
+	safety = sham_of(0, 1, 100);
+	fnx_safety_restarted(safety, 0);
+	for (int64_t t = 1000000; t < 1010000; t += 10)
+		assert_int_not_equal(fnx_safety_fire(safety, 0, 1, t), ACTED);
+	fnx_safety_free(safety);
+}
+
 TEST(in_a_dry_run_nothing_is_done_armed_or_not)
 {
 	for (int is_armed = 0; is_armed < 2; is_armed++) {

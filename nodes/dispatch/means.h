@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Means: how an actuator outside is told, by the thread that it has. Each call blocks for its
+ * time-out at the most.
+ *
+ *	udp	a datagram to HOST:PORT: a text in which {task} is the task's number, or the
+ *decision as by schemas/codec.h. Told once it was sent; with `reply`, once a datagram has come back
+ *from there. serial	a byte, the task's number (0..255), to a tty: raw, 8 bits, no parity. Told
+ *once the tty has sent it; with `reply`, once a byte has come back. trodes	the StateScript
+ *function of the task's number, asked of the service trodes.hardware, which is looked up at the
+ *central server (schemas/trodes.h). Told once it has answered.
+ *
+ * What cannot be reached is tried again between tasks (prepare), never while one waits: a task
+ * that finds nobody fails at once.
+ */
+#pragma once
+
+#include "nodes/dispatch/actuator.h"
+
+struct fnx_means;
+
+/* udp, serial, trodes. -EINVAL: no such endpoint or speed; -ENOENT ...: the tty. */
+FNX_MUST_CHECK int fnx_means_open(
+	const struct fnx_actuator_config *config, struct fnx_means **ret_means);
+/* Finds who is to be told, if need be. 0: ready; negative: not yet, call again in a while. */
+int fnx_means_prepare(struct fnx_means *means);
+/* 0: carried out. -ETIMEDOUT: sent, and not confirmed in time; else it was not carried out:
+ * -ENOTCONN, -EAGAIN: nobody is there; -ERANGE: no such number; ... */
+int fnx_means_tell(struct fnx_means *means, const struct fnx_actuator_command *command);
+struct fnx_means *fnx_means_close(struct fnx_means *means);

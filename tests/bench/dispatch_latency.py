@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""From a posterior's publishing until an actuator was told, beside the hop posterior -> dispatch of the same session:
+dispatch sleeping and spinning; its actuator alone, and with one that hangs and one that is dead beside it.
+
+    python3 dispatch_latency.py BUILD SOURCE
+"""
+import json
+import pathlib
+import re
+import socket
+import subprocess
+import sys
+import threading
+
+sys.path.insert(0, str(pathlib.Path(sys.argv[2]) / "tests/system"))
+from fornix import PROGRAM, SOURCE, WORK, Run, select_a_moment  # noqa: E402
+
+DURATION_S = 25
+SETTINGS = (("threshold", 0.1), ("other_arms_below", 0.9), ("min_groups", 1), ("max_centre_distance_cm", 0),
+            ("max_speed_cm_s", 0), ("max_rate_per_min", 6000), ("replay_after_s", 0), ("lockout_ms", 20))
+
+
+def bind():
+    it = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    it.bind(("127.0.0.1", 0))
+    return it, "127.0.0.1:%d" % it.getsockname()[1]
+
+
+def take_all(it):
+    while True:
+        it.recv(65536)
+
+
+def write_rig(name, spins, endpoint, others):
+    text = (SOURCE / "deploy/rigs/demo.yaml").read_text()
+    for key, value in SETTINGS:
+        text = re.sub(rf"^(\s+{key}:) \S+", rf"\1 {value}", text, flags=re.M)
+    actuators = "\n    - ".join([f'{{type: udp, endpoint: "{endpoint}", text: T}}'] + others)
+    text = text.replace("dispatch:\n", "dispatch:\n  max_age_ms: 1000\n")
+    text = text.replace("{type: log, file: /dev/null}", actuators)
+    if spins:
+        text += "\nnodes:\n  - {name: dispatch, wait: spin}\n"
+    path = WORK / f"{name}.yaml"
+    path.write_text(text)
+    return path
+
+
+def hop_of(it):
+    found = subprocess.run([PROGRAM, "top", "--once", "--json", "--bus", it.bus, "--run-dir", str(it.run_dir)],
+                           capture_output=True, text=True)
+    if found.returncode:
+        return None
+    hops = [hop["hop"] for hop in json.loads(found.stdout)["hops"]
+            if (hop["topic"], hop["reader"]) == ("posterior", "dispatch")]
+    return hops[0] if hops else None
+
+
+def measure(spins, beside):
+    sink, endpoint = bind()
+    _, hanging = bind()
+    threading.Thread(target=take_all, args=(sink,), daemon=True).start()
+    others = [f'{{type: udp, endpoint: "{hanging}", text: T, reply: true, timeout_ms: 1000}}',
+              '{type: trodes, endpoint: "tcp://127.0.0.1:9"}'] if beside else []
+    it = Run(write_rig(f"m{spins}{beside}", spins, endpoint, others), "--duration", DURATION_S, "--speed", 1)
+    hop = None
+    while it.process.poll() is None:
+        select_a_moment()
+        hop = hop_of(it) or hop
+    told = re.search(rf"actuator {endpoint}: (\d+) carried out, (\d+) us.*?p99 (\d+), p99.9 (\d+)", it.output())
+    n, p50, p99, p999 = map(int, told.groups())
+    hop_us = hop["p50_ns"] / 1e3
+    print(f"{'spin' if spins else 'sleep':5}  {'beside a hung and a dead one' if beside else 'alone':28}  {n} told, us: "
+          f"p50 {p50} p99 {p99} p99.9 {p999}; hop p50 {hop_us:.1f}; p50 / hop {p50 / hop_us:.2f}, p99.9 / p50 {p999 / p50:.1f}")
+
+
+for spins in (False, True):
+    for beside in (False, True):
+        measure(spins, beside)

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What reaches an actuator outside, a UDP socket of this test, against what was recorded.
+
+1. dispatch is killed (SIGKILL) at random moments during many decisions, as fast as can be and paced: no task arrives
+   twice, none without a decision that says so, and what does not arrive is told: lost, or unknown.
+2. dispatch is stopped (SIGSTOP) for longer than the age that is allowed, in a session at its pace: nothing that was
+   decided before it slept, or waited meanwhile, is done when it wakes up.
+
+FORNIX_DECISIONS: how many tasks there must have been under fire (200). FORNIX_TEST_SEED: another sequence of moments.
+"""
+import os
+import random
+import re
+import signal
+import socket
+import threading
+import time
+
+import msgpack
+
+from fornix import DEADLINE_S, SANITIZED, SOURCE, WORK, Run, select_a_moment
+from recording import messages, whole
+
+DECISIONS = int(os.environ.get("FORNIX_DECISIONS", 60 if SANITIZED else 200))
+SEED = int(os.environ.get("FORNIX_TEST_SEED", time.time_ns() % 10**9))
+ACTED, FAILED, STALE, STALLED = 0, 5, 10, 12
+random_ = random.Random(SEED)
+print(f"FORNIX_TEST_SEED={SEED}")
+
+
+class Actuator:
+    """Takes datagrams, each a decision, with the time of arrival."""
+
+    def __init__(self):
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        self.socket.bind(("127.0.0.1", 0))
+        self.endpoint = "127.0.0.1:%d" % self.socket.getsockname()[1]
+        self.told = []
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        while True:
+            body = self.socket.recv(65536)
+            if body == b"end":
+                return
+            self.told.append((time.monotonic_ns(), msgpack.unpackb(body)))
+
+    def end(self):
+        """All that has come: datagrams keep their order."""
+        other = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        other.sendto(b"end", self.socket.getsockname())
+        self.thread.join(DEADLINE_S)
+        assert not self.thread.is_alive()
+        return self.told
+
+
+def write_rig(name, actuator, extra):
+    """The demonstration, with rules that come true often."""
+    text = (SOURCE / "deploy/rigs/demo.yaml").read_text()
+    for key, value in (("threshold", 0.1), ("other_arms_below", 0.9), ("min_groups", 1), ("max_centre_distance_cm", 0),
+                       ("max_speed_cm_s", 0), ("max_rate_per_min", 6000), ("replay_after_s", 0), ("lockout_ms", 30)):
+        text, n = re.subn(rf"^(\s+{key}:) \S+", rf"\1 {value}", text, flags=re.M)
+        assert n, key
+    text = text.replace("  name: demo\n", "  name: demo\n  grace_ms: 60000\n")
+    text = text.replace("dispatch:\n", "dispatch:\n" + extra).replace("record: {}", "record: {compress: false}")
+    text = text.replace("{type: log, file: /dev/null}", f"{{type: udp, endpoint: \"{actuator.endpoint}\"}}")
+    path = WORK / f"{name}.yaml"
+    path.write_text(text)
+    return path
+
+
+def decisions(name):
+    path = WORK / f"{name}.mcap"
+    found = {}
+    for topic, seq, fields in messages(whole(path)):
+        if topic == "decision":
+            assert seq not in found, f"decision {seq} is recorded twice"
+            found[seq] = fields
+    return found
+
+
+def judge(told, recorded, unaccounted):
+    """Nothing twice, nothing without a record, and nothing lost in silence."""
+    numbers = [task["seq"] for _, task in told]
+    assert len(set(numbers)) == len(numbers), "a task was done twice"
+    for task in (task for _, task in told):
+        decision = recorded.get(task["seq"])
+        assert decision, f"a task without a decision: {task}"
+        assert decision["outcome"] in (ACTED, FAILED), f"done, and recorded as not done: {decision}"
+        for key in ("sample_time", "rule", "task", "cause_seq", "target_mass"):
+            assert decision[key] == task[key], f"{key}: {decision} {task}"
+    acted = {seq for seq, decision in recorded.items() if decision["outcome"] == ACTED}
+    missing = acted - set(numbers)
+    assert len(missing) <= unaccounted, f"{len(missing)} tasks never came, and {unaccounted} were told as lost"
+    return len(acted), len(missing)
+
+
+def not_carried_out(text):
+    return max([0] + [int(n) for n in re.findall(r"actuator \S+: (\d+) of \d+ tasks were not carried out", text)])
+
+
+def under_fire(n, speed, duration_s):
+    """One session in which dispatch is killed again and again; how many tasks there were."""
+    name, actuator = f"fire{n}", Actuator()
+    rig = write_rig(name, actuator, "  max_age_ms: 0\n  stall_ms: 0\n")
+    it = Run(rig, "--duration", duration_s, "--speed", speed, "--record", WORK / f"{name}.mcap")
+    killed = 0
+    while it.process.poll() is None:
+        until = time.monotonic() + random_.choice((0, 0.02, 0.1, 0.3)) * random_.random()
+        while time.monotonic() < until and it.process.poll() is None:
+            select_a_moment()
+        pid = it.children().get("dispatch")
+        if not pid or not it.children().get("acquire"):
+            continue
+        try:
+            os.kill(pid, signal.SIGKILL)
+            killed += 1
+        except ProcessLookupError:
+            pass
+    text = it.output()
+    assert it.process.returncode == ("died while stopping (Killed)" in text), text
+    acted, missing = judge(actuator.end(), decisions(name), not_carried_out(text))
+    print(f"speed {speed}: killed {killed} times, {acted} tasks, {missing} of them told as lost or unknown")
+    assert killed and "lost: what was done before" not in text, text
+    return acted
+
+
+def asleep():
+    """dispatch sleeps while the session goes on."""
+    name, actuator = "asleep", Actuator()
+    rig = write_rig(name, actuator, "  max_age_ms: 400\n  stall_ms: 300\n")
+    it = Run(rig, "--duration", 12, "--speed", 1, "--record", WORK / f"{name}.mcap")
+    naps = []
+    for _ in range(3):
+        n = len(actuator.told)
+        it.wait_for(lambda: len(actuator.told) >= n + 3, "tasks")
+        pid = it.children()["dispatch"]
+        os.kill(pid, signal.SIGSTOP)
+        begin = time.monotonic_ns()
+        until = time.monotonic() + 1.5
+        while time.monotonic() < until:
+            select_a_moment()
+        naps.append((begin, time.monotonic_ns()))
+        os.kill(pid, signal.SIGCONT)
+    it.finish()
+    told, recorded = actuator.end(), decisions(name)
+    acted, _ = judge(told, recorded, not_carried_out(it.text))
+    for came_ns, task in told:
+        age_ms = (came_ns - task["ingress_ns"]) / 1e6
+        late = [end for begin, end in naps if begin < came_ns and task["ingress_ns"] < end - 400e6 and came_ns > end]
+        assert not late, f"done {age_ms:.0f} ms after its sample: {task}"
+    held = sum(decision["outcome"] in (STALE, STALLED) for decision in recorded.values())
+    print(f"asleep {len(naps)} times: {acted} tasks, {held} held back as old")
+    assert held >= len(naps)
+
+
+asleep()
+total = runs = 0
+while total < DECISIONS:
+    total += under_fire(runs, "max" if runs % 2 else 10, 40)
+    runs += 1
