@@ -101,13 +101,12 @@ static uint64_t announce(struct fnx_publisher *pub, uint64_t limit)
 	return limit;
 }
 
-/* Gives up the payloads of [released, limit), and takes back what is pinned no more. */
-static void give_up(struct fnx_publisher *pub, uint64_t limit)
+/* Gives up the payloads of [released, limit), as was announced, and takes back what is pinned no
+ * more. */
+static void release_to(struct fnx_publisher *pub, uint64_t limit)
 {
 	struct fnx_hazards hazards;
 
-	if (limit > pub->released)
-		limit = announce(pub, limit);
 	for (uint64_t seq = pub->released; seq < limit; seq++)
 		atomic_store_explicit(&fnx_mapping_entry(&pub->map, seq)->tag,
 			fnx_tag(seq, FNX_ENTRY_RELEASED), memory_order_relaxed);
@@ -129,6 +128,11 @@ static void give_up(struct fnx_publisher *pub, uint64_t limit)
 	}
 	pub->released = limit;
 	atomic_store_explicit(&pub->map.segment->released, limit, memory_order_release);
+}
+
+static void give_up(struct fnx_publisher *pub, uint64_t limit)
+{
+	release_to(pub, limit > pub->released ? announce(pub, limit) : limit);
 }
 
 /* Gives up what every lossless reader has passed, until `n` slots are free. */
@@ -415,7 +419,9 @@ static int recover_pinned(struct fnx_publisher *pub, unsigned char *used)
 }
 
 /* Ends the pass that the crash cut short: a joiner must not take for its first frame one that is
- * marked RELEASED. */
+ * marked RELEASED. Nobody shortens it, not even one who died in joining, of whom the predecessor
+ * did not know: what is marked is gone. Who joins meanwhile begins behind it, since the predecessor
+ * announced no less. */
 static void finish_pass(struct fnx_publisher *pub)
 {
 	uint64_t limit = pub->released;
@@ -424,7 +430,7 @@ static void finish_pass(struct fnx_publisher *pub)
 		atomic_load_explicit(&fnx_mapping_entry(&pub->map, limit)->tag,
 			memory_order_relaxed) == fnx_tag(limit, FNX_ENTRY_RELEASED))
 		limit++;
-	give_up(pub, limit);
+	release_to(pub, limit);
 	atomic_store(&pub->map.segment->releasing, pub->released);
 }
 

@@ -37,6 +37,9 @@ struct reader {
 	uint64_t committed_min, committed_max; /* where its cursor may stand */
 	unsigned n_holds;
 	struct fnx_frame holds[FNX_HOLDS_MAX];
+	/* What counts is the death that the publisher saw: it takes no notice of a life too short
+	 * for its place. */
+	int joined;
 	int64_t died_ns;
 };
 
@@ -324,7 +327,7 @@ static int open_reader(unsigned id, struct reader *r)
 	play.n_evicted += r->placed && late && !fnx_subscriber_resumed(r->sub);
 	r->unsure = unsure && fnx_subscriber_resumed(r->sub);
 	r->epoch = fnx_subscriber_epoch(r->sub);
-	r->placed = 1;
+	r->placed = r->joined = 1;
 	r->next = r->committed_min = r->committed_max = next;
 	return 1;
 }
@@ -448,6 +451,8 @@ static void live_as_reader(unsigned id)
 static void be_born(unsigned id)
 {
 	play.alive[id] = 1;
+	if (id != WRITER)
+		play.readers[id - 1].joined = 0;
 	if (id == WRITER) {
 		play.writer_generation++;
 		fiber_start(id, live_as_writer);
@@ -462,7 +467,7 @@ static void kill_one(unsigned id)
 		return;
 	fiber_kill(id);
 	play.alive[id] = 0;
-	if (id != WRITER)
+	if (id != WRITER && play.readers[id - 1].joined)
 		play.readers[id - 1].died_ns = play.now_ns;
 	play.n_kills++;
 }
