@@ -466,13 +466,18 @@ static int recover(struct fnx_publisher *pub)
 	return 0;
 }
 
-static void tell_replaced(struct fnx_publisher *pub)
+/* `ours`: who is not parked needs no ring. A predecessor may have died after it took back a
+ * reader's `parked`, or have told nobody: then all are rung. */
+static void tell_replaced(struct fnx_publisher *pub, int ours)
 {
 	/* seq_cst: before the look at parked, as with head; release: the last frame and watermark
 	 * come first */
 	atomic_store(&pub->map.segment->replaced, 1);
 	fnx_readers_look(&pub->readers, 1);
-	fnx_readers_ring(&pub->readers, INT64_MAX);
+	if (ours)
+		fnx_readers_ring(&pub->readers, INT64_MAX);
+	else
+		fnx_readers_wake(&pub->readers);
 	fnx_readers_forget(&pub->readers);
 }
 
@@ -497,14 +502,16 @@ static int adopt(struct fnx_publisher *pub, const struct fnx_topic_config *confi
 	r = owner_lives(pub, config);
 	if (r)
 		r = r < 0 ? r : -EBUSY;
-	else if (fnx_mapping_matches(&pub->map, config))
+	/* One that was told to be at its end has readers who have gone. */
+	else if (fnx_mapping_matches(&pub->map, config) &&
+		!atomic_load(&pub->map.segment->replaced))
 		r = recover(pub);
 	else
 		r = -EBADMSG;
 	if (!r)
 		return 1;
 	if (r == -EBADMSG) {
-		tell_replaced(pub);
+		tell_replaced(pub, 0);
 		r = 0;
 	}
 	fnx_mapping_close(&pub->map);
@@ -686,8 +693,9 @@ struct fnx_publisher *fnx_publisher_close(struct fnx_publisher *pub)
 	if (!pub)
 		return NULL;
 	fnx_publisher_flush(pub);
+	/* Killed in between, it leaves a name by which a successor finds whom to tell. */
+	tell_replaced(pub, 1);
 	fnx_mapping_unlink(&pub->bus, pub->map.topic);
-	tell_replaced(pub);
 	fnx_mapping_close(&pub->map);
 	free(pub->free_slots);
 	free(pub);
