@@ -62,6 +62,7 @@ struct play {
 	struct fnx_publisher *pub;
 	uint64_t writer_generation;
 	int stop_publishing;
+	int resting; /* the writer has nothing to say until all others have come to rest */
 	struct reader readers[N_READERS];
 	struct known frames[FRAMES_MAX];
 	char failure[200];
@@ -268,7 +269,14 @@ static void live_as_writer(unsigned id)
 	open_writer();
 	while (!play.stop_publishing && fnx_publisher_head(play.pub) < FRAMES_MAX - 1) {
 		play.now_ns += (int64_t)below(2000000);
-		switch (below(20)) {
+		switch (below(24)) {
+		case 20:
+			/* As one does that is paced: a ring that was lost is made good by nothing.
+			 */
+			play.resting = 1;
+			fiber_sleep();
+			play.resting = 0;
+			break;
 		case 0:
 			fnx_publisher_advance(
 				play.pub, (int64_t)fnx_publisher_head(play.pub) * 10, 0);
@@ -455,6 +463,7 @@ static void be_born(unsigned id)
 		play.readers[id - 1].joined = 0;
 	if (id == WRITER) {
 		play.writer_generation++;
+		play.resting = 0;
 		fiber_start(id, live_as_writer);
 	} else {
 		fiber_start(id, live_as_reader);
@@ -497,6 +506,10 @@ static void look_at_the_sleepers(void)
 				fnx_subscriber_lag(r->sub));
 	}
 	if (play.alive[WRITER] && fiber_state(WRITER) == FIBER_ASLEEP) {
+		if (play.resting) {
+			fiber_ring(WRITER);
+			return;
+		}
 		if (n_dead == 0)
 			fail_msg("the publisher sleeps, and all its readers too");
 		/* It looks again when the grace of a dead reader is over. */
