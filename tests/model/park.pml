@@ -52,13 +52,8 @@ inline ring_sleeper(i)
 {
 	if
 	:: sleepers & (1 << i) ->
-#ifndef WITHOUT_THE_BIT_BEFORE_THE_FLAG
 		atomic { FENCE(WRITER) -> mem[SLEEPERS] = mem[SLEEPERS] & (3 - (1 << i)) };
 		atomic { FENCE(WRITER) -> r = mem[PARKED(i)]; mem[PARKED(i)] = 0 };
-#else
-		atomic { FENCE(WRITER) -> r = mem[PARKED(i)]; mem[PARKED(i)] = 0 };
-		atomic { FENCE(WRITER) -> mem[SLEEPERS] = mem[SLEEPERS] & (3 - (1 << i)) };
-#endif
 		/* Killed here, it has taken the flag and not rung. */
 		MAY_DIE(WRITER);
 		if
