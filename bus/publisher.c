@@ -101,13 +101,12 @@ static uint64_t announce(struct fnx_publisher *pub, uint64_t limit)
 	return limit;
 }
 
-/* Gives up the payloads of [released, limit), and takes back what is pinned no more. */
-static void give_up(struct fnx_publisher *pub, uint64_t limit)
+/* Gives up the payloads of [released, limit), as was announced, and takes back what is pinned no
+ * more. */
+static void release_to(struct fnx_publisher *pub, uint64_t limit)
 {
 	struct fnx_hazards hazards;
 
-	if (limit > pub->released)
-		limit = announce(pub, limit);
 	for (uint64_t seq = pub->released; seq < limit; seq++)
 		atomic_store_explicit(&fnx_mapping_entry(&pub->map, seq)->tag,
 			fnx_tag(seq, FNX_ENTRY_RELEASED), memory_order_relaxed);
@@ -129,6 +128,11 @@ static void give_up(struct fnx_publisher *pub, uint64_t limit)
 	}
 	pub->released = limit;
 	atomic_store_explicit(&pub->map.segment->released, limit, memory_order_release);
+}
+
+static void give_up(struct fnx_publisher *pub, uint64_t limit)
+{
+	release_to(pub, limit > pub->released ? announce(pub, limit) : limit);
 }
 
 /* Gives up what every lossless reader has passed, until `n` slots are free. */
@@ -415,7 +419,9 @@ static int recover_pinned(struct fnx_publisher *pub, unsigned char *used)
 }
 
 /* Ends the pass that the crash cut short: a joiner must not take for its first frame one that is
- * marked RELEASED. */
+ * marked RELEASED. Nobody shortens it, not even one who died in joining, of whom the predecessor
+ * did not know: what is marked is gone. Who joins meanwhile begins behind it, since the predecessor
+ * announced no less. */
 static void finish_pass(struct fnx_publisher *pub)
 {
 	uint64_t limit = pub->released;
@@ -424,7 +430,7 @@ static void finish_pass(struct fnx_publisher *pub)
 		atomic_load_explicit(&fnx_mapping_entry(&pub->map, limit)->tag,
 			memory_order_relaxed) == fnx_tag(limit, FNX_ENTRY_RELEASED))
 		limit++;
-	give_up(pub, limit);
+	release_to(pub, limit);
 	atomic_store(&pub->map.segment->releasing, pub->released);
 }
 
@@ -460,13 +466,18 @@ static int recover(struct fnx_publisher *pub)
 	return 0;
 }
 
-static void tell_replaced(struct fnx_publisher *pub)
+/* `ours`: who is not parked needs no ring. A predecessor may have died after it took back a
+ * reader's `parked`, or have told nobody: then all are rung. */
+static void tell_replaced(struct fnx_publisher *pub, int ours)
 {
 	/* seq_cst: before the look at parked, as with head; release: the last frame and watermark
 	 * come first */
 	atomic_store(&pub->map.segment->replaced, 1);
 	fnx_readers_look(&pub->readers, 1);
-	fnx_readers_ring(&pub->readers, INT64_MAX);
+	if (ours)
+		fnx_readers_ring(&pub->readers, INT64_MAX);
+	else
+		fnx_readers_wake(&pub->readers);
 	fnx_readers_forget(&pub->readers);
 }
 
@@ -491,14 +502,16 @@ static int adopt(struct fnx_publisher *pub, const struct fnx_topic_config *confi
 	r = owner_lives(pub, config);
 	if (r)
 		r = r < 0 ? r : -EBUSY;
-	else if (fnx_mapping_matches(&pub->map, config))
+	/* One that was told to be at its end has readers who have gone. */
+	else if (fnx_mapping_matches(&pub->map, config) &&
+		!atomic_load(&pub->map.segment->replaced))
 		r = recover(pub);
 	else
 		r = -EBADMSG;
 	if (!r)
 		return 1;
 	if (r == -EBADMSG) {
-		tell_replaced(pub);
+		tell_replaced(pub, 0);
 		r = 0;
 	}
 	fnx_mapping_close(&pub->map);
@@ -680,8 +693,9 @@ struct fnx_publisher *fnx_publisher_close(struct fnx_publisher *pub)
 	if (!pub)
 		return NULL;
 	fnx_publisher_flush(pub);
+	/* Killed in between, it leaves a name by which a successor finds whom to tell. */
+	tell_replaced(pub, 1);
 	fnx_mapping_unlink(&pub->bus, pub->map.topic);
-	tell_replaced(pub);
 	fnx_mapping_close(&pub->map);
 	free(pub->free_slots);
 	free(pub);

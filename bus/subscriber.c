@@ -247,6 +247,9 @@ int fnx_subscriber_open(const struct fnx_bus *bus, const struct fnx_subscriber_c
 	sub->bus = *bus;
 	sub->map.subs_fd = -1;
 	r = fnx_mapping_open(bus, config->topic, 0, &sub->map);
+	/* Its publisher has left, and died before it took the name away. */
+	if (!r && atomic_load_explicit(&sub->map.segment->replaced, memory_order_acquire))
+		r = -ENOENT;
 	if (!r && config->schema_hash && config->schema_hash != sub->map.schema_hash)
 		r = -EPROTO;
 	if (!r && !resume(sub, config))

@@ -110,6 +110,22 @@ uint64_t shared_add(volatile void *at, size_t size, uint64_t value, int order)
 	return before;
 }
 
+uint64_t shared_or(volatile void *at, size_t size, uint64_t bits, int order)
+{
+	uint64_t before = shared_load(at, size, order);
+
+	shared_raw_store(at, size, before | bits);
+	return before;
+}
+
+uint64_t shared_and(volatile void *at, size_t size, uint64_t bits, int order)
+{
+	uint64_t before = shared_load(at, size, order);
+
+	shared_raw_store(at, size, before & bits);
+	return before;
+}
+
 int shared_compare_exchange(volatile void *at, size_t size, uint64_t expected, uint64_t value,
 	int order, uint64_t *ret_found)
 {

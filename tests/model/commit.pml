@@ -1,142 +1,179 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Commit and restart of a node: bus/journal.h and what the host makes of it. The node takes frames 0 .. N_FRAMES - 1 of its
- * input, changes its state with each, and publishes two frames for each (same sample time and origin). It commits now and
- * then: one store makes stay what it changed since, its input cursor among it; only then does it give its input frames back.
- * It is killed up to N_KILLS times, between any two steps. What it has stored is all there, in program order (a kill empties
- * no store buffer, so that there are none here).
+ * Commit and restart of a node: bus/journal.c and what the host makes of it (nodes/host/progress.c, drive.c take, node.c
+ * is_done). The node takes frames 0 .. N_FRAMES - 1 of its input. With each it changes its state, in two places one after the
+ * other, publishes two frames (same sample time and origin), and moves its cursor; then it commits: it notes how many frames
+ * its output has, and by one store makes stay what it changed since the last time. Only then does it give the input frame back.
  *
- * A successor undoes what was not committed, takes the input from the committed cursor, and does not publish again what lies
- * at or before the topic's tail, the frame published last: by origin, and by how many of that origin there are in a row.
+ * Its memory is an array of items under an undo journal: the old value goes into a record, the record is counted, and then the
+ * item is changed. The node is killed up to N_KILLS times, between any two stores. What it has stored is all there, in program
+ * order (a kill empties no store buffer, so that there are none here).
+ *
+ * A successor undoes what was not committed, backwards, and takes the input from the committed cursor. What its output's
+ * ledger holds beyond the committed count is what the predecessor did not live to commit: it passes over what it makes that has
+ * the origin of one of those.
  *
  * Statement 3, of a whole node: subscribers of its output see each frame once, in order, whatever died; and the state is in
  * the end what it would have been.
  */
+#ifndef N_FRAMES
 #define N_FRAMES 3
+#endif
+#ifndef N_KILLS
 #define N_KILLS 2
+#endif
 #define PER_FRAME 2
+#define RECORDS 5 /* of one step at the most */
 
-byte state; /* what the node has learnt: a function of the frames taken, in order */
-byte cursor; /* part of the same memory */
-byte old_state, old_cursor; /* the journal's records */
-bool undo_state, undo_cursor; /* ... and whether they are there */
+#define STATE 0 /* what the node has learnt: a function of the frames taken, in order */
+#define CURSOR 1 /* progress->inputs[].next */
+#define HEADS 2 /* progress->heads[]: frames published when it committed last */
+byte item[3];
+
+byte record_item[RECORDS], record_old[RECORDS];
+byte used; /* records that count */
+
 byte given_back; /* the input's own cursor in .subs: what lies below is gone for good */
-byte tail_origin, tail_count; /* of the output: origin + 1 of the last frame, and how many of it */
-byte n_published;
+byte origins[N_FRAMES * PER_FRAME]; /* of the frames that the output's ledger holds */
+byte head; /* of the output */
 byte n_kills;
 
 /* Neither symmetric nor idempotent: another order or a frame taken twice gives another number. */
 #define LEARN(s, frame) ((s) * 3 + (frame) + 1)
+#define AFTER(s, frame) LEARN(LEARN(s, frame), frame)
 
 #define MAY_DIE if :: n_kills < N_KILLS -> n_kills++; goto dead :: true fi
 
-inline commit()
+inline touch(i)
 {
-#ifndef WITHOUT_ONE_STORE_FOR_THE_COMMIT
-	d_step { undo_state = false; undo_cursor = false }
-#else
-	undo_state = false;
+	assert(used < RECORDS);
+	record_item[used] = i;
+	record_old[used] = item[i];
 	MAY_DIE;
-	undo_cursor = false
+	used++;
+	MAY_DIE
+}
+
+inline learn(frame)
+{
+#ifndef WITHOUT_TOUCH_BEFORE_CHANGE
+	touch(STATE);
+	item[STATE] = LEARN(item[STATE], frame)
+#else
+	k = item[STATE];
+	item[STATE] = LEARN(item[STATE], frame);
+	MAY_DIE;
+	record_item[used] = STATE;
+	record_old[used] = k;
+	used++
 #endif
 }
 
-inline give_back()
+inline publish(frame)
 {
-	given_back = cursor
+	i = repeat;
+	do
+	:: i < repeat_end && origins[i] != frame -> i++
+	:: else -> break
+	od;
+	if
+	:: i < repeat_end -> repeat = i + 1
+	:: else ->
+		MAY_DIE;
+		/* Published and its entry written: one store, the tag. */
+		d_step {
+			/* each in its turn, and once */
+			assert(head < N_FRAMES * PER_FRAME && head / PER_FRAME == frame);
+			origins[head] = frame;
+			head++
+		}
+	fi
 }
 
-inline publish(origin)
+inline commit()
 {
-	/* Published and its entry written: one store, the tag. */
-	d_step {
-		/* each in its turn, and once */
-		assert(n_published == origin * PER_FRAME + k);
-		n_published++;
-		tail_count = (tail_origin == origin + 1 -> tail_count + 1 : 1);
-		tail_origin = origin + 1
+#ifndef WITHOUT_TOUCH_OF_THE_HEADS
+	touch(HEADS);
+#endif
+	item[HEADS] = head;
+	MAY_DIE;
+#ifndef WITHOUT_ONE_STORE_FOR_THE_COMMIT
+	used = 0
+#else
+	do
+	:: used > 0 -> used--; MAY_DIE
+	:: else -> break
+	od
+#endif
+}
+
+inline undo()
+{
+#ifndef WITHOUT_UNDO
+#ifndef WITHOUT_UNDOING_BACKWARDS
+	do
+	:: used > 0 ->
+		item[record_item[used - 1]] = record_old[used - 1];
+		MAY_DIE;
+		used--;
+		MAY_DIE
+	:: else -> break
+	od
+#else
+	for (i : 0 .. RECORDS - 1) {
+		if
+		:: i < used -> item[record_item[i]] = record_old[i]; MAY_DIE
+		:: else
+		fi
 	}
+	used = 0
+#endif
+#else
+	used = 0
+#endif
 }
 
 active proctype node()
 {
-	byte k, skip_origin, skip_count;
+	byte i, k, repeat, repeat_end;
 life:
-	/* recover: undo what was not committed, backwards; may be killed and done again */
-#ifndef WITHOUT_UNDO
-	if
-	:: undo_cursor -> cursor = old_cursor; MAY_DIE; undo_cursor = false
-	:: else
-	fi;
-	MAY_DIE;
-	if
-	:: undo_state -> state = old_state; MAY_DIE; undo_state = false
-	:: else
-	fi;
-#else
-	undo_cursor = false;
-	undo_state = false;
-#endif
+	undo();
 	/* What the committed state needs is still there. */
-	assert(given_back <= cursor);
+	assert(given_back <= item[CURSOR]);
 #ifndef WITHOUT_SUPPRESSION
-	skip_origin = tail_origin;
-	skip_count = tail_count;
-#else
-	skip_origin = 0;
-	skip_count = 0;
+	repeat = item[HEADS];
+	repeat_end = head;
 #endif
 	do
-	:: cursor == N_FRAMES -> break
+	:: item[CURSOR] == N_FRAMES -> break
 	:: else ->
+		touch(CURSOR);
+		learn(item[CURSOR]);
 		MAY_DIE;
-		/* touch before change */
-#ifndef WITHOUT_TOUCH_BEFORE_CHANGE
-		if
-		:: !undo_state -> old_state = state; MAY_DIE; undo_state = true
-		:: else
-		fi;
+		publish(item[CURSOR]);
 		MAY_DIE;
-		state = LEARN(state, cursor);
-#else
-		k = state;
-		state = LEARN(state, cursor);
+		learn(item[CURSOR]);
 		MAY_DIE;
-		if
-		:: !undo_state -> old_state = k; undo_state = true
-		:: else
-		fi;
-#endif
-		for (k : 0 .. PER_FRAME - 1) {
-			MAY_DIE;
-			if
-			:: cursor + 1 < skip_origin || (cursor + 1 == skip_origin && k < skip_count) -> skip
-			:: else -> publish(cursor)
-			fi
-		}
+		publish(item[CURSOR]);
 		MAY_DIE;
-		if
-		:: !undo_cursor -> old_cursor = cursor; MAY_DIE; undo_cursor = true
-		:: else
-		fi;
-		cursor++;
+		item[CURSOR] = item[CURSOR] + 1;
 		MAY_DIE;
-		if
-		:: true ->
 #ifndef WITHOUT_COMMIT_BEFORE_GIVING_BACK
-			commit();
-			MAY_DIE;
-			give_back()
+		commit();
+		MAY_DIE;
+		given_back = item[CURSOR]
 #else
-			give_back();
-			MAY_DIE;
-			commit()
+		given_back = item[CURSOR];
+		MAY_DIE;
+		commit()
 #endif
-		:: cursor < N_FRAMES -> skip
-		fi
 	od;
-	assert(n_published == N_FRAMES * PER_FRAME);
-	assert(state == LEARN(LEARN(LEARN(0, 0), 1), 2));
+	assert(head == N_FRAMES * PER_FRAME);
+	k = 0;
+	for (i : 0 .. N_FRAMES - 1) {
+		k = AFTER(k, i)
+	}
+	assert(item[STATE] == k);
 	goto end;
 dead:
 	goto life;

@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Parking and ringing, in both directions, and what is left of it by a kill: bus/segment.h "publish" and "park",
- * bus/publisher.c fnx_publisher_park, bus/subscriber.c fnx_subscriber_park and wake_writer.
+ * bus/publisher.c fnx_publisher_flush and fnx_publisher_park, bus/readers.c fnx_readers_ring, bus/subscriber.c
+ * fnx_subscriber_park and wake_writer.
  *
- * One publisher (wait: a pool of N_SLOTS, less than N_FRAMES), 2 lossless subscribers, N_FRAMES frames. One of the three may be killed, once,
- * where it has taken back a flag and not yet rung; a successor takes over its place: the publisher's head, the subscriber's cursor.
+ * One publisher (wait: a pool of N_SLOTS, less than N_FRAMES), 2 lossless subscribers, N_FRAMES frames, published one by one or
+ * staged: a frame's tag is visible before head counts it, and a reader takes it by its tag. Who sleeps is summed up in a word
+ * of bits; a bit may be stale, `parked` is the truth. One of the three may be killed, once, where it has taken back a flag and
+ * not yet rung; a successor takes over its place: the publisher's frames, by their tags, or the subscriber's cursor.
  *
  * Statement 5: no parked subscriber sleeps while a frame it has not seen exists. And its mirror: the publisher does not
  * sleep while there is room.
+ *
+ * As large as the suite has time for. By hand: spin -DN_FRAMES=3 -DN_SLOTS=2 -DBUFFER=2 -a park.pml, and hours.
  */
 #ifndef N_FRAMES
 #define N_FRAMES 2
@@ -16,7 +21,7 @@
 #define N_SLOTS 1
 #endif
 #define N_PROCESSES 3
-#define N_WORDS 8
+#define N_WORDS 10
 #ifndef BUFFER
 #define BUFFER 1
 #endif
@@ -25,6 +30,8 @@
 #define WRITER_WAKE 1 /* the cursor to reach, 0: it does not sleep */
 #define PARKED(i) (2 + (i))
 #define CURSOR(i) (4 + (i))
+#define SLEEPERS 6 /* bit i: subscriber i may be parked */
+#define TAGS 7 /* frames that are tagged */
 #define WRITER 2 /* processes 0 and 1 are the subscribers */
 
 #include "memory.pml"
@@ -41,11 +48,12 @@ inline lowest_cursor(c)
 	c = (mem[CURSOR(0)] < mem[CURSOR(1)] -> mem[CURSOR(0)] : mem[CURSOR(1)])
 }
 
-inline ring_parked(i)
+inline ring_sleeper(i)
 {
 	if
-	:: mem[PARKED(i)] == 1 ->
-		atomic { FENCE(WRITER) -> r = mem[PARKED(i)]; mem[PARKED(i)] = 0 }
+	:: sleepers & (1 << i) ->
+		atomic { FENCE(WRITER) -> mem[SLEEPERS] = mem[SLEEPERS] & (3 - (1 << i)) };
+		atomic { FENCE(WRITER) -> r = mem[PARKED(i)]; mem[PARKED(i)] = 0 };
 		/* Killed here, it has taken the flag and not rung. */
 		MAY_DIE(WRITER);
 		if
@@ -56,12 +64,32 @@ inline ring_parked(i)
 	fi
 }
 
+inline flush()
+{
+	if
+	:: told < tags ->
+		told = tags;
+#ifndef WITHOUT_FENCE_BEHIND_HEAD
+		SEQ_CST(WRITER, HEAD, told);
+#else
+		STORE(WRITER, HEAD, told);
+#endif
+		sleepers = mem[SLEEPERS];
+		ring_sleeper(0);
+		ring_sleeper(1)
+	:: else
+	fi
+}
+
 proctype publisher()
 {
-	byte head, lowest, r;
+	byte tags, told, lowest, sleepers, r;
 life:
 	FENCE(WRITER);
-	head = mem[HEAD];
+	/* recover_ledger: what is tagged was published */
+	tags = mem[TAGS];
+	told = tags;
+	SEQ_CST(WRITER, HEAD, told);
 	if
 	:: killed[WRITER] ->
 #ifndef WITHOUT_RINGS_BY_THE_SUCCESSOR
@@ -74,21 +102,20 @@ life:
 	:: else
 	fi;
 	do
-	:: head == N_FRAMES -> break
+	:: tags == N_FRAMES -> flush(); break
 	:: else ->
 		atomic { lowest_cursor(lowest) };
 		if
-		:: head - lowest < N_SLOTS ->
-			head++;
-#ifndef WITHOUT_FENCE_BEHIND_HEAD
-			SEQ_CST(WRITER, HEAD, head);
-#else
-			STORE(WRITER, HEAD, head);
-#endif
-			ring_parked(0);
-			ring_parked(1)
+		:: tags - lowest < N_SLOTS ->
+			tags++;
+			STORE(WRITER, TAGS, tags);
+			if
+			:: flush()
+			:: N_SLOTS > 1 -> skip /* staged */
+			fi
 		:: else ->
-			/* fnx_publisher_park */
+			/* fnx_publisher_park, which tells of what is staged first */
+			flush();
 #ifndef WITHOUT_FENCE_BEHIND_WRITER_WAKE
 			SEQ_CST(WRITER, WRITER_WAKE, lowest + 1);
 #else
@@ -96,7 +123,7 @@ life:
 #endif
 			atomic { lowest_cursor(lowest) };
 			if
-			:: head - lowest < N_SLOTS -> skip
+			:: tags - lowest < N_SLOTS -> skip
 			:: else ->
 				atomic { bell[WRITER] -> bell[WRITER] = 0 }
 			fi;
@@ -132,7 +159,7 @@ life:
 	:: next == N_FRAMES -> break
 	:: else ->
 		if
-		:: mem[HEAD] > next ->
+		:: mem[TAGS] > next ->
 			next++;
 #ifndef WITHOUT_FENCE_BEHIND_CURSOR
 			SEQ_CST(i, CURSOR(i), next);
@@ -151,10 +178,11 @@ life:
 			:: else
 			fi
 		:: else ->
-#ifndef WITHOUT_FENCE_BEHIND_PARKED
-			SEQ_CST(i, PARKED(i), 1);
-#else
 			STORE(i, PARKED(i), 1);
+#ifndef WITHOUT_FENCE_BEHIND_PARKED
+			atomic { FENCE(i) -> mem[SLEEPERS] = mem[SLEEPERS] | (1 << i) };
+#else
+			atomic { mem[SLEEPERS] = mem[SLEEPERS] | (1 << i) };
 #endif
 #ifndef WITHOUT_SECOND_LOOK
 			if

@@ -19,6 +19,8 @@ void shared_store(volatile void *at, size_t size, uint64_t value, int order);
 /* The old value. */
 uint64_t shared_exchange(volatile void *at, size_t size, uint64_t value, int order);
 uint64_t shared_add(volatile void *at, size_t size, uint64_t value, int order);
+uint64_t shared_or(volatile void *at, size_t size, uint64_t bits, int order);
+uint64_t shared_and(volatile void *at, size_t size, uint64_t bits, int order);
 /* 1: it was `expected`, and now is `value`. *ret_found: what was there. */
 int shared_compare_exchange(volatile void *at, size_t size, uint64_t expected, uint64_t value,
 	int order, uint64_t *ret_found);
@@ -67,6 +69,15 @@ static inline void shared_raw_store(volatile void *at, size_t size, uint64_t val
 #undef atomic_exchange_explicit
 #undef atomic_fetch_add
 #undef atomic_fetch_add_explicit
+#undef atomic_fetch_or
+#undef atomic_fetch_or_explicit
+#undef atomic_fetch_and
+#undef atomic_fetch_and_explicit
+#undef atomic_fetch_sub
+#undef atomic_fetch_sub_explicit
+/* Whoever uses one of these finds that it is missing, rather than that it is not seen. */
+#undef atomic_fetch_xor
+#undef atomic_fetch_xor_explicit
 #undef atomic_compare_exchange_strong
 #undef atomic_compare_exchange_strong_explicit
 #undef atomic_compare_exchange_weak
@@ -79,14 +90,24 @@ static inline void shared_raw_store(volatile void *at, size_t size, uint64_t val
 #define atomic_store_explicit(at, value, order) \
 	shared_store((at), sizeof(*(at)), (uint64_t)(SHARED_TYPE(at))(value), (int)(order))
 #define atomic_store(at, value) atomic_store_explicit(at, value, memory_order_seq_cst)
-#define atomic_exchange_explicit(at, value, order) \
-	((SHARED_TYPE(at))shared_exchange( \
-		(at), sizeof(*(at)), (uint64_t)(SHARED_TYPE(at))(value), (int)(order)))
+/* A statement expression: its value need not be used. */
+#define SHARED_CHANGE(how, at, value, order) \
+	__extension__({ \
+		SHARED_TYPE(at) \
+		shared_before = (SHARED_TYPE(at))how( \
+			(at), sizeof(*(at)), (uint64_t)(SHARED_TYPE(at))(value), (int)(order)); \
+		shared_before; \
+	})
+#define atomic_exchange_explicit(at, value, order) SHARED_CHANGE(shared_exchange, at, value, order)
 #define atomic_exchange(at, value) atomic_exchange_explicit(at, value, memory_order_seq_cst)
-#define atomic_fetch_add_explicit(at, value, order) \
-	((SHARED_TYPE(at))shared_add( \
-		(at), sizeof(*(at)), (uint64_t)(SHARED_TYPE(at))(value), (int)(order)))
+#define atomic_fetch_add_explicit(at, value, order) SHARED_CHANGE(shared_add, at, value, order)
 #define atomic_fetch_add(at, value) atomic_fetch_add_explicit(at, value, memory_order_seq_cst)
+#define atomic_fetch_sub_explicit(at, value, order) SHARED_CHANGE(shared_add, at, -(value), order)
+#define atomic_fetch_sub(at, value) atomic_fetch_sub_explicit(at, value, memory_order_seq_cst)
+#define atomic_fetch_or_explicit(at, value, order) SHARED_CHANGE(shared_or, at, value, order)
+#define atomic_fetch_or(at, value) atomic_fetch_or_explicit(at, value, memory_order_seq_cst)
+#define atomic_fetch_and_explicit(at, value, order) SHARED_CHANGE(shared_and, at, value, order)
+#define atomic_fetch_and(at, value) atomic_fetch_and_explicit(at, value, memory_order_seq_cst)
 #define atomic_compare_exchange_strong_explicit(at, expected, value, success, failure) \
 	__extension__({ \
 		uint64_t shared_found; \

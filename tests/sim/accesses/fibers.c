@@ -5,8 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <ucontext.h>
 #include <unistd.h>
+
+#include "tests/sim/accesses/switch.h"
 
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/common_interface_defs.h>
@@ -46,7 +47,7 @@ struct possession {
 
 struct fiber {
 	enum fiber_state state;
-	ucontext_t context;
+	struct place place;
 	void *stack;
 	void (*body)(unsigned id);
 	uint64_t steps, era;
@@ -59,7 +60,7 @@ struct fiber {
 static struct fiber fibers[FIBERS_MAX];
 static struct fibers_config config;
 static struct check_random *chance;
-static ucontext_t scheduler;
+static struct place scheduler;
 static const void *scheduler_stack;
 static size_t scheduler_stack_size;
 static int running = NOBODY;
@@ -172,6 +173,26 @@ uint64_t shared_add(volatile void *at, size_t size, uint64_t value, int order)
 	begin_exchange(at, order);
 	before = shared_raw_load(at, size);
 	shared_raw_store(at, size, before + value);
+	return before;
+}
+
+uint64_t shared_or(volatile void *at, size_t size, uint64_t bits, int order)
+{
+	uint64_t before;
+
+	begin_exchange(at, order);
+	before = shared_raw_load(at, size);
+	shared_raw_store(at, size, before | bits);
+	return before;
+}
+
+uint64_t shared_and(volatile void *at, size_t size, uint64_t bits, int order)
+{
+	uint64_t before;
+
+	begin_exchange(at, order);
+	before = shared_raw_load(at, size);
+	shared_raw_store(at, size, before & bits);
 	return before;
 }
 
@@ -324,7 +345,7 @@ static void back_to_scheduler(void)
 
 	__sanitizer_start_switch_fiber(
 		f->state == FIBER_NONE ? NULL : &fake_stack, scheduler_stack, scheduler_stack_size);
-	swapcontext(&f->context, &scheduler);
+	place_switch(&f->place, &scheduler);
 	__sanitizer_finish_switch_fiber(fake_stack, &scheduler_stack, &scheduler_stack_size);
 }
 
@@ -361,11 +382,7 @@ void fiber_start(unsigned id, void (*body)(unsigned id))
 		f->stack = mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE,
 			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	assert_true(f->stack != MAP_FAILED);
-	getcontext(&f->context);
-	f->context.uc_stack.ss_sp = f->stack;
-	f->context.uc_stack.ss_size = STACK_SIZE;
-	f->context.uc_link = NULL;
-	makecontext(&f->context, live, 0);
+	f->place = place_at(live, f->stack, STACK_SIZE);
 	f->body = body;
 	f->steps = 0;
 	f->state = FIBER_READY;
@@ -407,7 +424,7 @@ int fibers_turn(void)
 	running = (int)ready[check_random_below(chance, n)];
 	f = &fibers[running];
 	__sanitizer_start_switch_fiber(&fake_stack, f->stack, STACK_SIZE);
-	swapcontext(&scheduler, &f->context);
+	place_switch(&scheduler, &f->place);
 	__sanitizer_finish_switch_fiber(fake_stack, NULL, NULL);
 	running = NOBODY;
 	return 1;

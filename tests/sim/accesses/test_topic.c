@@ -37,6 +37,9 @@ struct reader {
 	uint64_t committed_min, committed_max; /* where its cursor may stand */
 	unsigned n_holds;
 	struct fnx_frame holds[FNX_HOLDS_MAX];
+	/* What counts is the death that the publisher saw: it takes no notice of a life too short
+	 * for its place. */
+	int joined;
 	int64_t died_ns;
 };
 
@@ -59,6 +62,7 @@ struct play {
 	struct fnx_publisher *pub;
 	uint64_t writer_generation;
 	int stop_publishing;
+	int resting; /* the writer has nothing to say until all others have come to rest */
 	struct reader readers[N_READERS];
 	struct known frames[FRAMES_MAX];
 	char failure[200];
@@ -265,7 +269,14 @@ static void live_as_writer(unsigned id)
 	open_writer();
 	while (!play.stop_publishing && fnx_publisher_head(play.pub) < FRAMES_MAX - 1) {
 		play.now_ns += (int64_t)below(2000000);
-		switch (below(20)) {
+		switch (below(24)) {
+		case 20:
+			/* As one does that is paced: a ring that was lost is made good by nothing.
+			 */
+			play.resting = 1;
+			fiber_sleep();
+			play.resting = 0;
+			break;
 		case 0:
 			fnx_publisher_advance(
 				play.pub, (int64_t)fnx_publisher_head(play.pub) * 10, 0);
@@ -324,7 +335,7 @@ static int open_reader(unsigned id, struct reader *r)
 	play.n_evicted += r->placed && late && !fnx_subscriber_resumed(r->sub);
 	r->unsure = unsure && fnx_subscriber_resumed(r->sub);
 	r->epoch = fnx_subscriber_epoch(r->sub);
-	r->placed = 1;
+	r->placed = r->joined = 1;
 	r->next = r->committed_min = r->committed_max = next;
 	return 1;
 }
@@ -448,8 +459,11 @@ static void live_as_reader(unsigned id)
 static void be_born(unsigned id)
 {
 	play.alive[id] = 1;
+	if (id != WRITER)
+		play.readers[id - 1].joined = 0;
 	if (id == WRITER) {
 		play.writer_generation++;
+		play.resting = 0;
 		fiber_start(id, live_as_writer);
 	} else {
 		fiber_start(id, live_as_reader);
@@ -462,7 +476,7 @@ static void kill_one(unsigned id)
 		return;
 	fiber_kill(id);
 	play.alive[id] = 0;
-	if (id != WRITER)
+	if (id != WRITER && play.readers[id - 1].joined)
 		play.readers[id - 1].died_ns = play.now_ns;
 	play.n_kills++;
 }
@@ -492,6 +506,10 @@ static void look_at_the_sleepers(void)
 				fnx_subscriber_lag(r->sub));
 	}
 	if (play.alive[WRITER] && fiber_state(WRITER) == FIBER_ASLEEP) {
+		if (play.resting) {
+			fiber_ring(WRITER);
+			return;
+		}
 		if (n_dead == 0)
 			fail_msg("the publisher sleeps, and all its readers too");
 		/* It looks again when the grace of a dead reader is over. */

@@ -350,6 +350,75 @@ TEST(a_publisher_killed_after_any_number_of_instructions_leaves_what_a_successor
 	}
 }
 
+static void stepped_end(struct fnx_publisher *pub)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+	raise(SIGSTOP);
+	fnx_publisher_close(pub);
+	_exit(0);
+}
+
+/* A publisher that dies while it leaves; a successor of the same or of another layout. */
+static unsigned long one_stepped_end(unsigned long n_instructions, uint32_t n_slots)
+{
+	struct fnx_bus bus = fixture_bus();
+	struct fnx_publisher *pub = open_publisher(&bus, FNX_FULL_WAIT, 5);
+	struct fnx_subscriber *sub = open_subscriber(&bus, "reader", FNX_LOSSLESS), *next;
+	struct fnx_frame frame;
+	struct fnx_gap gap;
+	struct fnx_bell *bell;
+	unsigned long done;
+	pid_t pid;
+
+	assert_int_equal(fnx_bell_open(&bus, "reader", FNX_BELL_FORM_PIPE, &bell), 0);
+	publish_n(pub, 2);
+	expect_frames(sub, 0, 2);
+	assert_int_equal(fnx_subscriber_park(sub, INT64_MAX), 0);
+	pid = fork_child();
+	if (!pid)
+		stepped_end(pub);
+	done = step_and_kill(pid, n_instructions);
+	die(pub);
+
+	pub = open_publisher(&bus, FNX_FULL_WAIT, n_slots);
+	/* The reader was woken, whatever became of its topic, and learns it. */
+	assert_true(fnx_bell_drain(bell) > 0);
+	fnx_subscriber_unpark(sub);
+	if (fnx_publisher_adopted(pub)) {
+		publish_n(pub, 1);
+		expect_frame(sub, 2);
+	} else {
+		assert_int_equal(fnx_subscriber_peek(sub, &frame, &gap), FNX_MOVED);
+	}
+	next = open_subscriber(&bus, "other", FNX_LOSSLESS);
+	publish_n(pub, 1);
+	expect_frame(next, fnx_publisher_head(pub) - 1);
+	fnx_subscriber_close(next);
+	fnx_subscriber_close(sub);
+	fnx_publisher_close(pub);
+	fnx_bell_close(bell);
+	assert_true(fnx_bus_remove(&bus) >= 0);
+	return done;
+}
+
+TEST(a_publisher_killed_after_any_number_of_instructions_of_its_leaving_leaves_no_reader_behind)
+{
+	struct check_random random = check_random_seeded();
+	unsigned long total = one_stepped_end(1000000, 5);
+
+	print_message("%lu instructions\n", total);
+	assert_true(total > 100);
+	for (unsigned k = 0; k < 2 * N_STEPPED; k++) {
+		/* Evenly, and each time elsewhere. */
+		unsigned long from = total * k / (2 * N_STEPPED);
+		unsigned long to = total * (k + 1) / (2 * N_STEPPED);
+
+		one_stepped_end(
+			from + check_random_below(&random, to - from ? to - from : 1), 5 + k % 2);
+	}
+}
+
 /* Subscribers
  * --------------------------------------------------------------------------------------- */
 

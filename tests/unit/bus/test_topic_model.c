@@ -8,8 +8,17 @@
 
 #include "tests/unit/bus/topic_fixture.h"
 
+#ifdef FNX_SANITIZED
 enum {
-	N_ROUNDS = 250,
+	N_ROUNDS = 60
+};
+#else
+enum {
+	N_ROUNDS = 250
+};
+#endif
+
+enum {
 	STEPS_PER_ROUND = 4000,
 	MODEL_SUBS = 6,
 	MODEL_FRAMES = 4 * STEPS_PER_ROUND + 1,
@@ -427,7 +436,7 @@ static void step_succeed(struct model *m)
 	while (m->released < m->head && m->frames[m->released].dropped)
 		m->released++;
 	give_up(m, m->released);
-	/* Nor does it know whom its predecessor was about to ring. */
+	/* It rings everybody, parked or not: its predecessor may have died before it did. */
 	for (unsigned i = 0; i < MODEL_SUBS; i++) {
 		assert_int_equal(fnx_bell_drain(m->subs[i].bell), m->subs[i].sub != NULL);
 		m->subs[i].parked = 0;

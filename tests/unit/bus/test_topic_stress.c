@@ -372,7 +372,12 @@ static void run_both(const struct plan *plan)
 	}
 }
 
-#ifdef FNX_SANITIZED
+#if defined(__SANITIZE_THREAD__)
+enum {
+	FRAMES = 2500,
+	N_DUELS = 8000
+};
+#elif defined(FNX_SANITIZED)
 enum {
 	FRAMES = 8000,
 	N_DUELS = 20000
