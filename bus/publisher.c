@@ -258,7 +258,6 @@ int fnx_publisher_loan(struct fnx_publisher *pub, int64_t now_ns, void **ret_pay
 	}
 	pub->loaned = pub->free_slots[--pub->n_free];
 	*ret_payload = fnx_mapping_slot(&pub->map, pub->loaned);
-	fetch_ahead(pub);
 	return 0;
 }
 
@@ -269,6 +268,7 @@ void fnx_publisher_stage(struct fnx_publisher *pub, size_t length, const struct 
 	assert(slot != FNX_NO_SLOT && length <= pub->map.slot_size);
 	pub->loaned = FNX_NO_SLOT;
 	write_entry(pub, slot, length, stamp);
+	fetch_ahead(pub);
 }
 
 void fnx_publisher_publish(struct fnx_publisher *pub, size_t length, const struct fnx_stamp *stamp)
