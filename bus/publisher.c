@@ -268,7 +268,9 @@ void fnx_publisher_stage(struct fnx_publisher *pub, size_t length, const struct 
 	assert(slot != FNX_NO_SLOT && length <= pub->map.slot_size);
 	pub->loaned = FNX_NO_SLOT;
 	write_entry(pub, slot, length, stamp);
-	fetch_ahead(pub);
+	/* Not of one at a time: its reader waits at the next entry, and would lose the line. */
+	if (pub->head - pub->told > 1)
+		fetch_ahead(pub);
 }
 
 void fnx_publisher_publish(struct fnx_publisher *pub, size_t length, const struct fnx_stamp *stamp)

@@ -272,10 +272,9 @@ int fnx_subscriber_open(const struct fnx_bus *bus, const struct fnx_subscriber_c
 /* Reading
  * ------------------------------------------------------------------------------------------- */
 
-/* The pool's address of a slot. If it is the one foretold, the address is known before the entry has
- * come, and the processor, which guesses that it will be, fetches entry and payload at once rather
- * than one after the other. So the guess must be a branch: a conditional move would wait. (To
- * prefetch the payload while one waits would be worse: it takes the line from its writer.) */
+/* The pool's address of a slot. If it is the one foretold, the address is known before the entry
+ * has come, and the processor, which guesses that it will be, fetches entry and payload at once
+ * rather than one after the other. So the guess must be a branch: a conditional move would wait. */
 static const unsigned char *payload_at(const struct fnx_subscriber *sub, uint32_t slot)
 {
 	const unsigned char *payload = sub->hint;
@@ -369,6 +368,8 @@ static int look_ahead(struct fnx_subscriber *sub)
 		return FNX_FRAME;
 	/* Whoever looks again at once has the payload under way together with the entry. */
 	// __builtin_prefetch(sub->hint);
+	/* Whoever looks again at once has the payload under way together with the entry. */
+	__builtin_prefetch(sub->hint);
 	sub->streak = 0;
 	if (atomic_load_explicit(&sub->record->state, memory_order_relaxed) != sub->state)
 		return FNX_MOVED;
