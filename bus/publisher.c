@@ -262,7 +262,6 @@ int fnx_publisher_loan(struct fnx_publisher *pub, int64_t now_ns, void **ret_pay
 	}
 	pub->loaned = pub->free_slots[--pub->n_free];
 	*ret_payload = fnx_mapping_slot(&pub->map, pub->loaned);
-	fetch_ahead(pub);
 	return 0;
 }
 
@@ -273,6 +272,9 @@ void fnx_publisher_stage(struct fnx_publisher *pub, size_t length, const struct 
 	assert(slot != FNX_NO_SLOT && length <= pub->map.slot_size);
 	pub->loaned = FNX_NO_SLOT;
 	write_entry(pub, slot, length, stamp);
+	/* Not of one at a time: its reader waits at the next entry, and would lose the line. */
+	if (pub->head - pub->told > 1)
+		fetch_ahead(pub);
 }
 
 void fnx_publisher_publish(struct fnx_publisher *pub, size_t length, const struct fnx_stamp *stamp)

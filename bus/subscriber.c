@@ -36,7 +36,8 @@ struct fnx_subscriber {
 	int asleep; /* parked, and not yet unparked by us */
 	int64_t wake_at;
 	uint64_t bit; /* ours among the sleepers */
-	const unsigned char *hint; /* where the frame at `next` will probably lie */
+	uint32_t hint_slot; /* where the frame at `next` will probably lie */
+	const unsigned char *hint;
 	uint64_t known; /* head as last seen, for looking ahead */
 	uint32_t streak; /* frames taken since the topic was last found empty */
 	int turn; /* what the peek of `next` answered, FNX_FRAME or -EBADMSG; 0: not peeked */
@@ -260,7 +261,7 @@ int fnx_subscriber_open(const struct fnx_bus *bus, const struct fnx_subscriber_c
 		return r;
 	}
 	sub->bit = UINT64_C(1) << (sub->record - sub->map.subs->records);
-	sub->hint = sub->map.pool;
+	sub->hint = sub->map.pool; /* slot 0 */
 	sub->policy = config->policy;
 	sub->lazy = config->lazy;
 	sub->guarded = config->policy != FNX_LOSSLESS || sub->map.full != FNX_FULL_WAIT;
@@ -274,20 +275,37 @@ int fnx_subscriber_open(const struct fnx_bus *bus, const struct fnx_subscriber_c
 /* Reading
  * ------------------------------------------------------------------------------------------- */
 
-static uint32_t read_entry(const struct fnx_mapping *map, const struct fnx_entry *entry,
-	uint64_t seq, struct fnx_frame *ret_frame)
+/* The pool's address of a slot. If it is the one foretold, the address is known before the entry
+ * has come, and the processor, which guesses that it will be, fetches entry and payload at once
+ * rather than one after the other. So the guess must be a branch: a conditional move would wait. */
+static const unsigned char *payload_at(const struct fnx_subscriber *sub, uint32_t slot)
+{
+	const unsigned char *payload = sub->hint;
+
+	if (__builtin_expect(slot != sub->hint_slot, 0)) {
+		payload = fnx_mapping_slot(&sub->map, slot);
+		__asm__ volatile("" : "+r"(payload));
+	}
+	return payload;
+}
+
+static uint32_t read_entry(
+	struct fnx_subscriber *sub, const struct fnx_entry *entry, struct fnx_frame *ret_frame)
 {
 	uint32_t slot = atomic_load_explicit(&entry->slot, memory_order_relaxed);
+	uint32_t next_slot = atomic_load_explicit(&entry->next_slot, memory_order_relaxed);
 	struct fnx_stamp *stamp = &ret_frame->stamp;
 
-	ret_frame->seq = seq;
+	ret_frame->payload = payload_at(sub, slot);
+	ret_frame->seq = sub->next;
 	ret_frame->length = atomic_load_explicit(&entry->length, memory_order_relaxed);
 	stamp->sample_time = atomic_load_explicit(&entry->sample_time, memory_order_relaxed);
 	stamp->ingress_ns = atomic_load_explicit(&entry->ingress_ns, memory_order_relaxed);
 	stamp->publish_ns = atomic_load_explicit(&entry->publish_ns, memory_order_relaxed);
 	stamp->origin = atomic_load_explicit(&entry->origin, memory_order_relaxed);
 	stamp->flags = atomic_load_explicit(&entry->flags, memory_order_relaxed);
-	ret_frame->payload = fnx_mapping_slot(map, slot);
+	sub->hint_slot = next_slot;
+	sub->hint = fnx_mapping_slot(&sub->map, next_slot);
 	return slot;
 }
 
@@ -352,6 +370,8 @@ static int look_ahead(struct fnx_subscriber *sub)
 	if (is_published(sub, sub->next))
 		return FNX_FRAME;
 	/* Whoever looks again at once has the payload under way together with the entry. */
+	// __builtin_prefetch(sub->hint);
+	/* Whoever looks again at once has the payload under way together with the entry. */
 	__builtin_prefetch(sub->hint);
 	sub->streak = 0;
 	if (atomic_load_explicit(&sub->record->state, memory_order_relaxed) != sub->state)
@@ -380,9 +400,11 @@ static void fetch_ahead(struct fnx_subscriber *sub)
 }
 
 /* Takes the frame at `next`: FNX_FRAME, FNX_GAP or -EBADMSG. */
-static int begin_turn(struct fnx_subscriber *sub, struct fnx_gap *ret_gap)
+static int begin_turn(
+	struct fnx_subscriber *sub, struct fnx_frame *ret_frame, struct fnx_gap *ret_gap)
 {
 	const struct fnx_entry *entry = fnx_mapping_entry(&sub->map, sub->next);
+	struct fnx_frame frame;
 	uint64_t tag;
 	uint32_t slot;
 
@@ -393,19 +415,20 @@ static int begin_turn(struct fnx_subscriber *sub, struct fnx_gap *ret_gap)
 	tag = atomic_load(&entry->tag);
 	if (tag != fnx_tag(sub->next, FNX_ENTRY_PUBLISHED))
 		return report_gap(sub, ret_gap);
-	slot = read_entry(&sub->map, entry, sub->next, &sub->frame);
-	sub->hint = fnx_mapping_slot(
-		&sub->map, atomic_load_explicit(&entry->next_slot, memory_order_relaxed));
+	slot = read_entry(sub, entry, &frame);
 	/* From here on the slot is ours until release; the entry may turn over, which tears the
 	 * copy only if the sequence number changed meanwhile. */
 	atomic_thread_fence(memory_order_acquire);
 	tag = atomic_load_explicit(&entry->tag, memory_order_relaxed);
 	if (tag >> 2 != sub->next)
 		return report_gap(sub, ret_gap);
+	sub->frame = frame;
 	sub->turn = FNX_FRAME;
 	fetch_ahead(sub);
-	if (slot >= sub->map.n_slots || sub->frame.length > sub->map.slot_size)
+	if (slot >= sub->map.n_slots || frame.length > sub->map.slot_size)
 		sub->turn = -EBADMSG;
+	else
+		*ret_frame = frame;
 	return sub->turn;
 }
 
@@ -414,14 +437,13 @@ int fnx_subscriber_peek(
 {
 	int r = sub->turn;
 
-	if (!r) {
-		r = look_ahead(sub);
+	if (r) {
 		if (r == FNX_FRAME)
-			r = begin_turn(sub, ret_gap);
+			*ret_frame = sub->frame;
+		return r;
 	}
-	if (r == FNX_FRAME)
-		*ret_frame = sub->frame;
-	return r;
+	r = look_ahead(sub);
+	return r == FNX_FRAME ? begin_turn(sub, ret_frame, ret_gap) : r;
 }
 
 void fnx_subscriber_commit_to(struct fnx_subscriber *sub, uint64_t seq)

@@ -238,6 +238,10 @@ static void active_record(struct look *look, const struct topic_copy *t, unsigne
 	if (LOAD(record->parked) > 1)
 		find(look, FNX_FINDING_DAMAGE, offset + offsetof(struct fnx_record, parked),
 			"subscriber %u: parked is neither 0 nor 1", i);
+	/* Between two steps of parking, or of ringing: a successor rings everybody. */
+	else if (LOAD(record->parked) && !(LOAD(t->subs->sleepers) >> i & 1))
+		find(look, FNX_FINDING_NOTE, offset + offsetof(struct fnx_record, parked),
+			"subscriber %u is parked, and not counted among the sleepers", i);
 	if (LOAD(record->cursor) > t->head + 1)
 		find(look, FNX_FINDING_DAMAGE, offset + offsetof(struct fnx_record, cursor),
 			"subscriber %u stands at %llu, beyond head %llu", i,
@@ -276,6 +280,9 @@ static void subscribers(struct look *look, const struct topic_copy *t)
 	if (subs->epoch != t->segment->epoch)
 		find(look, FNX_FINDING_NOTE, offsetof(struct fnx_subs, epoch),
 			"the table is of another epoch: a topic that was being made");
+	if (LOAD(subs->sleepers) >> FNX_SUBSCRIBERS_MAX)
+		find(look, FNX_FINDING_DAMAGE, offsetof(struct fnx_subs, sleepers),
+			"a sleeper that has no place");
 	for (unsigned i = 0; i < FNX_SUBSCRIBERS_MAX; i++) {
 		uint32_t state = LOAD(subs->records[i].state) & 0xff;
 		uint64_t offset = offsetof(struct fnx_subs, records[i]);

@@ -104,6 +104,7 @@ TEST(each_kind_of_damage_is_found_at_its_place)
 		{&map.ledger[3].length, 4, SLOT_SIZE + 1},
 		{&map.ledger[5].tag, 8, 77},
 		{&map.subs->magic, 8, 0},
+		{&map.subs->sleepers, 8, UINT64_C(1) << 63},
 		{&record->state, 4, 7},
 		{&record->policy, 1, 0},
 		{&record->node[0], 8, '/'},
