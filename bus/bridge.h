@@ -7,17 +7,17 @@
  *	                                 <- credit <-
  *
  * What arrives is published in this machine's shared memory as it was there: sequence numbers,
- *epoch, gaps, watermarks, the end. So nodes read it as everything else. Lossless subscriptions are
- *held back by credit: a reader that is slow here holds up a publisher there that waits. Lossy ones
- *hold up nobody. Whichever side dies, or whatever happens to the connection, a lossless topic goes
- *on where it stood as long as its publisher still has that; what it has not is a gap.
+ * epoch, gaps, watermarks, the end. So nodes read it as everything else. Lossless subscriptions
+ * are held back by credit: a reader that is slow here holds up a publisher there that waits. Lossy
+ * ones hold up nobody. Whichever side dies, or whatever happens to the connection, a lossless
+ * topic goes on where it stood as long as its publisher still has that; what it has not is a gap.
  *
  * Times of another machine's clock are brought to this one's: the offset is measured all the time,
- *on the connection, as the middle of the shortest of the last 16 round trips. Its error is at most
- *half of that round trip.
+ * on the connection, as the middle of the shortest of the last 16 round trips. Its error is at
+ * most half of that round trip.
  *
  * One thread, which need not hurry anybody: it is never a node's frame path. ZeroMQ allocates in
- *it, and on threads of its own.
+ * it, and on threads of its own.
  */
 #pragma once
 

@@ -2,9 +2,9 @@
 /*
  * Journal: an undo log over memory that must never be seen half changed, although its writer may be
  * killed between any two instructions. Whoever is about to change some of it has the journal
- *remember what it held; a commit makes all changes since the last one stay, by one store; a
- *successor undoes what was not committed. It takes two pieces of memory from its caller and knows
- *no files.
+ * remember what it held; a commit makes all changes since the last one stay, by one store; a
+ * successor undoes what was not committed. It takes two pieces of memory from its caller and knows
+ * no files.
  *
  * What a killed process has stored is all there, in program order: only the compiler must be kept
  * from reordering, so nothing here needs a fence of the processor. It does not survive the machine.
@@ -15,12 +15,13 @@
  *	     8  size         bytes of records that there is room for
  *	    16  protected    bytes of memory that it is over
  *	    24  used         bytes of records; all ones: a record did not fit, and what was changed
- *since cannot be undone until the next commit 32  overflows    changes that were not remembered,
- *since init 64  records      old bytes, padded to 8 | offset, 8 bytes | size, 8 bytes
+ *			     since cannot be undone until the next commit
+ *	    32  overflows    changes that were not remembered, since init
+ *	    64  records      old bytes, padded to 8 | offset, 8 bytes | size, 8 bytes
  *
- * A record ends with its sizes, so that recovery walks back from the end, undoes one and then takes
- *it off. Killed in between, it undoes that one again. Bytes that are remembered twice end up as
- *they were first.
+ * A record ends with its sizes, so that recovery walks back from the end, undoes one and then
+ * takes it off. Killed in between, it undoes that one again. Bytes that are remembered twice end
+ * up as they were first.
  *
  * One thread. Everything read back from the log is checked before it is used.
  */

@@ -30,25 +30,29 @@
  *
  *	EMPTY -> PUBLISHED -> RELEASED -> (overwritten by seq + n_entries: CONSUMED)
  *
- * publish    entry.tag = EMPTY; fields; entry.tag = PUBLISHED [release]: from here on the frame
- *	      exists. So for each of a batch. Then head = seq + 1 [seq_cst]; then look for sleepers.
- * park       wake_at; parked = 1; sleepers |= bit [seq_cst]; then look at head and watermark. One
- *of the two sees the other. A publisher that finds no bit touches no record. ring       bit set and
- *wake_at reached: sleepers &= ~bit [seq_cst]; then parked: 1 -> 0 [seq_cst], and who changed it
- *rings. A bit may be stale, since unpark clears `parked` alone; a record that is parked has its
- *bit, or is about to be rung. peek       A reader looks at the tag of the entry it waits for, not
- *at head: one cache line less per frame. A successor finds by their tags frames that its
- *predecessor published but did not live to count. reclaim    tags = RELEASED; fence; then look at
- *hazards. peek (of one who may be lapped): hazard = seq [seq_cst]; then look at the tag. One of the
- *two sees the other: a slot found in use goes to `pinned` and stays out of the free list until it
- *is not. join       record; joins + 1 [seq_cst]; then take `releasing` as the oldest frame there
- *is. reclaim: releasing = end of the pass [seq_cst]; then look at joins. Either the joiner begins
- *behind the pass, or the pass takes the joiner into account.
+ *	publish   entry.tag = EMPTY; fields; entry.tag = PUBLISHED [release]: from here on the
+ *		  frame exists. So for each of a batch. Then head = seq + 1 [seq_cst]; then look
+ *		  for sleepers.
+ *	park      wake_at; parked = 1; sleepers |= bit [seq_cst]; then look at head and watermark.
+ *		  One of the two sees the other. A publisher that finds no bit touches no record.
+ *	ring      bit set and wake_at reached: sleepers &= ~bit [seq_cst]; then parked: 1 -> 0
+ *		  [seq_cst], and who changed it rings. A bit may be stale, since unpark clears
+ *		  `parked` alone; a record that is parked has its bit, or is about to be rung.
+ *	peek      A reader looks at the tag of the entry it waits for, not at head: one cache
+ *		  line less per frame. A successor finds by their tags frames that its
+ *		  predecessor published but did not live to count.
+ *	reclaim   tags = RELEASED; fence; then look at hazards. Peek of one who may be lapped:
+ *		  hazard = seq [seq_cst]; then look at the tag. One of the two sees the other: a
+ *		  slot found in use goes to `pinned` and stays out of the free list until it is
+ *		  not.
+ *	join      record; joins + 1 [seq_cst]; then take `releasing` as the oldest frame there is.
+ *		  Reclaim: releasing = end of the pass [seq_cst]; then look at joins. Either the
+ *		  joiner begins behind the pass, or the pass takes the joiner into account.
  *
  * A lossless reader of a wait publisher is never lapped: its cursor alone protects what it reads.
  *
- * Everything the publisher reads from .subs is taken for hostile: copied once, clamped, and used as
- *a number to compare with, never as an index or a length.
+ * Everything the publisher reads from .subs is taken for hostile: copied once, clamped, and used
+ * as a number to compare with, never as an index or a length.
  */
 #pragma once
 

@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * State: what a node has learnt, in a file of shared memory <segment dir>/<node>.state, so that a
- *successor of one that was killed goes on with exactly that. Changes go through a journal
- *(journal.h): what the successor finds is the state as it was at the last commit, whenever the kill
- *came.
+ * successor of one that was killed goes on with exactly that. Changes go through a journal
+ * (journal.h): what the successor finds is the state as it was at the last commit, whenever the
+ * kill came.
  *
  *	     0  header    identity and sizes; `magic` stored last
  *	  4096  data      pieces handed out one after the other, each aligned
  *	     .  log       of the journal, 4096-aligned, up to the end of the file
  *
  * A file is made by a node's first life: open, alloc ..., seal. A successor of the same layout
- *(`hash`: whatever else shapes the contents, such as configuration and build) opens the same file,
- *is handed the same pieces in the same order, with their contents, and seals. Nothing in it may
- *point anywhere: it will be mapped at another address.
+ * (`hash`: whatever else shapes the contents, such as configuration and build) opens the same
+ * file, is handed the same pieces in the same order, with their contents, and seals. Nothing in it
+ * may point anywhere: it will be mapped at another address.
  *
  * Only the holder of the node's presence opens it; one thread. open, alloc, seal and close are
- *[slow].
+ * [slow].
  */
 #pragma once
 

@@ -3,8 +3,8 @@
  * Tasks: a graph of kernel calls that is built while it runs.
  *
  * One thread, the submitter, says what is to be done and on which memory; the runtime finds out
- *from the memory what must wait for what, and workers do it. A worker is a thread of this process
- *or another process that attached itself.
+ * from the memory what must wait for what, and workers do it. A worker is a thread of this process
+ * or another process that attached itself.
  *
  *	PENDING -> READY -> RUNNING -> COMPLETED -> RELEASED -> CONSUMED
  *
@@ -17,26 +17,27 @@
  *	           buffer, its entry of the consumed ring and its regions may be used again
  *
  * There is no other transition. A task that fails because a producer failed takes the same way;
- *only its kernel is not called.
+ * only its kernel is not called.
  *
  * Dependencies. For each tensor argument the map of regions says which tasks that are not CONSUMED
  * touched overlapping memory last: a reader waits for the writers, a writer for writers and
- *readers. A writer that covers a region entirely takes its place ("cuts the chain"). Regions are
- *compared if they have the same `base`: memory that is shared must be named by the same base. The
- *comparison is exact between dense regions and between boxes of one array (same strides, each a
- *multiple of the next, no box wider than a row); otherwise the spans of bytes are compared, which
- *may add an edge too many and never one too few.
+ * readers. A writer that covers a region entirely takes its place ("cuts the chain"). Regions are
+ * compared if they have the same `base`: memory that is shared must be named by the same base. The
+ * comparison is exact between dense regions and between boxes of one array (same strides, each a
+ * multiple of the next, no box wider than a row); otherwise the spans of bytes are compared, which
+ * may add an edge too many and never one too few.
  *
  * Failure. A kernel that returns a negative errno, or whose worker process dies (-EOWNERDEAD),
- *fails its task; so fail, with the same error and the same first cause, all tasks that read what it
- *should have written. A task that only overwrites it, or that waited for it as a reader, goes on.
+ * fails its task; so fail, with the same error and the same first cause, all tasks that read what
+ * it should have written. A task that only overwrites it, or that waited for it as a reader, goes
+ * on.
  *
  * Every ring pushes back when it is full: submit waits, or answers -EAGAIN if told so. What waiting
  * cannot cure (the oldest task is held by a scope that only the waiting submitter could end) is
  * refused with -ENOBUFS, and fnx_task_problem() names the ring, its size and one that would do.
  *
  * Real-time class: [frame] bounded but for the wait on a full ring, free of allocation and locks,
- *no system call but to wake a sleeper; [slow] anything. [submitter]: the one thread that submits.
+ * no system call but to wake a sleeper; [slow] anything. [submitter]: the one thread that submits.
  */
 #pragma once
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The bytes of a task runtime. Internal to bus/. One file, <name>.tasks (or anonymous memory),
- *mapped read-write by its owner; a worker process maps everything before the mailboxes read-only,
- *so that it can damage results and mailboxes but not the graph:
+ * mapped read-write by its owner; a worker process maps everything before the mailboxes read-only,
+ * so that it can damage results and mailboxes but not the graph:
  *
  *	     0  header      identity, sizes, names of kinds and kernels; fixed once `magic` is there
  *	    64              next_id | last_released | last_consumed | closed | trace_next, a cache
@@ -11,18 +11,17 @@
  *	     .  main        window x 3712 bytes: descriptor, prepared calls   | main ring
  *	     .  entries     consumed_window x 64 bytes                          consumed ring
  *	     .  trace       n_traced x 32 bytes
- *	     .  mailboxes   a bell, 32 x 192 bytes; page-aligned: from here on writable by worker
- *processes .  heap        heap_size bytes, page-aligned
+ *	     .  mailboxes   a bell, 32 x 192 bytes; page-aligned: from here on writable by workers
+ *	     .  heap        heap_size bytes, page-aligned
  *
- * Byte 0 of the file is locked (open file description) by the owner for as long as it lives, byte 1
- *+ i by the process that has mailbox i. No word of the file is an address.
+ * Byte 0 of the file is locked (open file description) by the owner for as long as it lives, byte
+ * 1 + i by the process that has mailbox i. No word of the file is an address.
  *
  * Life of a task, and who takes each step:
  *
  *	NONE|CONSUMED of id - consumed_window
  *	    -> PENDING    submitter, once slot, entry, heap, dependency and region entries are free
- *	    -> READY      whoever raises fan-in references to the count: a producer's worker, or
- *submit
+ *	    -> READY      whoever raises fan-in references to the count: a producer's worker or submit
  *	    -> RUNNING    whoever takes the first part
  *	    -> COMPLETED  whoever ends the last part
  *	    -> RELEASED   the same, when it has told all consumers and let go of all producers
@@ -31,10 +30,10 @@
  * Fan-out: the submitter pushes a dependency on the producer's list, unless the list is CLOSED; who
  * completes the task exchanges the list for CLOSED, once. So each dependency is either seen by the
  * completer or known by the submitter to be satisfied, and no lock is needed. (The design has a
- *lock in the entry; a holder that is preempted would make others wait.) References are one word,
- *(count << 32) | dropped: only the submitter raises the count, and never when both are equal, since
- *the task is then CONSUMED. The task itself holds one until RELEASED, its scope one, each consumer
- *one until it has completed.
+ * lock in the entry; a holder that is preempted would make others wait.) References are one word,
+ * (count << 32) | dropped: only the submitter raises the count, and never when both are equal,
+ * since the task is then CONSUMED. The task itself holds one until RELEASED, its scope one, each
+ * consumer one until it has completed.
  *
  * Reclaiming. Everything is a ring in the order of ids, and each task notes where its share ends:
  *
@@ -44,14 +43,15 @@
  *	freed at CONSUMED by last_consumed   entry, output buffer, region entries
  *
  * Both watermarks are moved by anybody, each under its own try-lock: who finds it taken goes on,
- *and who gives it back looks once more. A task's slot word says "free" only after its last use.
+ * and who gives it back looks once more. A task's slot word says "free" only after its last use.
  *
- * release     slot = free [release]; own reference dropped; fence; look whether the submitter waits
- * wait        waiting = 1; fence; move the watermarks and look once more; sleep.
- * push        cell [release]; fence; look for sleepers of that kind
- * sleep       sleepers + 1; fence; look at the queue once more; sleep.
- *             One of the two sees the other. A pusher takes the sleeper off the count before it
- *wakes it, so that a burst costs one wake for each sleeper.
+ *	release     slot = free [release]; own reference dropped; fence; look whether the submitter waits
+ *	wait        waiting = 1; fence; move the watermarks and look once more; sleep.
+ *	push        cell [release]; fence; look for sleepers of that kind
+ *	sleep       sleepers + 1; fence; look at the queue once more; sleep.
+ *
+ * One of the two sees the other. A pusher takes the sleeper off the count before it wakes it, so
+ * that a burst costs one wake for each sleeper.
  */
 #pragma once
 

@@ -2,17 +2,16 @@
 /*
  * A topic: one publisher, up to 63 subscribers, frames in shared memory.
  *
- * A publisher loans a slot, writes the payload in place and publishes it. A subscriber peeks at the
- *next frame, reads it in place and releases it. Neither side copies, allocates, locks or blocks;
- *the only system call is the ring that wakes a parked reader.
+ * A publisher loans a slot, writes the payload in place and publishes it. A subscriber peeks at
+ * the next frame, reads it in place and releases it. Neither side copies, allocates, locks or
+ * blocks; the only system call is the ring that wakes a parked reader.
  *
  *	publisher   loan -> (write) -> publish | abort      advance(watermark)
- *	subscriber  peek -> (read)  -> release              hold / drop to keep a frame beyond its
- *turn
+ *	subscriber  peek -> (read)  -> release              hold / drop keep it beyond its turn
  *
  * How it works, and in which order the words are written, is told at the head of segment.h.
- *Real-time class of each call: [frame] bounded and free of allocation, locks and system calls but
- *for a ring; [slow] anything. A publisher and a subscriber each belong to one thread.
+ * Real-time class of each call: [frame] bounded and free of allocation, locks and system calls but
+ * for a ring; [slow] anything. A publisher and a subscriber each belong to one thread.
  */
 #pragma once
 

@@ -2,15 +2,14 @@
 /*
  * The simulated animal: where it is, how fast it runs, and when it has a ripple.
  *
- *	rest at the start of arm 0 ──► run to the end of an outer arm ──► rest there ──► run back
- *──► ...
+ *	rest at the start of arm 0 ──► run to the end of an outer arm ──► rest ──► run back ──► ...
  *
  * Outer arms come in random order, each equally often. A track of one arm is run to and fro. At
- *rest there are ripples; in each a stretch of an outer arm is swept through twenty times as fast as
- *the animal runs, outwards or inwards, in any case including the arm's far end.
+ * rest there are ripples; in each a stretch of an outer arm is swept through twenty times as fast
+ * as the animal runs, outwards or inwards, in any case including the arm's far end.
  *
  * A step function on a clock of ticks (1 ms); ripples begin and end at ticks. No allocation,
- *real-time.
+ * real-time.
  */
 #pragma once
 

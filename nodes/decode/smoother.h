@@ -7,7 +7,7 @@
  *	future[t - 1] = transition @ (likelihood[t] * future[t]), the last one flat
  *
  * It goes backwards through what the filter has published. Where nothing remains of the product
- *(the filter started anew there) the past and the future are taken as two sessions.
+ * (the filter started anew there) the past and the future are taken as two sessions.
  *
  * Arithmetic on plain memory, all taken by init; one thread at a time. Not parity: the published
  * decoder has no smoother.

@@ -11,7 +11,7 @@
  *	exponentials    the Gaussian as a sum of eight decaying oscillations, within 2e-13 of its
  *	                peak. A decaying exponential passes from bin to bin, and through a junction,
  *	                as one number; so a walk is one sweep along each arm and back. Costs
- *O(bins), whatever the deviation. Within FNX_WALK_ERROR of the matrix.
+ * O(bins), whatever the deviation. Within FNX_WALK_ERROR of the matrix.
  *
  * Exponentials need arms of equal bins that are joined at their ends, in any tree (where the way
  * from arm to arm is a way to one end, a length, and a way from one end), or a grid, where the

@@ -23,11 +23,11 @@
  *				60 us, for a tenth of a processor per actuator (virtual machine).
  *
  * The ring may lie in memory that outlives the process. A giver that was killed leaves in it what
- *it had given, so that its successor, who makes the same decisions again, gives nothing twice. What
- *the thread had not begun with is lost, and counted, since it would come late; but for a log that
- *is a plain file, where a line is not late and is written then. Whether the one that the thread was
- *at was carried out nobody knows: it is not done again, and counted as unknown; of a log that is a
- *plain file the last line tells.
+ * it had given, so that its successor, who makes the same decisions again, gives nothing twice.
+ * What the thread had not begun with is lost, and counted, since it would come late; but for a log
+ * that is a plain file, where a line is not late and is written then. Whether the one that the
+ * thread was at was carried out nobody knows: it is not done again, and counted as unknown; of a
+ * log that is a plain file the last line tells.
  *
  * A command that bears an expiry is not carried out later than that, whatever held up the thread:
  * one that hung before, or the whole process being stopped. It is counted, and a stimulation that

@@ -24,7 +24,7 @@
  *
  * A source that was restarted and never makes up for the time lost therefore keeps the gate closed
  * until somebody arms anew (fnx_gate_anew): whether that is old data or a new schedule a person
- *must say. Where sessions have no pace (speed 0) ages mean nothing: only FLAGGED is left.
+ * must say. Where sessions have no pace (speed 0) ages mean nothing: only FLAGGED is left.
  *
  * Pure arithmetic, one thread, [frame].
  */

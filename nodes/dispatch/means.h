@@ -3,12 +3,14 @@
  * Means: how an actuator outside is told, by the thread that it has. Each call blocks for its
  * time-out at the most.
  *
- *	udp	a datagram to HOST:PORT: a text in which {task} is the task's number, or the
- *decision as by schemas/codec.h. Told once it was sent; with `reply`, once a datagram has come back
- *from there. serial	a byte, the task's number (0..255), to a tty: raw, 8 bits, no parity. Told
- *once the tty has sent it; with `reply`, once a byte has come back. trodes	the StateScript
- *function of the task's number, asked of the service trodes.hardware, which is looked up at the
- *central server (schemas/trodes.h). Told once it has answered.
+ *	udp     a datagram to HOST:PORT: a text in which {task} is the task's number, or the
+ *		decision as by schemas/codec.h. Told once it was sent; with `reply`, once a
+ *		datagram has come back from there.
+ *	serial  a byte, the task's number (0..255), to a tty: raw, 8 bits, no parity. Told once
+ *		the tty has sent it; with `reply`, once a byte has come back.
+ *	trodes  the StateScript function of the task's number, asked of the service
+ *		trodes.hardware, which is looked up at the central server (schemas/trodes.h).
+ *		Told once it has answered.
  *
  * What cannot be reached is tried again between tasks (prepare), never while one waits: a task
  * that finds nobody fails at once.

@@ -17,8 +17,8 @@
  * where marks are merged
  *
  *	masses     float or double [n_blocks][32]  marks that each lane stands for
- *	scatters   double [capacity]               their squared distances from it, kernel
- *deviations
+ *	scatters   double [capacity]               their squared distances from it, in kernel
+ *						   deviations
  *
  * and where blocks are of like marks, for either (model_tree.c)
  *

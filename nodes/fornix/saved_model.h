@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * What a TensorFlow SavedModel directory of a Keras model holds that a sequential network needs:
- *its tensors of 32-bit floats by name, and Keras's own description of the layers, as JSON.
+ * its tensors of 32-bit floats by name, and Keras's own description of the layers, as JSON.
  *
- *	variables/variables.index              a sorted table: name -> type, shape, where the bytes
- *are variables/variables.data-00000-of-N    the bytes, little-endian keras_metadata.pb
- *descriptions; older models have them in saved_model.pb
+ *	variables/variables.index            a sorted table: name -> type, shape, where the bytes are
+ *	variables/variables.data-00000-of-N  the bytes, little-endian
+ *	keras_metadata.pb                    descriptions; older models have them in saved_model.pb
  *
  * Files may hold anything: sizes are bounded, checksums of the table's blocks and of each tensor
- *are verified.
+ * are verified.
  */
 #pragma once
 

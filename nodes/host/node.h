@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A node: a step function plus a table of operations. The host is the shell around it: it reads the
- *rig file, opens topics, sets up real-time scheduling, runs the loop, orders the inputs, answers
- *control requests and keeps the counts. The same node runs as a process (fnx_host_main), as a
- *thread of `fornix run --threads`, and step by step in a test.
+ * A node: a step function plus a table of operations. The host is the shell around it: it reads
+ * the rig file, opens topics, sets up real-time scheduling, runs the loop, orders the inputs,
+ * answers control requests and keeps the counts. The same node runs as a process (fnx_host_main),
+ * as a thread of `fornix run --threads`, and step by step in a test.
  *
  *	open      once: read the configuration, take memory, declare inputs, outputs and parameters
  *	start     once: inputs are there, their extents known
@@ -14,9 +14,9 @@
  *	close     once
  *
  * frame, advance and produce are the frame path: no allocation, no lock, no blocking call, no log
- *line. They are only called when every output has room for the node's burst, so a loan never has to
- *wait. A node never exits on bad data: it counts, flags and goes on. It refuses bad configuration
- *in open, with a sentence.
+ * line. They are only called when every output has room for the node's burst, so a loan never has
+ * to wait. A node never exits on bad data: it counts, flags and goes on. It refuses bad
+ * configuration in open, with a sentence.
  */
 #pragma once
 

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Progress: what the host itself must not forget when its node is killed: which frame of each input
- *comes next, how far time has come, how much was published, what the parameters are, and the counts
- *of the status page. It lies in the node's state (bus/state.h) and is committed together with what
- *the node has learnt: after each frame, and after each call of `advance` that may have published.
+ * Progress: what the host itself must not forget when its node is killed: which frame of each
+ * input comes next, how far time has come, how much was published, what the parameters are, and
+ * the counts of the status page. It lies in the node's state (bus/state.h) and is committed
+ * together with what the node has learnt: after each frame, and after each call of `advance` that
+ * may have published.
  *
  *	frame taken -> state changed, outputs published -> commit -> frame given back
  *
- * Killed before the commit, a successor does all of it again, and what its topics say was published
- *already is not published twice. Killed after it, the successor passes over the frame, although it
- *was not given back. The status page shows committed counts.
+ * Killed before the commit, a successor does all of it again, and what its topics say was
+ * published already is not published twice. Killed after it, the successor passes over the frame,
+ * although it was not given back. The status page shows committed counts.
  *
  * One thread, the node's.
  */

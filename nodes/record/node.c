@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The record node. Frames are given back to their publishers only after the chunk that holds them
- *is in the file: so a recorder that was killed finds, when it is started again, every frame that it
- *had not made safe.
+ * is in the file: so a recorder that was killed finds, when it is started again, every frame that
+ * it had not made safe.
  *
  *	taken -> encoded into the open chunk -> chunk written -> given back
  *	      \-> in the file already (a predecessor wrote it and died before it gave it back) ----^
  *
  * Publishers get slots back only as fast as chunks are written, so a chunk is also written when it
- *has taken up a good part of some topic's pool.
+ * has taken up a good part of some topic's pool.
  *
  * A disk that takes no more must not stop an experiment: frames are then given back unwritten, and
- *counted.
+ * counted.
  */
 #include "nodes/record/node.h"
 

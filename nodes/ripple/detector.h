@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Sharp-wave ripples in envelopes: a running mean and deviation per trace, and a state machine per
- *trace that compares the envelope with mean + threshold * deviation. The traces are the channels, 0
- *to n_channels - 1, and last the consensus: the mean of all channels' envelopes.
+ * trace that compares the envelope with mean + threshold * deviation. The traces are the channels,
+ * 0 to n_channels - 1, and last the consensus: the mean of all channels' envelopes.
  *
  *	idle --- envelope > standard, speed < max_speed_cm_s ---> ripple            STANDARD
  *	ripple: envelope > conditioning, once                                       CONDITIONING
@@ -10,20 +10,20 @@
  *	ripple --- envelope <= end, or max_samples since the onset ---> idle        END
  *
  * Statistics take each sample before it is compared (Welford's update), unless frozen. z =
- *(envelope - mean) / deviation, NAN where there is no deviation yet.
+ * (envelope - mean) / deviation, NAN where there is no deviation yet.
  *
  * With `parity` a value that is not finite goes into the statistics like any other, as in the
- *published decoder, and spoils its trace and the consensus from then on; an END has no z (NAN).
- *Otherwise such a value is left out of its trace's statistics and of the consensus, and matches no
- *threshold (a ripple under way can then only end by its length); a trace whose deviation is 0
- *starts no ripple.
+ * published decoder, and spoils its trace and the consensus from then on; an END has no z (NAN).
+ * Otherwise such a value is left out of its trace's statistics and of the consensus, and matches
+ * no threshold (a ripple under way can then only end by its length); a trace whose deviation is 0
+ * starts no ripple.
  *
  * With `median` the mean is a running median and the deviation 1.4826 times the running median of
- *the distances from it (MAD; of Gaussian values that is the deviation). Both are estimated in two
- *numbers of memory by stochastic approximation: each sample moves the estimate up or down by a step
- *that falls as 1 / n, in proportion to the MAD. Of 10^5 independent samples the median ends within
- *about 0.01 deviations of the true one; one value, however large, moves it by one step. The first
- *64 samples are taken as mean and deviation, to begin with.
+ * the distances from it (MAD; of Gaussian values that is the deviation). Both are estimated in two
+ * numbers of memory by stochastic approximation: each sample moves the estimate up or down by a
+ * step that falls as 1 / n, in proportion to the MAD. Of 10^5 independent samples the median ends
+ * within about 0.01 deviations of the true one; one value, however large, moves it by one step.
+ * The first 64 samples are taken as mean and deviation, to begin with.
  *
  * One thread per detector. fnx_detector_step and the setters allocate nothing and call no system.
  */

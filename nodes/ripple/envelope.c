@@ -5,20 +5,20 @@
  * shifted.
  *
  * In direct form I the outputs that section s remembers are the inputs that section s + 1
- *remembers. They are one ring of three rows, stage s + 1; stage 0 remembers the input:
+ * remembers. They are one ring of three rows, stage s + 1; stage 0 remembers the input:
  *
  *	stage[0] -- section 0 --> stage[1] -- section 1 --> stage[2] ... = band-passed
  *
  * Rows are padded to whole blocks of channels; the padding is computed and never read. Each
- *channel's sums run newest sample first and are never contracted or regrouped, so every instruction
- *set that the loops are compiled for gives the same bits.
+ * channel's sums run newest sample first and are never contracted or regrouped, so every
+ * instruction set that the loops are compiled for gives the same bits.
  *
  * What the filters remember may lie in the caller's memory, under a journal. Then only the rings'
- *positions need the journal: the row that a step overwrites is the one that a step done again does
- *not read.
+ * positions need the journal: the row that a step overwrites is the one that a step done again
+ * does not read.
  *
  * Values below 1e-150 uV become 0: what a recursive filter leaves after the signal stops would
- *otherwise sink into subnormal numbers, which cost some processors a hundred times as much.
+ * otherwise sink into subnormal numbers, which cost some processors a hundred times as much.
  */
 #include "nodes/ripple/envelope.h"
 

@@ -7,21 +7,21 @@
  *	e = sqrt(low-pass of f^2)   FIR taps, newest sample first
  *
  * All in double precision. A channel's numbers depend on that channel alone and are the same
- *whatever the other channels hold, whatever the number of channels and on whichever processor. The
- *filters start from silence.
+ * whatever the other channels hold, whatever the number of channels and on whichever processor.
+ * The filters start from silence.
  *
  * A smoothing filter with negative taps (every least-squares one has some) can give a negative mean
  * square. With `parity` the envelope is then NAN, as in the published decoder; otherwise it is 0.
  *
  * A sample that is not finite: with `parity` it enters the filters as it is, and a recursive
- *band-pass keeps that channel NAN until fnx_envelope_reset. Otherwise the channel's last finite
- *sample is held in its place, so the filters stay sound, and both outputs of that channel are NAN
- *for this one sample.
+ * band-pass keeps that channel NAN until fnx_envelope_reset. Otherwise the channel's last finite
+ * sample is held in its place, so the filters stay sound, and both outputs of that channel are NAN
+ * for this one sample.
  *
  * One thread per envelope. fnx_envelope_step allocates nothing and calls no system. All memory is
- *taken by fnx_envelope_new, about n_channels * 8 * (3 * (n_sections + 1) or n_taps, +
- *n_smoothing_taps + 2) bytes; but for what the filters remember, where the caller gives memory for
- *that.
+ * taken by fnx_envelope_new, about n_channels * 8 * (3 * (n_sections + 1) or n_taps, +
+ * n_smoothing_taps + 2) bytes; but for what the filters remember, where the caller gives memory
+ * for that.
  */
 #pragma once
 

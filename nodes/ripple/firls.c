@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The normal equations of the least-squares problem, integrated in closed form: with m = (n_taps -
- *1) / 2 and frequencies as shares f of half the rate, the amplitude is sum a_k cos(pi k f), k =
- *0..m, and
+ * 1) / 2 and frequencies as shares f of half the rate, the amplitude is sum a_k cos(pi k f), k =
+ * 0..m, and
  *
  *	Q[k][n] = q(k - n) + q(k + n),  q(n) = sum over bands of  w [ f sinc(n f) ]
  *	b[n]    = sum over bands of  w [ f D(f) sinc(n f) + slope cos(pi n f) / (pi n)^2 ]
  *
  * (brackets: upper less lower edge; D the desired gain). The taps are a_m .. a_1, 2 a_0, a_1 ..
- *a_m.
+ * a_m.
  *
  * Q loses rank, numerically, as filters grow long against the gaps between bands, and Cholesky's
- *pivots do not tell how much of it. So it is solved by QR with column pivoting, in extended
- *precision; what is left undetermined is settled by taking the smallest solution, as LAPACK's gelsy
- *does.
+ * pivots do not tell how much of it. So it is solved by QR with column pivoting, in extended
+ * precision; what is left undetermined is settled by taking the smallest solution, as LAPACK's
+ * gelsy does.
  */
 #include "nodes/ripple/firls.h"
 

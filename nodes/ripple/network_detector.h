@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Sharp-wave ripples by a network that looks at a window of LFP: from LFP samples to onsets and
- *ends.
+ * ends.
  *
- *	LFP --- to the network's rate ---> z = (uV - mean) / deviation ---> window ---> network --->
- *p idle   --- p > threshold, speed < max_speed_cm_s ---> ripple                          STANDARD
- *	ripple --- p <= threshold, time-out over; or max_samples since the onset ---> idle END
+ *	LFP --- to the network's rate --> z = (uV - mean) / deviation --> window --> network --> p
+ *	idle --- p > threshold, speed < max_speed_cm_s ---> ripple                        STANDARD
+ *	ripple --- p <= threshold, time-out over; or max_samples since the onset ---> idle     END
  *
  * To the network's rate: of the LFP samples those at floor(k * lfp rate / network rate), k from 0,
- *as the published networks were trained, without a filter; or the same of the low-passed LFP. Mean
- *and deviation of each channel (Welford's update) take each sample that is kept: for the
- *calibration time, then they stay and detection begins; without a calibration, all along. A channel
- *that does not vary has z 0. The first window ends with the window's last sample, each next one
- *`step` samples later. Of a network with several outputs the last counts.
+ * as the published networks were trained, without a filter; or the same of the low-passed LFP.
+ * Mean and deviation of each channel (Welford's update) take each sample that is kept: for the
+ * calibration time, then they stay and detection begins; without a calibration, all along. A
+ * channel that does not vary has z 0. The first window ends with the window's last sample, each
+ * next one `step` samples later. Of a network with several outputs the last counts.
  *
  * A sample that is not finite is replaced by the channel's last finite one.
  *

@@ -6,8 +6,8 @@
  *
  * Marks of 24 cells, each with a place field and a shape of its own, amplitudes of 80 to 400 uV
  * that vary by a tenth, and noise of 8 uV; one in ten from anywhere. Each model is timed alone,
- *over spikes drawn as the marks were. "near" is the share of marks within the cut-off, which no
- *exact sum can do without.
+ * over spikes drawn as the marks were. "near" is the share of marks within the cut-off, which no
+ * exact sum can do without.
  */
 #include <math.h>
 #include <stdio.h>

@@ -2,15 +2,16 @@
 /*
  * bench_task [--json FILE] [--quick]: what the task runtime costs.
  *
- *	task_ns_median                     submit -> dispatch -> complete of one empty task, seen by
- *the submitter; one worker thread that spins tasks_per_s                        two dependencies
- *each, one worker thread ratio.build_to_prepared            dispatch-side time: the call built when
- *it is handed over, to the store of a pointer to one that was built at submit
- *	ratio.blocked_one_to_two_rings     time that the submitter was blocked, outputs long-lived
- *	openmp / onetbb / starpu           the same graphs
+ *	task_ns_median                  submit -> dispatch -> complete of one empty task, seen by
+ *					the submitter; one worker thread that spins
+ *	tasks_per_s                     two dependencies each, one worker thread
+ *	ratio.build_to_prepared         dispatch-side time: the call built when it is handed over,
+ *					to the store of a pointer to one that was built at submit
+ *	ratio.blocked_one_to_two_rings  time that the submitter was blocked, outputs long-lived
+ *	openmp / onetbb / starpu        the same graphs
  *
  * What is compared is run in turns, round by round, and the medians are given: the machine may be
- *busy.
+ * busy.
  */
 #include <errno.h>
 #include <getopt.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Runs a fuzz target without libFuzzer, so that the suite needs no clang: over each file of its
- *corpus, over the file's prefixes, and over random changes of them.
+ * corpus, over the file's prefixes, and over random changes of them.
  *
  *	fuzz_x [--runs N] [--seconds S] [--seed SEED] [--max-len BYTES] FILE|DIRECTORY...
  *

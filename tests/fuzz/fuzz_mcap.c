@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Any bytes as an MCAP file: read to the end with every damaged record skipped, looked at, sought
- *in, recovered, and gone on with. What recovery and reopening make of them must read without a
- *flaw.
+ * in, recovered, and gone on with. What recovery and reopening make of them must read without a
+ * flaw.
  */
 #include "bus/mcap.h"
 

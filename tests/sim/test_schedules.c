@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The whole path, from the simulated session to the decisions, in one thread and on a virtual
- *clock. A schedule says who has the next turn and how long it is; whatever it says, every frame of
- *every topic must be the same. Two kinds:
+ * clock. A schedule says who has the next turn and how long it is; whatever it says, every frame
+ * of every topic must be the same. Two kinds:
  *
  *	free    anybody may have a turn at any time, with work or without
  *	woken   who has nothing to do is parked, and has no turn before its bell has rung: a wake
- *that is lost, or a circle of nodes that wait for each other, is found at once, and not by a
- *deadline
+ *		that is lost, or a circle of nodes that wait for each other, is found at once, and
+ *		not by a deadline
  */
 #include <errno.h>
 #include <inttypes.h>

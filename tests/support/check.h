@@ -8,7 +8,7 @@
  *	}
  *
  * Tests register themselves before main, so there is no list to keep. `test_x NAME` runs those
- *whose name contains NAME. main() is in check.c.
+ * whose name contains NAME. main() is in check.c.
  */
 #pragma once
 

@@ -2,7 +2,7 @@
 /*
  * The header of a .npy is a Python dictionary in ASCII that NumPy itself always writes in one form:
  * {'descr': '<f8', 'fortran_order': False, 'shape': (3, 4), }. It is searched for its three keys
- *rather than parsed as Python.
+ * rather than parsed as Python.
  *
  *	offset 0   6  "\x93NUMPY"
  *	       6   2  version 1.0, 2.0 or 3.0
