@@ -7,7 +7,8 @@
  *	metadata  fornix: version, bus, source, source_file, clock_hz, clock_offset_ns
  *	rig.yaml  attachment: the rig file's text
  *	schema    one per channel: its name; encoding "fornix", the topic's description as
- * MessagePack channel   message encoding "msgpack"; metadata topic, node (who publishes it), epoch
+ *		  MessagePack
+ *	channel   message encoding "msgpack"; metadata topic, node (who publishes it), epoch
  *	message   sequence: the frame's; times: Unix nanoseconds, publish time + clock_offset_ns
  *
  * A topic that began anew while it was being recorded, so that its sequence numbers start again,
