@@ -29,7 +29,7 @@ struct counts {
 struct fnx_network_detector {
 	struct fnx_network *network;
 	uint32_t n_channels, height, step, n_taps;
-	double ratio; /* LFP samples for one of the network's */
+	double lfp_rate_hz, rate_hz; /* of the LFP, and the network's */
 	uint64_t calibration_samples;
 	struct fnx_network_detector_params params;
 	struct counts *counts; /* in memory, as all to `history` */
@@ -134,7 +134,8 @@ int fnx_network_detector_new(const struct fnx_network_detector_config *config,
 	detector->height = fnx_network_input(config->network).height;
 	detector->step = config->step;
 	detector->n_taps = config->n_taps;
-	detector->ratio = config->lfp_rate_hz / config->rate_hz;
+	detector->lfp_rate_hz = config->lfp_rate_hz;
+	detector->rate_hz = config->rate_hz;
 	detector->calibration_samples = config->calibration_samples;
 	detector->params = config->params;
 	detector->journal = config->journal;
@@ -330,7 +331,10 @@ int fnx_network_detector_step(struct fnx_network_detector *detector, const float
 
 	fnx_journal_touch(detector->journal, state, sizeof(*state));
 	take_sample(detector, counts, uv_per_count);
-	taken = (double)state->n_lfp == floor((double)state->n_taken * detector->ratio);
+	/* In this order: the quotient of the rates is rounded, and its multiples may fall short of
+	 * a whole number. */
+	taken = (double)state->n_lfp ==
+		floor((double)state->n_taken * detector->lfp_rate_hz / detector->rate_hz);
 	if (taken)
 		keep(detector);
 	state->n_lfp++;
