@@ -172,6 +172,7 @@ TEST(only_new_frames_are_printed_where_that_is_asked)
 	struct lab lab = lab_open();
 	struct running running;
 	const struct said *said;
+	const char *frame;
 
 	publish(&lab, 5);
 	running = command_start(
@@ -183,8 +184,11 @@ TEST(only_new_frames_are_printed_where_that_is_asked)
 	}
 	said = command_end(&running);
 	assert_int_equal(said->status, 0);
-	assert_int_equal(n_lines(said->out), 1);
-	assert_true(strtoull(said->out + strlen("seq="), NULL, 10) >= 5);
+	/* Before it there may be a gap: frames pour in, and nobody waits for who only looks. */
+	frame = strstr(said->out, "seq=");
+	assert_non_null(frame);
+	assert_null(strstr(frame + 1, "seq="));
+	assert_true(strtoull(frame + strlen("seq="), NULL, 10) >= 5);
 	lab_close(&lab);
 }
 
