@@ -14,9 +14,9 @@
 
 static const enum fnx_bell_form forms[] = {FNX_BELL_FORM_PIPE, FNX_BELL_FORM_ZMQ};
 
+/* Of these, how many are tried from forked children: a sanitizer's allocator has locks that a fork
+ * beside ZeroMQ's threads may find taken, and leaves taken in the child for ever. */
 enum {
-/* Of these, how many are tried from forked children: a sanitizer's allocator has locks that
-	 * a fork beside ZeroMQ's threads may find taken, and leaves taken in the child for ever. */
 #ifdef FNX_SANITIZED
 	N_FORKED_FORMS = 1,
 #else
