@@ -68,6 +68,9 @@ static void keep_input(int signal)
 	char path[96];
 	int fd;
 
+	/* What fails after the last input, such as a leak, is no input's. */
+	if (!running)
+		raise(signal);
 	snprintf(path, sizeof(path), "crash-%" PRIu64 "-%" PRIu64, seed, n_runs);
 	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 	if (fd >= 0 && write(fd, running, running_size) == (ssize_t)running_size)
@@ -93,6 +96,7 @@ static void run(const uint8_t *data, size_t size)
 	running_size = size;
 	LLVMFuzzerTestOneInput(data, size);
 	n_runs++;
+	running = NULL;
 }
 
 /* In memory of its exact size, so that a sanitizer sees the first byte too many. */

@@ -151,7 +151,7 @@ static void make_world(void)
 		.n_slots = 8,
 		.full = FNX_FULL_DROP,
 		.bell = FNX_BELL_FORM_PIPE};
-	struct fnx_publisher *pub;
+	static struct fnx_publisher *pub; /* lives as long as the world */
 	char directory[64];
 
 	snprintf(directory, sizeof(directory), "/dev/shm/fuzz-segment-%d", (int)getpid());

@@ -64,8 +64,9 @@ static void make_world(void)
 		.start = FNX_START_NEXT,
 		.bell = FNX_BELL_FORM_PIPE};
 	const struct fnx_stamp stamp = {.sample_time = 1};
-	struct fnx_publisher *pub;
-	struct fnx_subscriber *sub;
+	/* Static: they live as long as the world. */
+	static struct fnx_publisher *pub;
+	static struct fnx_subscriber *sub;
 	char directory[64];
 	void *payload;
 
