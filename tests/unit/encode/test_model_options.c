@@ -368,7 +368,8 @@ TEST(no_option_makes_a_likelihood_that_is_not_finite)
 			for (uint32_t d = 0; d < config.n_dims; d++)
 				mark[d] = values[check_random_below(&random, 8)];
 			for (uint32_t b = 0; b < config.n_bins; b++)
-				share[b] = shares[check_random_below(&random, (uint64_t)round % 6 + 1)];
+				share[b] = shares[check_random_below(
+					&random, (uint64_t)round % 6 + 1)];
 			memset(scratch, 0xff, fnx_model_scratch_size(model));
 			memset(likelihood, 0xff, sizeof(likelihood));
 			answer = fnx_model_likelihood(model, mark, share, scratch, likelihood);
