@@ -3,6 +3,9 @@
  * The dispatch node: frames to the rules, rules to safety, safety to the actuators, all of it
  * to the topic `decision`.
  *
+ * Long, since one decision passes through all of it: what was seen, allowed, held back and done
+ * go into one message.
+ *
  * A replay rule looks at what the posterior itself says of the animal's place and speed, so
  * that a recorded posterior is all it takes to decide again. A ripple rule looks at the
  * ripple's speed; for the place it notes the latest position.

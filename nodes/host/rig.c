@@ -4,6 +4,8 @@
  * fills the struct, keys that are not there get their defaults (rig_rules.c), overrides from the
  * command line are put on top, and what the values mean together is checked here.
  *
+ * Long, since what the values mean together is one list of checks, a function for each section.
+ *
  * A text that is a default and not in the file is duplicated, so that everything in the struct is
  * freed alike.
  */
