@@ -182,7 +182,8 @@ int fnx_crew_start(struct fnx_crew *crew)
  * -------------------------------------------------------------------------------------- */
 
 /* Frames taken and published by a node and its predecessors. What it does not live to commit does
- * not count, so one that dies of the same frame again and again gets no further. */
+ * not count, so one that dies of the same frame again and again gets no further. (Nobody dies of a frame by
+ * SIGKILL: that comes from outside, perhaps before the node had its turn.) */
 static uint64_t progress_of(const struct fnx_crew_member *member)
 {
 	uint64_t sum = 0;
@@ -204,10 +205,10 @@ static int has_failed(struct fnx_crew_member *member, int status)
 			member->name, WEXITSTATUS(status));
 		return 1;
 	}
-	member->quick_deaths =
-		age_ns < QUICK_DEATH_MS * INT64_C(1000000) && progress == member->progress
-		? member->quick_deaths + 1
-		: 0;
+	if (age_ns >= QUICK_DEATH_MS * INT64_C(1000000) || progress != member->progress)
+		member->quick_deaths = 0;
+	else if (WTERMSIG(status) != SIGKILL)
+		member->quick_deaths++;
 	member->progress = progress;
 	if (member->quick_deaths < QUICK_DEATHS_MAX)
 		return 0;
