@@ -233,7 +233,10 @@ static int claim_bus(struct run *run)
 	}
 	r = fnx_bus_create(bus, &path);
 	if (r) {
-		fprintf(stderr, "fornix run: cannot create %s: %s\n", path, strerror(-r));
+		fprintf(stderr, "fornix run: cannot create %s: %s\n", path,
+			r == -EPERM ? "it is there, and others may write in it; expected a "
+				      "directory of your own, or a name that is not taken"
+				    : strerror(-r));
 		return r;
 	}
 	r = fnx_presence_claim(bus, "bus", &run->presence, &pid);

@@ -63,6 +63,10 @@ fails("run", "--record", recording, "--duration", 1, status=1, says=["session.mc
 
 print("places")
 fails("run", "--set", "bus.run_dir=/proc/fornix", status=1, says=["/proc/fornix"])
+public = WORK / "public"
+public.mkdir()
+public.chmod(0o777)
+fails("run", "--set", f"bus.run_dir={public}", status=1, says=[public.name, "others may write in it"])
 fails("run", "--set", f"bus.segment_dir={plain}", status=1, says=[str(plain)])
 if os.geteuid() != 0:
     fails("run", "--set", "bus.run_dir=/root/fornix", status=1, says=["/root/fornix", "ermission"])
