@@ -21,11 +21,15 @@ def fornix(*arguments):
     return result.stdout if result.returncode == 0 else ""
 
 
+def table(head):
+    """{first word: the row's words} of the table of `fornix top` whose heading begins with this word."""
+    rows = fornix("top", "--once").partition(f"\n{head}")[2].partition("\n\n")[0].splitlines()[1:]
+    return {row.split()[0]: row.split() for row in rows}
+
+
 def topics():
     """{topic: (frames, publisher)} as `fornix top` tells."""
-    table = fornix("top", "--once").partition("\nTOPIC")[2].partition("\n\n")[0]
-    words = [line.split() for line in table.splitlines()[1:]]
-    return {line[0]: (int(line[1]), line[-1]) for line in words}
+    return {name: (int(words[1]), words[-1]) for name, words in table("TOPIC").items()}
 
 
 try:
@@ -41,9 +45,9 @@ try:
     node.send_signal(signal.SIGTERM)
     assert node.wait(DEADLINE_S) == 0, f"exit status {node.returncode}"
     assert not (it.segments / "arm_change.data").exists(), "the topic outlives the node that left"
-    page = next(line for line in fornix("top", "--once").splitlines() if line.startswith("arm_change"))
+    page = table("NODE")["arm_change"]
     print(page)
-    assert page.split()[1] == "stopped"
+    assert page[1] == "stopped"
 finally:
     if node.poll() is None:
         os.kill(node.pid, signal.SIGKILL)
