@@ -2,10 +2,9 @@
 # may be installed below any prefix, also one that is only named when installing.
 include(CMakePackageConfigHelpers)
 
-# fnx_bus once more under its public name, so that the archive's users see neither the project's tree nor its warnings.
-get_target_property(fornix_sources fnx_bus SOURCES)
-add_library(fornix_lib STATIC ${fornix_sources})
-set_target_properties(fornix_lib PROPERTIES OUTPUT_NAME fornix EXPORT_NAME fornix)
+# fnx_bus's objects under its public name, so that the archive's users see neither the project's tree nor its warnings.
+add_library(fornix_lib STATIC $<TARGET_OBJECTS:fnx_bus>)
+set_target_properties(fornix_lib PROPERTIES OUTPUT_NAME fornix EXPORT_NAME fornix LINKER_LANGUAGE C)
 target_link_libraries(fornix_lib PRIVATE $<BUILD_INTERFACE:fnx_bus>)
 target_include_directories(fornix_lib INTERFACE $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}/fornix>)
 target_compile_definitions(fornix_lib INTERFACE _GNU_SOURCE)
