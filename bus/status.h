@@ -15,7 +15,7 @@ enum {
 	FNX_STATUS_TOPICS_MAX = 80, /* inputs and outputs each */
 	FNX_STATUS_TEXT_MAX = 256,
 	FNX_HISTOGRAM_BUCKETS = 32 * 16,
-	FNX_STATUS_ABI = 2,
+	FNX_STATUS_ABI = 3,
 };
 
 #define FNX_STATUS_MAGIC UINT64_C(0x3174617473786e66)
@@ -44,8 +44,8 @@ void fnx_histogram_add(struct fnx_histogram *histogram, int64_t ns);
  * bucket; 0 when empty. */
 uint64_t fnx_histogram_quantile(const struct fnx_histogram *histogram, double fraction);
 
-/* One hop of a frame: by whom it was taken, or where it was put. Counts stand before histograms, so
- * that those of a frame share lines. */
+/* One hop of a frame: by whom it was taken, or where it was put. Counts stand before the histogram,
+ * so that those of a frame share lines. */
 struct fnx_status_topic {
 	char name[FNX_NAME_MAX];
 	_Atomic uint64_t frames; /* taken, or published */
@@ -57,7 +57,6 @@ struct fnx_status_topic {
 	_Atomic uint64_t suppressed; /* outputs: frames not published again after a restart */
 	/* Inputs: most frames that were waiting here at a time. Below 16: taken in one go. */
 	_Atomic uint64_t peak_depth;
-	struct fnx_histogram hop; /* inputs: publish to taken, ns; outputs: none */
 	struct fnx_histogram age; /* ingress to taken, or to publish, ns */
 };
 
@@ -87,6 +86,7 @@ struct fnx_status {
 	struct fnx_histogram latency; /* ingress to publish of this node's outputs, ns */
 	struct fnx_histogram turn; /* time spent on one frame, ns */
 	struct fnx_status_topic inputs[FNX_STATUS_TOPICS_MAX];
+	struct fnx_histogram hops[FNX_STATUS_TOPICS_MAX]; /* of each input: publish to taken, ns */
 	struct fnx_status_topic outputs[FNX_STATUS_TOPICS_MAX];
 };
 

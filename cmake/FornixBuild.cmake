@@ -3,6 +3,12 @@ option(FORNIX_WERROR "Warnings are errors" OFF)
 option(FORNIX_COVERAGE "Build for gcov" OFF)
 set(FORNIX_SANITIZE "" CACHE STRING "Sanitizers, as -fsanitize= takes them")
 
+# What was compiled before, in this checkout or in another, need not be compiled again, where ccache is installed.
+find_program(FORNIX_CCACHE ccache DOC "ccache, if it shall be used")
+if(FORNIX_CCACHE AND NOT CMAKE_C_COMPILER_LAUNCHER)
+	set(CMAKE_C_COMPILER_LAUNCHER env CCACHE_NOHASHDIR=1 CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} ${FORNIX_CCACHE})
+endif()
+
 set(CMAKE_C_STANDARD 17)
 set(CMAKE_C_STANDARD_REQUIRED ON)
 set(CMAKE_C_EXTENSIONS ON)

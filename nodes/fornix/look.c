@@ -109,7 +109,7 @@ static int look_at_inputs(
 		hop->missed = load(&input->missed);
 		hop->late = load(&input->late);
 		hop->peak_depth = load(&input->peak_depth);
-		copy_durations(&hop->hop, &input->hop);
+		copy_durations(&hop->hop, &status->hops[i]);
 		copy_durations(&hop->age, &input->age);
 		node->in += hop->frames;
 		node->gaps += hop->gaps;

@@ -89,7 +89,7 @@ static void note_hop(
 	struct fnx_status_topic *status = &node->status->inputs[input];
 	uint64_t run = ++node->inputs[input].run;
 
-	fnx_histogram_add(&status->hop, now_ns - frame->stamp.publish_ns);
+	fnx_histogram_add(&node->status->hops[input], now_ns - frame->stamp.publish_ns);
 	fnx_histogram_add(&status->age, now_ns - frame->stamp.ingress_ns);
 	if (run % LAG_EVERY)
 		fnx_peak_raise(&status->peak_depth, run < LAG_EVERY ? run : 0);

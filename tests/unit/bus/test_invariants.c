@@ -8,6 +8,7 @@
  */
 #include "bus/topic.h"
 
+#include "tests/support/allocations.h"
 #include "tests/unit/bus/topic_fixture.h"
 
 #include <linux/seccomp.h>
@@ -410,32 +411,6 @@ TEST(no_parked_subscriber_sleeps_while_a_frame_it_has_not_seen_exists_whoever_co
 /* 6
  * -------------------------------------------------------------------------------------------------
  */
-
-static _Atomic uint64_t n_allocations;
-
-#ifndef FNX_SANITIZED
-void *__libc_malloc(size_t size);
-void *__libc_calloc(size_t n, size_t size);
-void *__libc_realloc(void *memory, size_t size);
-
-void *malloc(size_t size)
-{
-	n_allocations++;
-	return __libc_malloc(size);
-}
-
-void *calloc(size_t n, size_t size)
-{
-	n_allocations++;
-	return __libc_calloc(n, size);
-}
-
-void *realloc(void *memory, size_t size)
-{
-	n_allocations++;
-	return __libc_realloc(memory, size);
-}
-#endif
 
 struct path {
 	struct fnx_bus bus;

@@ -3,6 +3,7 @@
  * The writer on full and failing disks. Every write of its own passes through the pwritev of this
  * file, which fails on command; every allocation is counted.
  */
+#include "tests/support/allocations.h"
 #include "tests/unit/bus/test_mcap_model.h"
 
 #include <errno.h>
@@ -51,52 +52,6 @@ int ftruncate(int fd, off_t size)
 	}
 	return (int)syscall(SYS_ftruncate, fd, (long)size);
 }
-
-static size_t n_allocations;
-
-#ifdef FNX_SANITIZED
-int __sanitizer_install_malloc_and_free_hooks(
-	void (*on_malloc)(const volatile void *, size_t), void (*on_free)(const volatile void *));
-
-static void count_malloc(const volatile void *memory, size_t size)
-{
-	(void)memory, (void)size;
-	n_allocations++;
-}
-
-static void count_free(const volatile void *memory)
-{
-	(void)memory;
-}
-
-__attribute__((constructor)) static void install_counters(void)
-{
-	if (!__sanitizer_install_malloc_and_free_hooks(count_malloc, count_free))
-		abort();
-}
-#else
-void *__libc_malloc(size_t size);
-void *__libc_calloc(size_t n, size_t size);
-void *__libc_realloc(void *memory, size_t size);
-
-void *malloc(size_t size)
-{
-	n_allocations++;
-	return __libc_malloc(size);
-}
-
-void *calloc(size_t n, size_t size)
-{
-	n_allocations++;
-	return __libc_calloc(n, size);
-}
-
-void *realloc(void *memory, size_t size)
-{
-	n_allocations++;
-	return __libc_realloc(memory, size);
-}
-#endif
 
 static const struct fnx_mcap_config configs[] = {
 	{.chunk_size = 300, .max_message_size = 700, .replace = true},

@@ -3,38 +3,13 @@
  * sleeper. The kernel itself is the witness, as for topics. */
 #include "bus/task.h"
 
+#include "tests/support/allocations.h"
 #include "tests/unit/bus/task_fixture.h"
 
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
-
-static _Atomic uint64_t n_allocations;
-
-#ifndef FNX_SANITIZED
-void *__libc_malloc(size_t size);
-void *__libc_calloc(size_t n, size_t size);
-void *__libc_realloc(void *memory, size_t size);
-
-void *malloc(size_t size)
-{
-	n_allocations++;
-	return __libc_malloc(size);
-}
-
-void *calloc(size_t n, size_t size)
-{
-	n_allocations++;
-	return __libc_calloc(n, size);
-}
-
-void *realloc(void *memory, size_t size)
-{
-	n_allocations++;
-	return __libc_realloc(memory, size);
-}
-#endif
 
 /* A trace asks for the time, which on some machines is a system call. */
 static struct fnx_task_runtime *open_with(unsigned n_threads, uint32_t n_traced)

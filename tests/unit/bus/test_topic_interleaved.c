@@ -65,12 +65,13 @@ static pid_t start_stepped(struct scene *scene)
 	_exit(r ? r : scene->afterwards(scene));
 }
 
-static void await_stop(pid_t pid)
+static int await_stop(pid_t pid)
 {
 	int status;
 
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFSTOPPED(status));
+	return WSTOPSIG(status);
 }
 
 /* Runs the step for `n` instructions, or to its end. Returns how many it ran. */
@@ -80,12 +81,8 @@ static unsigned long step(pid_t pid, unsigned long n)
 
 	await_stop(pid);
 	for (; done < n; done++) {
-		siginfo_t info;
-
 		assert_int_equal(ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL), 0);
-		await_stop(pid);
-		assert_int_equal(ptrace(PTRACE_GETSIGINFO, pid, NULL, &info), 0);
-		if (info.si_signo == SIGSTOP)
+		if (await_stop(pid) == SIGSTOP)
 			break;
 	}
 	return done;

@@ -70,7 +70,7 @@ static struct lab lab_open(void)
 	add_input(&lab.ripple, "lfp", 14990);
 	for (int i = 0; i < 100; i++) {
 		fnx_histogram_add(&lab.ripple.status->latency, i == 99 ? 800000 : 50000);
-		fnx_histogram_add(&lab.ripple.status->inputs[0].hop, i == 99 ? 700000 : 30000);
+		fnx_histogram_add(&lab.ripple.status->hops[0], i == 99 ? 700000 : 30000);
 		fnx_histogram_add(&lab.ripple.status->inputs[0].age, i == 99 ? 600000 : 40000);
 	}
 	return lab;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "nodes/ripple/detector.h"
 
+#include "tests/support/allocations.h"
 #include "tests/support/check.h"
-#include "tests/unit/ripple/allocations.h"
 
 #include <errno.h>
 #include <malloc.h>

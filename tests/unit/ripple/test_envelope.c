@@ -3,8 +3,8 @@
 #include "nodes/ripple/envelope.h"
 #include "nodes/ripple/firls.h"
 
+#include "tests/support/allocations.h"
 #include "tests/support/check.h"
-#include "tests/unit/ripple/allocations.h"
 
 #include <errno.h>
 #include <malloc.h>

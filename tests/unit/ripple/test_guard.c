@@ -3,8 +3,8 @@
 
 #include "nodes/ripple/butterworth.h"
 #include "nodes/ripple/firls.h"
+#include "tests/support/allocations.h"
 #include "tests/support/check.h"
-#include "tests/unit/ripple/allocations.h"
 
 #include <math.h>
 

@@ -2,8 +2,8 @@
 #include "nodes/ripple/network.h"
 
 #include "bus/scratch.h"
+#include "tests/support/allocations.h"
 #include "tests/support/check.h"
-#include "tests/unit/ripple/allocations.h"
 #include "tests/unit/ripple/naive_network.h"
 
 #include <dirent.h>

@@ -11,7 +11,7 @@
 #include "schemas/posterior.h"
 #include "schemas/ripple.h"
 #include "schemas/spike.h"
-#include "tests/unit/schemas/allocations.h"
+#include "tests/support/allocations.h"
 #include "tests/unit/schemas/samples.h"
 
 static struct fnx_codec_decoder *decoder;

@@ -3,7 +3,7 @@
 
 #include <errno.h>
 
-#include "tests/unit/schemas/allocations.h"
+#include "tests/support/allocations.h"
 #include "tests/unit/schemas/samples.h"
 
 static int decode(struct fnx_map *map, const char *bytes, size_t size)
