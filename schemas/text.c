@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "schemas/text.h"
 
+#include <string.h>
+
 #include "schemas/schema.h"
 
 /* Bytes of the sequence that `lead` begins, and the bounds of its second byte, which shut out
@@ -53,6 +55,15 @@ int fnx_text_printable(const char *bytes, size_t size)
 			return 0;
 	}
 	return fnx_text_prefix(bytes, size) == size;
+}
+
+void fnx_text_copy(char *to, const char *from, size_t size)
+{
+	size_t n = strnlen(from, size - 1);
+
+	for (size_t i = 0; i < n; i++)
+		to[i] = (unsigned char)from[i] < ' ' || from[i] == 0x7f ? '?' : from[i];
+	to[n] = 0;
 }
 
 static int is_letter(char c)

@@ -16,5 +16,9 @@ size_t fnx_text_prefix(const char *bytes, size_t size);
  * log. */
 int fnx_text_printable(const char *bytes, size_t size);
 
+/* What others wrote: bounded by `size` with the closing 0, control characters as '?'. `to` may be
+ * `from`. */
+void fnx_text_copy(char *to, const char *from, size_t size);
+
 /* 1 if it is 1..31 letters, digits and '_', and begins with no digit: fit for a field's name. */
 int fnx_text_identifier(const char *bytes, size_t size);

@@ -7,15 +7,6 @@
 /* Cells
  * ---------------------------------------------------------------------------------------------- */
 
-void fnx_text_copy(char *to, const char *from, size_t size)
-{
-	size_t n = strnlen(from, size - 1);
-
-	for (size_t i = 0; i < n; i++)
-		to[i] = (unsigned char)from[i] < ' ' || from[i] == 0x7f ? '?' : from[i];
-	to[n] = 0;
-}
-
 /* Three digits of it: 1.23, 12.3, 123. */
 static int decimals(double value)
 {

@@ -14,9 +14,6 @@ enum {
 	FNX_COLUMNS_MAX = 32,
 };
 
-/* What others wrote: bounded by `size` with the closing 0, unprintable bytes as '?'. */
-void fnx_text_copy(char *to, const char *from, size_t size);
-
 /* At most 6 characters: 12345, 12.3k, 1.23M; "-": not known (NAN). */
 void fnx_cell_number(char *cell, double value);
 /* ns as us: "-" for 0. */

@@ -10,6 +10,7 @@
 #include "nodes/fornix/cells.h"
 #include "nodes/fornix/command.h"
 #include "nodes/fornix/locate.h"
+#include "schemas/text.h"
 
 static uint64_t load(const _Atomic uint64_t *counter)
 {

@@ -21,6 +21,7 @@
 #include "nodes/fornix/describe.h"
 #include "nodes/fornix/locate.h"
 #include "nodes/fornix/look.h"
+#include "schemas/text.h"
 
 enum {
 	LIST_SIZE = 4096

@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "schemas/text.h"
+
 struct convert {
 	const struct fnx_saved_model *model;
 	struct fnx_saved_layers *result;
@@ -37,6 +39,8 @@ __attribute__((format(printf, 2, 3))) static int fail(
 	va_start(list, format);
 	vsnprintf(convert->error + n, FNX_NETWORK_ERROR_MAX - (size_t)n, format, list);
 	va_end(list);
+	/* It may hold words of the file, and shall be one line. */
+	fnx_text_copy(convert->error, convert->error, FNX_NETWORK_ERROR_MAX);
 	return -EBADMSG;
 }
 

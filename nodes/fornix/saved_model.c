@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "nodes/fornix/proto.h"
+#include "schemas/text.h"
 
 enum {
 	FOOTER_SIZE = 48,
@@ -55,6 +56,8 @@ __attribute__((format(printf, 4, 5))) static int fail(
 	va_start(list, format);
 	vsnprintf(read->error + n, FNX_NETWORK_ERROR_MAX - (size_t)n, format, list);
 	va_end(list);
+	/* It may hold words of the file, and shall be one line. */
+	fnx_text_copy(read->error, read->error, FNX_NETWORK_ERROR_MAX);
 	return r;
 }
 

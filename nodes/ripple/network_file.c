@@ -14,6 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "schemas/text.h"
+
 static const char format_name[] = "fornix-network";
 
 enum {
@@ -39,6 +41,8 @@ __attribute__((format(printf, 3, 4))) static int fail(
 	if (n > 0 && n < FNX_NETWORK_ERROR_MAX)
 		vsnprintf(load->error + n, FNX_NETWORK_ERROR_MAX - (size_t)n, format, list);
 	va_end(list);
+	/* It may hold words of the file, and shall be one line. */
+	fnx_text_copy(load->error, load->error, FNX_NETWORK_ERROR_MAX);
 	return r;
 }
 

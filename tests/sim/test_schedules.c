@@ -28,7 +28,11 @@
 enum {
 	N_NODES = 6,
 	N_TOPICS = 8,
+#ifdef FNX_SANITIZED
+	SCHEDULES = 12,
+#else
 	SCHEDULES = 50,
+#endif
 	TURN_MAX = 300, /* frames */
 	RARELY = 100, /* turns of others for one of a node that is driven rarely */
 	STANDSTILL = 100000, /* free turns in a row without a trace of progress */

@@ -35,11 +35,7 @@ enum {
 	OUT_MAX = 512, /* doubles that a step may say */
 	N_STEPS = 60,
 	N_STEPS_MAX = 6000,
-#ifdef FNX_SANITIZED
-	KILL_EVERY = 8,
-#else
 	KILL_EVERY = 5,
-#endif
 	N_BINS = 9,
 	N_GROUPS = 3,
 	N_CHANNELS = 5,

@@ -6,7 +6,7 @@ import subprocess
 from fornix import WORK, Run, run
 
 print("allocations by node, as fast as can be and paced, recording")
-for arguments in (["--speed", "max", "--duration", 120], ["--speed", 8, "--duration", 40]):
+for arguments in (["--speed", "max", "--duration", 120], ["--speed", 8, "--duration", 24]):
     recording = WORK / f"{len(list(WORK.glob('*.mcap')))}.mcap"
     summary = run(*arguments, "--record", recording)
     print(" ", summary["heap_allocations_after_start"])

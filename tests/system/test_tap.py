@@ -4,7 +4,7 @@ import socket
 import subprocess
 import sys
 
-from fornix import SOURCE, WORK, Run
+from fornix import DEADLINE_S, SOURCE, WORK, Run
 
 with socket.socket() as probe:
     probe.bind(("127.0.0.1", 0))
@@ -17,7 +17,7 @@ it.wait_for(lambda: "tap" in it.children(), "the tap")
 for endpoint in (f"ipc://{WORK}/tap", f"tcp://127.0.0.1:{port}"):
     lines = subprocess.run(
         [sys.executable, SOURCE / "docs/examples/posterior.py", endpoint, "--count", "5", "--every", "10"],
-        capture_output=True, text=True, timeout=60, check=True).stdout.splitlines()
+        capture_output=True, text=True, timeout=DEADLINE_S, check=True).stdout.splitlines()
     print(endpoint, *lines, sep="\n  ")
     assert len(lines) == 5 and all("decoded bin" in line for line in lines)
     times = [float(line.split()[0]) for line in lines]

@@ -13,15 +13,10 @@
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 
-#if defined(__SANITIZE_THREAD__)
+#ifdef FNX_SANITIZED
 enum {
 	N_LIVES = 40,
 	N_STEPPED = 6
-};
-#elif defined(FNX_SANITIZED)
-enum {
-	N_LIVES = 60,
-	N_STEPPED = 20
 };
 #else
 enum {

@@ -11,19 +11,9 @@
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 
-#if defined(__SANITIZE_THREAD__)
-enum {
-	N_STOPS = 4
-};
-#elif defined(FNX_SANITIZED)
-enum {
-	N_STOPS = 25
-};
-#else
 enum {
 	N_STOPS = 100
 };
-#endif
 
 /* What a scene is made of. The stepped side runs in a child, the other here. */
 struct scene {

@@ -379,8 +379,8 @@ enum {
 };
 #elif defined(FNX_SANITIZED)
 enum {
-	FRAMES = 8000,
-	N_DUELS = 20000
+	FRAMES = 4000,
+	N_DUELS = 10000
 };
 #else
 enum {

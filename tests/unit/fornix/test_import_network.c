@@ -322,6 +322,7 @@ TEST(what_is_not_known_is_refused_in_one_line_that_names_the_layer)
 		const char *from, *to, *says;
 	} cases[] = {
 		{"LeakyReLU", "LeakyReLX", "leaky_2"},
+		{"LeakyReLU", "Leaky\\nLU", "Leaky?LU"},
 		{"\"groups\":1", "\"groups\":2", "grouped"},
 		{"\"dilation_rate\":[1]", "\"dilation_rate\":[2]", "dilated"},
 		{"channels_last", "channels_frst", "channels_last"},

@@ -78,3 +78,15 @@ TEST(an_identifier_is_1_to_31_letters_digits_and_underscores)
 	assert_false(fnx_text_identifier("a\0b", 3));
 	assert_false(fnx_text_identifier("µ", 2));
 }
+
+TEST(what_others_wrote_is_copied_without_control_characters_and_within_its_bounds)
+{
+	char text[] = "a\nb\x7f\x1b[0m\tµ", to[6];
+
+	fnx_text_copy(to, text, sizeof(to));
+	assert_string_equal(to, "a?b??");
+	fnx_text_copy(text, text, sizeof(text));
+	assert_string_equal(text, "a?b??[0m?µ");
+	fnx_text_copy(to, "", sizeof(to));
+	assert_string_equal(to, "");
+}
