@@ -185,14 +185,16 @@ int fnx_command_decode(int argc, char **argv)
 	if (!options.out)
 		options.out = made = default_out(options.in);
 	shown = -1;
-	r = options.out ? fnx_smooth(&(struct fnx_smooth_options){.in = options.in,
-					     .out = options.out,
-					     .rig = options.rig,
-					     .overrides = options.sets,
-					     .n_overrides = options.n_sets,
-					     .progress = options.quiet ? NULL : show},
-				  &result, error)
-			: -ENOMEM;
+	r = options.out
+		? fnx_smooth(&(struct fnx_smooth_options){.in = options.in,
+				     .out = options.out,
+				     .rig = options.rig,
+				     .overrides = options.sets,
+				     .n_overrides = options.n_sets,
+				     .progress =
+					     options.quiet || !isatty(STDERR_FILENO) ? NULL : show},
+			  &result, error)
+		: -ENOMEM;
 	if (shown >= 0)
 		fprintf(stderr, "\r%40s\r", "");
 	if (r)

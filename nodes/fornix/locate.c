@@ -8,7 +8,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static const char shm[] = "/dev/shm", bus_prefix[] = "fornix-";
+#include "bus/presence.h"
+
+static const char shm[] = "/dev/shm", bus_prefix[] = "fornix-", lock_suffix[] = ".lock";
 
 /* Names
  * -----------------------------------------------------------------------------------------------
@@ -105,6 +107,37 @@ static const char *name_after(const char *segment_dir)
 	return fnx_name_valid(name) ? name : "bus";
 }
 
+static int is_alive(const char *name)
+{
+	struct fnx_names claimed;
+	struct fnx_bus bus;
+	int alive = 0;
+
+	if (fnx_bus_init(&bus, name, NULL, NULL) ||
+		fnx_names_find(&claimed, bus.run_dir, "", lock_suffix))
+		return 0;
+	for (unsigned i = 0; i < claimed.n && !alive; i++)
+		alive = fnx_presence_check(&bus, claimed.at[i]) > 0;
+	fnx_names_free(&claimed);
+	return alive;
+}
+
+const char *fnx_locate_only(const struct fnx_names *buses)
+{
+	const char *only = NULL;
+
+	if (buses->n == 1)
+		return buses->at[0];
+	for (unsigned i = 0; i < buses->n; i++) {
+		if (!is_alive(buses->at[i]))
+			continue;
+		if (only)
+			return NULL;
+		only = buses->at[i];
+	}
+	return only;
+}
+
 /* NULL: nobody can tell. */
 static const char *choose(const struct fnx_locate *locate, const struct fnx_names *buses)
 {
@@ -116,7 +149,7 @@ static const char *choose(const struct fnx_locate *locate, const struct fnx_name
 		return name_after(locate->segment_dir);
 	if (preferred && preferred[0])
 		return preferred;
-	return buses->n == 1 ? buses->at[0] : NULL;
+	return fnx_locate_only(buses);
 }
 
 static int locate_among(const char *command, const struct fnx_locate *locate,

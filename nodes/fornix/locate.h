@@ -31,7 +31,7 @@ enum {
 		"run-dir", required_argument, NULL, FNX_OPTION_RUN_DIR \
 	}
 #define FNX_LOCATE_HELP \
-	"  --bus NAME         (default: the only bus there is, else $FORNIX_BUS)\n" \
+	"  --bus NAME         (default: $FORNIX_BUS, else the only bus there is, or is alive)\n" \
 	"  --segment-dir DIR  where the bus keeps its segments, if its rig says bus.segment_dir\n" \
 	"  --run-dir DIR      where it keeps its sockets, if its rig says bus.run_dir\n"
 /* 1 if the option was one of these. */
@@ -48,6 +48,10 @@ FNX_MUST_CHECK int fnx_locate_remains(
 /* The buses of this machine that keep their segments where buses do. -ENOMEM. The caller frees. */
 struct fnx_names;
 FNX_MUST_CHECK int fnx_locate_all(struct fnx_names *names);
+
+/* The only one of these, or else the only one on which somebody is alive: what a killed run left is
+ * in nobody's way. NULL: there is no such one. Points into `buses`. */
+const char *fnx_locate_only(const struct fnx_names *buses);
 
 /* Names, sorted. */
 struct fnx_names {
