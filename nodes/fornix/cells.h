@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <inttypes.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -32,6 +33,16 @@ struct fnx_column {
 	int rank;
 	void (*cell)(const void *context, const void *row, char *cell);
 };
+
+/* Heads the cell of a column; its body follows. */
+#define FNX_CELL(name) static void cell_##name(const void *context, const void *row, char *cell)
+/* The cell of a count, all its digits: a member of a row that is a `type`. */
+#define FNX_CELL_COUNT(name, type, member) \
+	FNX_CELL(name) \
+	{ \
+		(void)context; \
+		snprintf(cell, FNX_CELL_MAX, "%" PRIu64, (uint64_t)((const type *)row)->member); \
+	}
 
 /* Which columns fit into `width` characters (0: any), with one space between; sizes count in what
  * the rows need. */

@@ -196,9 +196,7 @@ static void print_state(const struct inspect *inspect)
 			view->writer_wake);
 }
 
-#define CELL(name) static void cell_##name(const void *context, const void *row, char *cell)
-
-CELL(reader)
+FNX_CELL(reader)
 {
 	char name[FNX_NAME_MAX];
 
@@ -207,7 +205,7 @@ CELL(reader)
 	snprintf(cell, FNX_CELL_MAX, "%s", name);
 }
 
-CELL(life)
+FNX_CELL(life)
 {
 	const struct fnx_view_subscriber *sub = row;
 
@@ -215,57 +213,28 @@ CELL(life)
 		sub->claimed ? ", joining" : "");
 }
 
-CELL(policy)
+FNX_CELL(policy)
 {
 	(void)context;
 	snprintf(cell, FNX_CELL_MAX, "%s",
 		fnx_describe_policy(((const struct fnx_view_subscriber *)row)->policy));
 }
 
-CELL(sleeps)
+FNX_CELL(sleeps)
 {
 	(void)context;
 	snprintf(cell, FNX_CELL_MAX, "%s",
 		((const struct fnx_view_subscriber *)row)->parked ? "yes" : "no");
 }
 
-CELL(cursor)
-{
-	(void)context;
-	snprintf(cell, FNX_CELL_MAX, "%" PRIu64, ((const struct fnx_view_subscriber *)row)->cursor);
-}
+FNX_CELL_COUNT(cursor, struct fnx_view_subscriber, cursor)
+FNX_CELL_COUNT(lag, struct fnx_view_subscriber, lag)
+FNX_CELL_COUNT(gaps, struct fnx_view_subscriber, gaps)
+FNX_CELL_COUNT(missed, struct fnx_view_subscriber, missed)
+FNX_CELL_COUNT(lapped, struct fnx_view_subscriber, lapped)
+FNX_CELL_COUNT(pid, struct fnx_view_subscriber, pid)
 
-CELL(lag)
-{
-	(void)context;
-	snprintf(cell, FNX_CELL_MAX, "%" PRIu64, ((const struct fnx_view_subscriber *)row)->lag);
-}
-
-CELL(gaps)
-{
-	(void)context;
-	snprintf(cell, FNX_CELL_MAX, "%" PRIu64, ((const struct fnx_view_subscriber *)row)->gaps);
-}
-
-CELL(missed)
-{
-	(void)context;
-	snprintf(cell, FNX_CELL_MAX, "%" PRIu64, ((const struct fnx_view_subscriber *)row)->missed);
-}
-
-CELL(lapped)
-{
-	(void)context;
-	snprintf(cell, FNX_CELL_MAX, "%" PRIu64, ((const struct fnx_view_subscriber *)row)->lapped);
-}
-
-CELL(pid)
-{
-	(void)context;
-	snprintf(cell, FNX_CELL_MAX, "%d", ((const struct fnx_view_subscriber *)row)->pid);
-}
-
-CELL(holds)
+FNX_CELL(holds)
 {
 	const struct fnx_view_subscriber *sub = row;
 	int used = 0;
@@ -292,20 +261,16 @@ static const struct fnx_column reader_columns[] = {
 	{"HOLDS", 5, 1, 0, cell_holds},
 };
 
-CELL(seq)
-{
-	(void)context;
-	snprintf(cell, FNX_CELL_MAX, "%" PRIu64, ((const struct fnx_view_entry *)row)->seq);
-}
+FNX_CELL_COUNT(seq, struct fnx_view_entry, seq)
 
-CELL(entry)
+FNX_CELL(entry)
 {
 	(void)context;
 	snprintf(cell, FNX_CELL_MAX, "%s",
 		fnx_describe_entry(((const struct fnx_view_entry *)row)->state));
 }
 
-CELL(slot)
+FNX_CELL(slot)
 {
 	const struct fnx_view_entry *entry = row;
 
@@ -316,19 +281,15 @@ CELL(slot)
 		snprintf(cell, FNX_CELL_MAX, "%u", entry->slot);
 }
 
-CELL(length)
-{
-	(void)context;
-	snprintf(cell, FNX_CELL_MAX, "%u", ((const struct fnx_view_entry *)row)->length);
-}
+FNX_CELL_COUNT(length, struct fnx_view_entry, length)
 
-CELL(sample)
+FNX_CELL(sample)
 {
 	(void)context;
 	cell_time(((const struct fnx_view_entry *)row)->stamp.sample_time, cell);
 }
 
-CELL(age)
+FNX_CELL(age)
 {
 	const struct inspect *inspect = context;
 
@@ -336,7 +297,7 @@ CELL(age)
 		between(((const struct fnx_view_entry *)row)->stamp.publish_ns, inspect->now_ns));
 }
 
-CELL(hop)
+FNX_CELL(hop)
 {
 	const struct fnx_view_entry *entry = row;
 
@@ -344,13 +305,13 @@ CELL(hop)
 	fnx_cell_ago(cell, between(entry->stamp.ingress_ns, entry->stamp.publish_ns));
 }
 
-CELL(made_from)
+FNX_CELL(made_from)
 {
 	(void)context;
 	cell_origin(((const struct fnx_view_entry *)row)->stamp.origin, cell);
 }
 
-CELL(flags)
+FNX_CELL(flags)
 {
 	uint32_t flags = ((const struct fnx_view_entry *)row)->stamp.flags;
 

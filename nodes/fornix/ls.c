@@ -176,9 +176,7 @@ static const char *dead_or_not(const struct bus_rows *rows)
 	return rows->alive ? "alive" : rows->has_sockets ? "dead" : "dead, or of somebody else";
 }
 
-#define CELL(name) static void cell_##name(const void *context, const void *row, char *cell)
-
-CELL(node)
+FNX_CELL(node)
 {
 	const struct fnx_look_node *node = row;
 
@@ -186,13 +184,13 @@ CELL(node)
 	snprintf(cell, FNX_CELL_MAX, "  %s", node->name);
 }
 
-CELL(state)
+FNX_CELL(state)
 {
 	(void)context;
 	snprintf(cell, FNX_CELL_MAX, "%s", fnx_look_state(row));
 }
 
-CELL(pid)
+FNX_CELL(pid)
 {
 	const struct fnx_look_node *node = row;
 
@@ -203,31 +201,17 @@ CELL(pid)
 		snprintf(cell, FNX_CELL_MAX, "-");
 }
 
-CELL(starts)
-{
-	(void)context;
-	snprintf(cell, FNX_CELL_MAX, "%u", ((const struct fnx_look_node *)row)->starts);
-}
+FNX_CELL_COUNT(starts, struct fnx_look_node, starts)
+FNX_CELL_COUNT(in, struct fnx_look_node, in)
+FNX_CELL_COUNT(out, struct fnx_look_node, out)
 
-CELL(in)
-{
-	(void)context;
-	snprintf(cell, FNX_CELL_MAX, "%" PRIu64, ((const struct fnx_look_node *)row)->in);
-}
-
-CELL(out)
-{
-	(void)context;
-	snprintf(cell, FNX_CELL_MAX, "%" PRIu64, ((const struct fnx_look_node *)row)->out);
-}
-
-CELL(topic)
+FNX_CELL(topic)
 {
 	(void)context;
 	snprintf(cell, FNX_CELL_MAX, "  %s", ((const struct topic_row *)row)->name);
 }
 
-CELL(publisher)
+FNX_CELL(publisher)
 {
 	const struct topic_row *topic = row;
 
@@ -239,13 +223,13 @@ CELL(publisher)
 			topic->alive ? "" : " (dead)");
 }
 
-CELL(schema)
+FNX_CELL(schema)
 {
 	(void)context;
 	snprintf(cell, FNX_CELL_MAX, "%s", ((const struct topic_row *)row)->schema);
 }
 
-CELL(frames)
+FNX_CELL(frames)
 {
 	const struct topic_row *topic = row;
 
@@ -254,7 +238,7 @@ CELL(frames)
 		snprintf(cell, FNX_CELL_MAX, "%" PRIu64, topic->view->head);
 }
 
-CELL(slots)
+FNX_CELL(slots)
 {
 	const struct topic_row *topic = row;
 
@@ -263,7 +247,7 @@ CELL(slots)
 		snprintf(cell, FNX_CELL_MAX, "%u", topic->view->n_slots);
 }
 
-CELL(used)
+FNX_CELL(used)
 {
 	const struct topic_row *topic = row;
 
@@ -272,7 +256,7 @@ CELL(used)
 		snprintf(cell, FNX_CELL_MAX, "%" PRIu64, topic->view->n_used);
 }
 
-CELL(lost)
+FNX_CELL(lost)
 {
 	const struct topic_row *topic = row;
 

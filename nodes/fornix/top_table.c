@@ -15,8 +15,6 @@
 #include "nodes/fornix/cells.h"
 #include "nodes/fornix/top.h"
 
-#define CELL(name) static void cell_##name(const void *context, const void *row, char *cell)
-
 /* Cells of several tables
  * ---------------------------------------------------------------------------------------------- */
 
@@ -55,7 +53,7 @@ static void cell_count(uint64_t count, char *cell)
 #define NODE_CELL(name) \
 	static void node_##name(const struct fnx_top *top, const struct fnx_look_node *node, \
 		const struct fnx_look_node *before, char *cell); \
-	CELL(node_##name) \
+	FNX_CELL(node_##name) \
 	{ \
 		const struct fnx_top *top = context; \
 \
@@ -256,7 +254,7 @@ static const struct fnx_column node_columns[] = {
 #define TOPIC_CELL(name) \
 	static void topic_##name(const struct fnx_top *top, const struct fnx_look_topic *topic, \
 		const struct fnx_look_topic *before, char *cell); \
-	CELL(topic_##name) \
+	FNX_CELL(topic_##name) \
 	{ \
 		const struct fnx_top *top = context; \
 \
@@ -358,7 +356,7 @@ static const struct fnx_column topic_columns[] = {
 #define HOP_CELL(name) \
 	static void hop_##name(const struct fnx_top *top, const struct fnx_look_hop *hop, \
 		const struct fnx_look_hop *before, char *cell); \
-	CELL(hop_##name) \
+	FNX_CELL(hop_##name) \
 	{ \
 		const struct fnx_top *top = context; \
 \
