@@ -319,6 +319,19 @@ json_t *bench_report_json(struct bench_report *report)
 /* For people
  * ---------------------------------------------------------------------------------------- */
 
+static void print_times(const struct bench_found *found)
+{
+	double p999_ns = whole_p999(found);
+
+	printf(" %9.2f p50 %9.2f p99 ", bench_median(found->p50_ns, found->n_rounds) / 1e3,
+		bench_median(found->p99_ns, found->n_rounds) / 1e3);
+	if (isfinite(p999_ns))
+		printf("%9.2f p99.9 us", p999_ns / 1e3);
+	else
+		printf("       us (%zu: too few for p99.9)", found->n_samples);
+	printf("   %8.2f us cpu each", bench_median(found->cpu_ns, found->n_rounds) / 1e3);
+}
+
 static void print_found(
 	const char *name, const struct bench_found *found, const struct bench_case *what)
 {
@@ -330,10 +343,7 @@ static void print_found(
 			bench_median(found->rate_hz, found->n_rounds) / 1e6,
 			bench_median(found->cpu_ns, found->n_rounds) / 1e3);
 	else
-		printf(" %9.2f p50 %9.2f p99 %9.2f p99.9 us   %8.2f us cpu each",
-			bench_median(found->p50_ns, found->n_rounds) / 1e3,
-			bench_median(found->p99_ns, found->n_rounds) / 1e3, whole_p999(found) / 1e3,
-			bench_median(found->cpu_ns, found->n_rounds) / 1e3);
+		print_times(found);
 	if (found->n_rounds && (found->n_failed || found->n_wrong))
 		printf("   (%u runs failed, %llu out of sequence)", found->n_failed,
 			(unsigned long long)found->n_wrong);
