@@ -262,6 +262,8 @@ int fnx_publisher_loan(struct fnx_publisher *pub, int64_t now_ns, void **ret_pay
 	}
 	pub->loaned = pub->free_slots[--pub->n_free];
 	*ret_payload = fnx_mapping_slot(&pub->map, pub->loaned);
+	/* Who waits awake has this line: it comes while the payload is written. */
+	fnx_prefetch_to_write(fnx_mapping_entry(&pub->map, pub->head));
 	return 0;
 }
 
@@ -281,6 +283,10 @@ void fnx_publisher_publish(struct fnx_publisher *pub, size_t length, const struc
 {
 	fnx_publisher_stage(pub, length, stamp);
 	fnx_publisher_flush(pub);
+	/* The next frame's first line, which its last reader has, comes while nobody waits for it. */
+	if (pub->n_free)
+		fnx_prefetch_to_write(
+			fnx_mapping_slot(&pub->map, pub->free_slots[pub->n_free - 1]));
 }
 
 void fnx_publisher_abort(struct fnx_publisher *pub)

@@ -7,8 +7,9 @@
  * reclaimed. They part for lazy subscribers only, who give frames back in batches, after they have
  * made them safe elsewhere.
  *
- * A frame once handed out is kept here until release: its entry may be marked RELEASED, and even
- * turn over, while the hazard keeps the slot.
+ * A frame once handed out to one who may be lapped is kept here until release: its entry may be
+ * marked RELEASED, and even turn over, while the hazard keeps the slot. Of all others the entry
+ * stays until they give the frame back.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -36,8 +37,7 @@ struct fnx_subscriber {
 	int asleep; /* parked, and not yet unparked by us */
 	int64_t wake_at;
 	uint64_t bit; /* ours among the sleepers */
-	uint32_t hint_slot; /* where the frame at `next` will probably lie */
-	const unsigned char *hint;
+	const unsigned char *hint; /* where the frame at `next` will probably lie */
 	uint64_t known; /* head as last seen, for looking ahead */
 	uint32_t streak; /* frames taken since the topic was last found empty */
 	int turn; /* what the peek of `next` answered, FNX_FRAME or -EBADMSG; 0: not peeked */
@@ -275,20 +275,6 @@ int fnx_subscriber_open(const struct fnx_bus *bus, const struct fnx_subscriber_c
 /* Reading
  * ------------------------------------------------------------------------------------------- */
 
-/* The pool's address of a slot. If it is the one foretold, the address is known before the entry
- * has come, and the processor, which guesses that it will be, fetches entry and payload at once
- * rather than one after the other. So the guess must be a branch: a conditional move would wait. */
-static const unsigned char *payload_at(const struct fnx_subscriber *sub, uint32_t slot)
-{
-	const unsigned char *payload = sub->hint;
-
-	if (__builtin_expect(slot != sub->hint_slot, 0)) {
-		payload = fnx_mapping_slot(&sub->map, slot);
-		__asm__ volatile("" : "+r"(payload));
-	}
-	return payload;
-}
-
 static uint32_t read_entry(
 	struct fnx_subscriber *sub, const struct fnx_entry *entry, struct fnx_frame *ret_frame)
 {
@@ -296,7 +282,7 @@ static uint32_t read_entry(
 	uint32_t next_slot = atomic_load_explicit(&entry->next_slot, memory_order_relaxed);
 	struct fnx_stamp *stamp = &ret_frame->stamp;
 
-	ret_frame->payload = payload_at(sub, slot);
+	ret_frame->payload = fnx_mapping_slot(&sub->map, slot);
 	ret_frame->seq = sub->next;
 	ret_frame->length = atomic_load_explicit(&entry->length, memory_order_relaxed);
 	stamp->sample_time = atomic_load_explicit(&entry->sample_time, memory_order_relaxed);
@@ -304,7 +290,6 @@ static uint32_t read_entry(
 	stamp->publish_ns = atomic_load_explicit(&entry->publish_ns, memory_order_relaxed);
 	stamp->origin = atomic_load_explicit(&entry->origin, memory_order_relaxed);
 	stamp->flags = atomic_load_explicit(&entry->flags, memory_order_relaxed);
-	sub->hint_slot = next_slot;
 	sub->hint = fnx_mapping_slot(&sub->map, next_slot);
 	return slot;
 }
@@ -356,40 +341,12 @@ static int report_gap(struct fnx_subscriber *sub, struct fnx_gap *ret_gap)
 	return FNX_GAP;
 }
 
-/* FNX_FRAME: there is something at `next`; FNX_NOTHING; FNX_MOVED. */
-static int look_ahead(struct fnx_subscriber *sub)
-{
-	const struct fnx_segment *segment = sub->map.segment;
-
-	if (sub->policy == FNX_LATEST) {
-		uint64_t head = atomic_load_explicit(&segment->head, memory_order_acquire);
-
-		if (head > 0 && sub->next < head - 1)
-			sub->next = head - 1;
-	}
-	if (is_published(sub, sub->next))
-		return FNX_FRAME;
-	/* Whoever looks again at once has the payload under way together with the entry. */
-	// __builtin_prefetch(sub->hint);
-	/* Whoever looks again at once has the payload under way together with the entry. */
-	__builtin_prefetch(sub->hint);
-	sub->streak = 0;
-	if (atomic_load_explicit(&sub->record->state, memory_order_relaxed) != sub->state)
-		return FNX_MOVED;
-	/* acquire: the last frame was published before */
-	if (!atomic_load_explicit(&segment->replaced, memory_order_acquire))
-		return FNX_NOTHING;
-	return is_published(sub, sub->next) ? FNX_FRAME : FNX_MOVED;
-}
-
 /* One who is behind has what comes next fetched from the publisher's cache in good time. Only what
  * is published: the publisher is about to write the lines beyond. */
-static void fetch_ahead(struct fnx_subscriber *sub)
+static __attribute__((noinline)) void fetch_ahead(struct fnx_subscriber *sub)
 {
 	const struct fnx_entry *entry = fnx_mapping_entry(&sub->map, sub->next + AHEAD / 2);
 
-	if (++sub->streak < AHEAD)
-		return;
 	if (sub->next >= sub->known)
 		sub->known = atomic_load_explicit(&sub->map.segment->head, memory_order_relaxed);
 	if (sub->next + AHEAD >= sub->known)
@@ -399,8 +356,39 @@ static void fetch_ahead(struct fnx_subscriber *sub)
 		&sub->map, atomic_load_explicit(&entry->slot, memory_order_relaxed)));
 }
 
-/* Takes the frame at `next`: FNX_FRAME, FNX_GAP or -EBADMSG. */
-static int begin_turn(
+/* The frame at `next` has been read from its entry: FNX_FRAME or -EBADMSG. */
+static inline int hand_out(struct fnx_subscriber *sub, const struct fnx_frame *frame, uint32_t slot,
+	struct fnx_frame *ret_frame)
+{
+	/* Its entry may turn over before it is asked for again. */
+	if (sub->guarded)
+		sub->frame = *frame;
+	sub->turn = FNX_FRAME;
+	if (slot >= sub->map.n_slots || frame->length > sub->map.slot_size)
+		sub->turn = -EBADMSG;
+	else
+		*ret_frame = *frame;
+	if (++sub->streak >= AHEAD)
+		fetch_ahead(sub);
+	return sub->turn;
+}
+
+static __attribute__((noinline)) int hand_out_again(
+	struct fnx_subscriber *sub, struct fnx_frame *ret_frame)
+{
+	struct fnx_frame frame;
+
+	if (!sub->guarded)
+		return hand_out(sub, &frame,
+			read_entry(sub, fnx_mapping_entry(&sub->map, sub->next), &frame),
+			ret_frame);
+	*ret_frame = sub->frame;
+	return FNX_FRAME;
+}
+
+/* Takes the frame at `next`, which may be lapped meanwhile, or is not there any more: FNX_FRAME,
+ * FNX_GAP or -EBADMSG. */
+static __attribute__((noinline)) int begin_turn(
 	struct fnx_subscriber *sub, struct fnx_frame *ret_frame, struct fnx_gap *ret_gap)
 {
 	const struct fnx_entry *entry = fnx_mapping_entry(&sub->map, sub->next);
@@ -422,28 +410,56 @@ static int begin_turn(
 	tag = atomic_load_explicit(&entry->tag, memory_order_relaxed);
 	if (tag >> 2 != sub->next)
 		return report_gap(sub, ret_gap);
-	sub->frame = frame;
-	sub->turn = FNX_FRAME;
-	fetch_ahead(sub);
-	if (slot >= sub->map.n_slots || frame.length > sub->map.slot_size)
-		sub->turn = -EBADMSG;
-	else
-		*ret_frame = frame;
-	return sub->turn;
+	return hand_out(sub, &frame, slot, ret_frame);
+}
+
+/* Nothing was at `next` a moment ago. */
+static int find_out_why(struct fnx_subscriber *sub)
+{
+	sub->streak = 0;
+	if (atomic_load_explicit(&sub->record->state, memory_order_relaxed) != sub->state)
+		return FNX_MOVED;
+	/* acquire: the last frame was published before */
+	if (!atomic_load_explicit(&sub->map.segment->replaced, memory_order_acquire))
+		return FNX_NOTHING;
+	return is_published(sub, sub->next) ? FNX_FRAME : FNX_MOVED;
+}
+
+static void skip_to_newest(struct fnx_subscriber *sub)
+{
+	uint64_t head = atomic_load_explicit(&sub->map.segment->head, memory_order_acquire);
+
+	if (head > 0 && sub->next < head - 1)
+		sub->next = head - 1;
 }
 
 int fnx_subscriber_peek(
 	struct fnx_subscriber *sub, struct fnx_frame *ret_frame, struct fnx_gap *ret_gap)
 {
+	const struct fnx_entry *entry;
+	struct fnx_frame frame;
+	uint64_t tag;
 	int r = sub->turn;
 
-	if (r) {
-		if (r == FNX_FRAME)
-			*ret_frame = sub->frame;
-		return r;
+	if (r)
+		return r == FNX_FRAME ? hand_out_again(sub, ret_frame) : r;
+	if (sub->policy == FNX_LATEST)
+		skip_to_newest(sub);
+	/* Both lines are asked for at once; whoever looks again and again has both when the entry
+	 * comes. After the look it would be one after the other. */
+	__builtin_prefetch(sub->hint);
+	entry = fnx_mapping_entry(&sub->map, sub->next);
+	/* acquire: pairs with the publisher's tag store; entry and payload are complete */
+	tag = atomic_load_explicit(&entry->tag, memory_order_acquire);
+	if (tag < fnx_tag(sub->next, FNX_ENTRY_PUBLISHED)) {
+		r = find_out_why(sub);
+		return r == FNX_FRAME ? begin_turn(sub, ret_frame, ret_gap) : r;
 	}
-	r = look_ahead(sub);
-	return r == FNX_FRAME ? begin_turn(sub, ret_frame, ret_gap) : r;
+	/* What nobody takes from its reader stays as it is until it is given back. */
+	if (sub->guarded || sub->next < sub->floor ||
+		tag != fnx_tag(sub->next, FNX_ENTRY_PUBLISHED))
+		return begin_turn(sub, ret_frame, ret_gap);
+	return hand_out(sub, &frame, read_entry(sub, entry, &frame), ret_frame);
 }
 
 void fnx_subscriber_commit_to(struct fnx_subscriber *sub, uint64_t seq)
@@ -578,7 +594,7 @@ int fnx_subscriber_pending(const struct fnx_subscriber *sub, int64_t wake_at)
 {
 	const struct fnx_segment *segment = sub->map.segment;
 
-	/* The tag rather than head: see look_ahead. */
+	/* The tag rather than head: see peek. */
 	return is_published(sub, sub->next) ||
 		atomic_load_explicit(&segment->watermark, memory_order_relaxed) >= wake_at ||
 		atomic_load_explicit(&segment->replaced, memory_order_relaxed);

@@ -28,6 +28,10 @@
 #define MS INT64_C(1000000)
 #define QUICK_NS (105000 * MS) /* a quick run begins nothing after this */
 
+enum {
+	QUICK_LOADED = 4, /* times the budget, under load */
+};
+
 static const struct bench_case cases[] = {
 	{"ping_pong_sleep_64", "ping-pong, sleeping, 64 B, two cores: round trip", BENCH_PING_PONG,
 		BENCH_PINNED, 0, 0, 0, 1, 64, 0},
@@ -199,6 +203,9 @@ static void fill_plan(struct bench_plan *plan, const struct options *options,
 		.budget_ns = options->budget_ns,
 		.warm_up_ns = options->budget_ns / 5,
 		.period_ns = MS};
+	/* What is claimed of it is its tail, which needs samples. */
+	if (options->quick && what->loaded)
+		plan->budget_ns *= QUICK_LOADED;
 	snprintf(plan->peer, sizeof(plan->peer), "%s", peer->name);
 	snprintf(plan->dir, sizeof(plan->dir), "%s", dir);
 }

@@ -108,6 +108,54 @@ static const struct bench_message *line_receive(void *handle)
 	return &slot->message;
 }
 
+/* Two cache lines each way
+ * ------------------------------------------------------------------------------------ */
+
+/* A ring of words, and a ring of messages, each in lines of their own: the least that a message
+ * costs which does not lie in the line that tells of it. */
+enum {
+	WORDS = 256,
+	MESSAGES = 64,
+};
+
+static struct bench_floor_slot *message_slot(struct end *end, unsigned way, uint64_t n)
+{
+	return &end->run->slots[way][WORDS + n % MESSAGES];
+}
+
+static struct bench_message *two_loan(void *handle)
+{
+	struct end *end = handle;
+
+	return &message_slot(end, end->out, end->n_sent)->message;
+}
+
+static int two_send(void *handle)
+{
+	struct end *end = handle;
+	struct bench_floor_slot *slot = &end->run->slots[end->out][end->n_sent % WORDS];
+
+	atomic_store_explicit(&slot->seq_plus_1, ++end->n_sent, memory_order_release);
+	return 0;
+}
+
+static const struct bench_message *two_receive(void *handle)
+{
+	struct end *end = handle;
+	struct bench_floor_slot *slot = &end->run->slots[end->in][end->n_taken % WORDS];
+	struct bench_floor_slot *message = message_slot(end, end->in, end->n_taken);
+
+	for (;;) {
+		__builtin_prefetch(message);
+		if (atomic_load_explicit(&slot->seq_plus_1, memory_order_acquire) ==
+			end->n_taken + 1)
+			break;
+		bench_pause();
+	}
+	end->n_taken++;
+	return &message->message;
+}
+
 /* Futex
  * --------------------------------------------------------------------------------------------- */
 
@@ -218,6 +266,19 @@ const struct bench_peer bench_floor_line = {
 	.loan = line_loan,
 	.send = line_send,
 	.receive = line_receive,
+	.close = floor_close,
+};
+
+const struct bench_peer bench_floor_two_lines = {
+	.name = "two lines",
+	.how = "one word in one cache line, the message in another, both sides look without pause",
+	.kinds = BENCH_PING_PONG,
+	.spins = 1,
+	.only_spins = 1,
+	.open = floor_open,
+	.loan = two_loan,
+	.send = two_send,
+	.receive = two_receive,
 	.close = floor_close,
 };
 

@@ -7,6 +7,7 @@
 const struct bench_peer *const bench_peers[] = {
 	&bench_fornix,
 	&bench_floor_line,
+	&bench_floor_two_lines,
 	&bench_floor_eventfd,
 	&bench_floor_pipe,
 	&bench_floor_futex,

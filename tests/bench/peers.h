@@ -4,8 +4,8 @@
 
 #include "tests/bench/bench.h"
 
-extern const struct bench_peer bench_floor_line, bench_floor_futex, bench_floor_eventfd,
-	bench_floor_pipe;
+extern const struct bench_peer bench_floor_line, bench_floor_two_lines, bench_floor_futex,
+	bench_floor_eventfd, bench_floor_pipe;
 extern const struct bench_peer bench_fornix;
 extern const struct bench_peer bench_zmq, bench_zmq_inproc;
 extern const struct bench_peer bench_nng;

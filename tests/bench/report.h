@@ -11,6 +11,7 @@ enum {
 	BENCH_PEERS_MAX = 16,
 	BENCH_CASES_MAX = 32,
 	BENCH_COSTS_MAX = 4,
+	BENCH_TAIL_MIN = 1000, /* samples, of all rounds, below which p99.9 is not told */
 };
 
 struct bench_case {

@@ -8,9 +8,9 @@ import tempfile
 
 BENCH, REPORT = sys.argv[1], sys.argv[2]
 # What every build has; the peers that may be missing are the bench's own concern.
-SUBJECTS = {"fornix", "cache line", "eventfd", "ZeroMQ"}
+SUBJECTS = {"fornix", "cache line", "two lines", "eventfd", "ZeroMQ"}
 RATIOS = {"sleep_to_wake_p50", "sleep_to_wake_p99", "spin_to_cacheline_p50", "throughput_64_to_zmq", "throughput_4k_to_zmq",
-          "fanout3_4k_to_zmq"}
+          "fanout3_4k_to_zmq", "spin_to_two_lines_p50", "sleep_loaded_to_wake_p99", "sleep_loaded_to_zmq_p99"}
 COSTS = {"publish_and_take_64", "publish_1_subscriber", "publish_63_subscribers"}
 STREAMS = {"stream_64", "stream_4k", "fan_out_3_4k"}
 
