@@ -60,7 +60,7 @@ static void open_ringer(struct fnx_readers *readers, struct fnx_reader *reader)
 	if (!fnx_name_valid(reader->node) ||
 		fnx_ringer_open(readers->bus, reader->node, (enum fnx_bell_form)form, pid,
 			&reader->ringer) < 0)
-		reader->ringer = NULL;
+		return;
 }
 
 static void note(struct fnx_readers *readers, struct fnx_reader *reader, uint32_t state)
@@ -74,7 +74,7 @@ static void note(struct fnx_readers *readers, struct fnx_reader *reader, uint32_
 		atomic_store_explicit(
 			&readers->map->segment->lapped[reader->index], 0, memory_order_relaxed);
 	memcpy(reader->node, node, sizeof(node));
-	reader->ringer = fnx_ringer_close(reader->ringer);
+	fnx_ringer_close(&reader->ringer);
 	reader->state = reader->word = state;
 	reader->dead = 0;
 	open_ringer(readers, reader);
@@ -82,7 +82,7 @@ static void note(struct fnx_readers *readers, struct fnx_reader *reader, uint32_
 
 static void forget(struct fnx_readers *readers, struct fnx_reader *reader)
 {
-	fnx_ringer_close(reader->ringer);
+	fnx_ringer_close(&reader->ringer);
 	*reader = readers->list[--readers->n];
 }
 
@@ -228,9 +228,9 @@ static void ring(struct fnx_readers *readers, struct fnx_reader *reader)
 	/* Whoever sleeps here may have taken the place since we looked, and has another bell. */
 	if (state != reader->state && (state & 0xff) == FNX_RECORD_ACTIVE)
 		note(readers, reader, state);
-	if (!reader->ringer)
+	if (!fnx_ringer_is_open(&reader->ringer))
 		open_ringer(readers, reader);
-	if (reader->ringer && fnx_ringer_ring(reader->ringer) == 0)
+	if (fnx_ringer_is_open(&reader->ringer) && fnx_ringer_ring(&reader->ringer) == 0)
 		atomic_fetch_add_explicit(&readers->map->segment->rings, 1, memory_order_relaxed);
 }
 

@@ -96,9 +96,9 @@ static void fiber_kill_self(unsigned id)
 
 int __wrap_fnx_presence_check(const struct fnx_bus *bus, const char *node);
 int __wrap_fnx_ringer_open(const struct fnx_bus *bus, const char *node, enum fnx_bell_form form,
-	int pid, struct fnx_ringer **ret);
+	int pid, struct fnx_ringer *ret);
 int __wrap_fnx_ringer_ring(struct fnx_ringer *ringer);
-struct fnx_ringer *__wrap_fnx_ringer_close(struct fnx_ringer *ringer);
+void __wrap_fnx_ringer_close(struct fnx_ringer *ringer);
 
 static int actor_of(const char *node)
 {
@@ -119,10 +119,8 @@ int __wrap_fnx_presence_check(const struct fnx_bus *bus, const char *node)
 	return actor >= 0 && play.alive[actor];
 }
 
-static char ringers[N_ACTORS];
-
 int __wrap_fnx_ringer_open(const struct fnx_bus *bus, const char *node, enum fnx_bell_form form,
-	int pid, struct fnx_ringer **ret)
+	int pid, struct fnx_ringer *ret)
 {
 	int actor = actor_of(node);
 
@@ -130,13 +128,14 @@ int __wrap_fnx_ringer_open(const struct fnx_bus *bus, const char *node, enum fnx
 	fiber_step();
 	if (actor < 0)
 		return -ENOENT;
-	*ret = (struct fnx_ringer *)(void *)&ringers[actor];
+	ret->ring = __wrap_fnx_ringer_ring;
+	ret->fd = actor;
 	return 0;
 }
 
 int __wrap_fnx_ringer_ring(struct fnx_ringer *ringer)
 {
-	unsigned actor = (unsigned)((char *)ringer - ringers);
+	unsigned actor = (unsigned)ringer->fd;
 
 	fiber_step();
 	if (!play.alive[actor])
@@ -145,10 +144,9 @@ int __wrap_fnx_ringer_ring(struct fnx_ringer *ringer)
 	return 0;
 }
 
-struct fnx_ringer *__wrap_fnx_ringer_close(struct fnx_ringer *ringer)
+void __wrap_fnx_ringer_close(struct fnx_ringer *ringer)
 {
-	(void)ringer;
-	return NULL;
+	ringer->ring = NULL;
 }
 
 /* Payloads --------------------------------------------------------------------------- */
