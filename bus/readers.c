@@ -25,17 +25,16 @@ static int is_lossless(const struct fnx_readers *readers, const struct fnx_reade
 		FNX_LOSSLESS;
 }
 
-/* Its word for where it stands, clamped to what can be true. */
-static uint64_t cursor_of(const struct fnx_readers *readers, const struct fnx_reader *reader,
-	uint64_t released, uint64_t head)
+/* Its word for where it stands. What it says beyond the newest frame is the same as having read
+ * them all: every minimum below begins at what can be true. */
+static uint64_t cursor_of(
+	const struct fnx_readers *readers, const struct fnx_reader *reader, uint64_t released)
 {
 	/* seq_cst: pairs with the commit of one who then looks at writer_wake; acquire: what it
 	 * read of the frames below, it has read */
 	uint64_t cursor = atomic_load(&record_of(readers, reader)->cursor);
 
-	if (cursor < released)
-		return released;
-	return cursor < head ? cursor : head;
+	return cursor < released ? released : cursor;
 }
 
 /* Who is there
@@ -138,7 +137,7 @@ uint64_t fnx_readers_lowest(
 
 		if (!is_lossless(readers, &readers->list[i]))
 			continue;
-		cursor = cursor_of(readers, &readers->list[i], released, head);
+		cursor = cursor_of(readers, &readers->list[i], released);
 		if (cursor < lowest) {
 			second = lowest;
 			lowest = cursor;
@@ -208,7 +207,7 @@ void fnx_readers_count_lapped(const struct fnx_readers *readers, uint64_t releas
 
 		if (!is_lossless(readers, reader))
 			continue;
-		cursor = cursor_of(readers, reader, released, limit);
+		cursor = cursor_of(readers, reader, released);
 		n = count_frames(readers->map, cursor, limit);
 		reading = atomic_load(&record_of(readers, reader)->hazards[0]);
 		if (n && reading > cursor && reading <= limit)

@@ -66,6 +66,8 @@ static size_t scheduler_stack_size;
 static int running = NOBODY;
 static uint64_t n_steps;
 
+void (*fibers_watch)(const volatile void *at, size_t size, uint64_t value);
+
 /* Stores ----------------------------------------------------------------------------- */
 
 /* 1: store `i` may become visible before those in front of it. */
@@ -135,6 +137,8 @@ void shared_store(volatile void *at, size_t size, uint64_t value, int order)
 	struct fiber *f;
 
 	fiber_step();
+	if (fibers_watch && running != NOBODY)
+		fibers_watch(at, size, value);
 	if (running == NOBODY || order == memory_order_seq_cst) {
 		if (running != NOBODY)
 			drain(&fibers[running]);

@@ -50,6 +50,9 @@ int fibers_turn(void);
 /* Makes every store of everybody visible. */
 void fibers_drain(void);
 
+/* Told of each store of a fiber when it is made, before it is visible to others. */
+extern void (*fibers_watch)(const volatile void *at, size_t size, uint64_t value);
+
 /* In a fiber: a point at which others may run. */
 void fiber_step(void);
 /* In a fiber: sleeps until it is rung; a ring that came before counts. */
