@@ -541,8 +541,6 @@ static void make_readers(void)
 		r->config = subscriber_config(r->node, policies[i]);
 		if (i == 1 && below(2))
 			r->config.policy = FNX_LOSSY;
-		if (play.n_readers < N_READERS)
-			r->config.policy = below(3) ? FNX_LOSSLESS : FNX_LOSSY;
 		r->config.start = below(2) ? FNX_START_OLDEST : FNX_START_NEXT;
 		r->config.lazy = below(4) == 0;
 	}
@@ -595,31 +593,89 @@ static void expect_all_slots_free(void)
 		assert_int_equal(publish_next(play.pub, play.now_ns), 0);
 }
 
-static void round_of(struct check_random *random, enum fnx_full_policy full, uint64_t steps)
+static unsigned one_of(const unsigned *values, unsigned n)
+{
+	return values[below(n)];
+}
+
+/* Anything may meet anything. */
+static void cast_crowd(struct fibers_config *config)
 {
 	static const unsigned shares[] = {1, 2, 3, 8, 40, 200};
-	const struct fibers_config config = {.switch_one_in = shares[check_random_below(random, 6)],
-		.drain_one_in = shares[1 + check_random_below(random, 5)],
-		.slow = (int)check_random_below(random, 2 * N_ACTORS) - N_ACTORS};
+
+	config->switch_one_in = one_of(shares, 6);
+	config->drain_one_in = one_of(shares + 1, 5);
+	config->slow = (int)below(2 * N_ACTORS) - N_ACTORS;
+	/* What all may pin, and a little: or too few, for a drop publisher that then drops. */
+	play.n_slots = 2 + (uint32_t)below(below(2) ? 4 : 41);
+	play.n_entries = below(2) ? 1 : 0;
+	/* A crowd hides what one would meet who is alone with the publisher. */
+	play.n_readers = below(2) ? N_READERS : 1 + (unsigned)below(2);
+	play.leave_one_in = 300;
+	make_readers();
+}
+
+/* What only a few accesses stand between: one reader or two and a pool that is full at once, so that
+ * one who is left standing there finds the ledger gone round when it goes on. */
+static void cast_few(struct fibers_config *config)
+{
+	static const unsigned shares[] = {2, 8, 40, 200};
+
+	config->switch_one_in = one_of(shares + 2, 2);
+	config->drain_one_in = one_of(shares, 3);
+	config->slow = -1;
+	play.n_slots = 2 + (uint32_t)below(2);
+	play.n_entries = 1;
+	play.n_readers = 1 + (unsigned)below(2);
+	play.leave_one_in = below(2) ? 300 : 2;
+	make_readers();
+	for (unsigned i = 0; i < play.n_readers; i++) {
+		struct fnx_subscriber_config *reader = &play.readers[i].config;
+
+		reader->policy = play.full == FNX_FULL_WAIT ? FNX_LOSSLESS : FNX_LOSSY;
+		reader->start = FNX_START_OLDEST;
+		reader->lazy = 0;
+	}
+}
+
+/* Two who lag about as much, in a pool large enough for a laggard to lose several frames at once. */
+static void cast_laggards(struct fibers_config *config)
+{
+	static const unsigned shares[] = {40, 200, 1000};
+
+	config->switch_one_in = one_of(shares, 3);
+	config->drain_one_in = one_of(shares, 2);
+	config->slow = -1;
+	play.n_slots = 32 + (uint32_t)below(64);
+	play.n_readers = 2;
+	play.leave_one_in = 300;
+	make_readers();
+	for (unsigned i = 0; i < play.n_readers; i++)
+		play.readers[i].config.policy = FNX_LOSSLESS;
+}
+
+static void round_of(struct check_random *random, enum fnx_full_policy full, uint64_t steps)
+{
+	struct fibers_config config;
+	int alone;
 
 	memset(&play, 0, sizeof(play));
 	play.random = random;
 	play.bus = fixture_bus();
 	play.full = full;
-	/* What all may pin, and a little: or too few, for a drop publisher that then drops. */
-	play.n_slots = 2 + (uint32_t)below(below(2) ? 4 : 41);
-	play.n_entries = below(2) ? 1 : 0;
 	play.now_ns = 1;
-	/* A crowd hides what only one who is alone with the publisher, or a coming and going, would
-	 * meet. */
-	play.n_readers = below(2) ? N_READERS : 1 + (unsigned)below(2);
-	play.leave_one_in = below(3) ? 300 : 6;
-	make_readers();
+	alone = below(3) == 0;
+	if (!alone)
+		cast_crowd(&config);
+	else if (full == FNX_FULL_DROP && below(2))
+		cast_laggards(&config);
+	else
+		cast_few(&config);
 	payers_begin(&play.bus);
 	fibers_reset(random, &config);
 	for (unsigned id = 0; id <= play.n_readers; id++)
 		be_born(id);
-	act(steps, below(4) ? 40 + (unsigned)below(1000) : 0);
+	act(steps, alone || below(4) == 0 ? 0 : 40 + (unsigned)below(1000));
 	expect_all_slots_free();
 	payers_end();
 	fnx_publisher_close(play.pub);
