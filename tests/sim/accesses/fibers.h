@@ -36,6 +36,7 @@ enum fiber_state {
 struct fibers_config {
 	unsigned switch_one_in; /* accesses between two switches, on average */
 	unsigned drain_one_in; /* accesses between two stores becoming visible, on average */
+	unsigned away_one_in; /* switches after which a fiber has no turn for long; 0: none */
 	int slow; /* a fiber that has a turn rarely; -1: none */
 };
 

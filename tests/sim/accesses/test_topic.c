@@ -619,10 +619,11 @@ static void cast_crowd(struct fibers_config *config)
  * one who is left standing there finds the ledger gone round when it goes on. */
 static void cast_few(struct fibers_config *config)
 {
-	static const unsigned shares[] = {2, 8, 40, 200};
+	static const unsigned shares[] = {1, 2, 3, 8};
 
-	config->switch_one_in = one_of(shares + 2, 2);
+	config->switch_one_in = one_of(shares + 1, 3);
 	config->drain_one_in = one_of(shares, 3);
+	config->away_one_in = 8 + (unsigned)below(40);
 	config->slow = -1;
 	play.n_slots = 2 + (uint32_t)below(2);
 	play.n_entries = 1;
@@ -656,7 +657,7 @@ static void cast_laggards(struct fibers_config *config)
 
 static void round_of(struct check_random *random, enum fnx_full_policy full, uint64_t steps)
 {
-	struct fibers_config config;
+	struct fibers_config config = {.away_one_in = 0};
 	int alone;
 
 	memset(&play, 0, sizeof(play));
