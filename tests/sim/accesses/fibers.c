@@ -482,6 +482,12 @@ void fiber_ring(unsigned id)
 		fibers[id].state = FIBER_READY;
 }
 
+void fibers_call_back(void)
+{
+	for (unsigned i = 0; i < FIBERS_MAX; i++)
+		fibers[i].away_until = 0;
+}
+
 uint64_t fibers_steps(void)
 {
 	return n_steps;

@@ -48,6 +48,8 @@ void fiber_kill(unsigned id);
 enum fiber_state fiber_state(unsigned id);
 /* Gives a fiber that is ready a turn, until it is switched away from. 0: nobody is ready. */
 int fibers_turn(void);
+/* Who is away may have a turn again. */
+void fibers_call_back(void);
 /* Makes every store of everybody visible. */
 void fibers_drain(void);
 

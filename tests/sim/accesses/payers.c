@@ -87,7 +87,7 @@ static void look_at_pass(uint64_t limit)
 }
 
 /* `releasing` is told before each pass. Each process has its own mapping of it, on a page. */
-static void watch(const volatile void *at, size_t size, uint64_t value)
+void payers_watch(const volatile void *at, size_t size, uint64_t value)
 {
 	const volatile char *page =
 		(const volatile char *)at - offsetof(struct fnx_segment, releasing);
@@ -105,7 +105,6 @@ void payers_begin(const struct fnx_bus *bus)
 	payers.released = payers.n_passes = 0;
 	payers.in_call = 0;
 	payers.wrong[0] = 0;
-	fibers_watch = watch;
 }
 
 void payers_begin_call(void)
@@ -132,7 +131,6 @@ uint64_t payers_passes(void)
 
 void payers_end(void)
 {
-	fibers_watch = NULL;
 	if (payers.subs)
 		syscall(SYS_munmap, payers.subs, sizeof(*payers.subs));
 	payers.subs = NULL;

@@ -13,6 +13,8 @@
 
 /* A new topic; `bus` outlives it. */
 void payers_begin(const struct fnx_bus *bus);
+/* For fibers_watch. */
+void payers_watch(const volatile void *at, size_t size, uint64_t value);
 /* Around each call of the publisher that may give frames up, in its fiber. */
 void payers_begin_call(void);
 /* "", or who lost what it should not have. */
