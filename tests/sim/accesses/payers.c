@@ -67,6 +67,14 @@ static uint64_t above(uint64_t cursor)
 	return cursor > payers.released ? cursor : payers.released;
 }
 
+/* The lowest place where it may have been found. A successor may begin a little below. */
+static uint64_t lowest_of(unsigned i)
+{
+	uint64_t now = cursor_of(i);
+
+	return now < payers.before[i].cursor ? now : payers.before[i].cursor;
+}
+
 static void look_at_pass(uint64_t limit)
 {
 	int costs = 0;
@@ -76,7 +84,7 @@ static void look_at_pass(uint64_t limit)
 			continue;
 		costs = 1;
 		for (unsigned b = 0; b < FNX_SUBSCRIBERS_MAX; b++)
-			if (counts(b) && above(cursor_of(b)) < above(payers.before[a].cursor) &&
+			if (counts(b) && above(cursor_of(b)) < above(lowest_of(a)) &&
 				!payers.wrong[0])
 				snprintf(payers.wrong, sizeof(payers.wrong),
 					"record %u, at %" PRIu64 ", loses what lies below %" PRIu64
