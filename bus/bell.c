@@ -36,7 +36,7 @@ struct fnx_bell *fnx_bell_close(struct fnx_bell *bell)
 }
 
 int fnx_ringer_open(const struct fnx_bus *bus, const char *node, enum fnx_bell_form form, int pid,
-	struct fnx_ringer **ret_ringer)
+	struct fnx_ringer *ret_ringer)
 {
 	switch (form) {
 	case FNX_BELL_FORM_PIPE:
@@ -52,9 +52,10 @@ int fnx_ringer_ring(struct fnx_ringer *ringer)
 	return ringer->ring(ringer);
 }
 
-struct fnx_ringer *fnx_ringer_close(struct fnx_ringer *ringer)
+void fnx_ringer_close(struct fnx_ringer *ringer)
 {
-	if (ringer)
-		ringer->close(ringer);
-	return NULL;
+	if (!fnx_ringer_is_open(ringer))
+		return;
+	ringer->close(ringer);
+	*ringer = (struct fnx_ringer){.ring = NULL};
 }

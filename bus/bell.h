@@ -23,7 +23,19 @@ enum fnx_bell_form {
 };
 
 struct fnx_bell;
-struct fnx_ringer;
+
+/* A ringer lies in its owner's memory, so that to ring somebody new costs none: zeros are one that
+ * is closed, and it may be moved. What is in it is for the forms alone. */
+struct fnx_ringer {
+	int (*ring)(struct fnx_ringer *ringer); /* NULL: closed */
+	void (*close)(struct fnx_ringer *ringer);
+	const struct fnx_bus *bus;
+	char node[FNX_NAME_MAX];
+	int fd; /* pipe */
+	void *socket; /* ZeroMQ, and the rest */
+	struct fnx_bell_door *door; /* NULL: the sleeper is in another process */
+	uint64_t opening; /* which the socket is connected to */
+};
 
 /* The sleeper's end. One thread. Start-up only, and only for the holder of the node's presence:
  * replaces what a dead node of that name left. A pipe is left in place on closing, so that old
@@ -40,14 +52,20 @@ int fnx_bell_drain(struct fnx_bell *bell);
 struct fnx_bell *fnx_bell_close(struct fnx_bell *bell);
 
 /* The ringer's end: rings node `node`, which told its form and process id (for inproc). One thread.
- * -ENOENT, -ENXIO: no bell there (yet). Not on the frame path. Where SIGPIPE still has its default
+ * `bus` must outlive it. A pipe's allocates nothing; ZeroMQ makes a socket. -ENOENT, -ENXIO: no
+ * bell there (yet), and *ret_ringer is untouched. Not on the frame path. Where SIGPIPE still has its default
  * action, which would kill the ringer of a dead node, the process ignores it from then on; any
  * other disposition is left alone. */
 FNX_MUST_CHECK int fnx_ringer_open(const struct fnx_bus *bus, const char *node,
-	enum fnx_bell_form form, int pid, struct fnx_ringer **ret_ringer);
+	enum fnx_bell_form form, int pid, struct fnx_ringer *ret_ringer);
 /* Never blocks. 0: rung, or ringing already; -EPIPE and others: nobody is there. One system call
  * (pipe). A node that was restarted is found again by itself, except by a ringer within the process
  * of a node that moved out of it: -EPIPE. A ZeroMQ ringer in another process cannot see that nobody
  * is there (0): the ring then waits for the next bell. */
 int fnx_ringer_ring(struct fnx_ringer *ringer);
-struct fnx_ringer *fnx_ringer_close(struct fnx_ringer *ringer);
+/* One that is closed stays so. */
+void fnx_ringer_close(struct fnx_ringer *ringer);
+static inline int fnx_ringer_is_open(const struct fnx_ringer *ringer)
+{
+	return ringer->ring != NULL;
+}

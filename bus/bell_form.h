@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What the two forms of bell have in common: the head of each one's own struct. Internal to bus/.
+ * What the two forms of bell have in common: the head of each one's own struct; and how each is
+ * opened. A ringer's struct is in bell.h, since its owner keeps it. Internal to bus/.
  */
 #pragma once
 
@@ -12,16 +13,11 @@ struct fnx_bell {
 	int fd; /* to poll */
 };
 
-struct fnx_ringer {
-	int (*ring)(struct fnx_ringer *ringer);
-	void (*close)(struct fnx_ringer *ringer);
-};
-
 FNX_MUST_CHECK int fnx_bell_open_pipe(
 	const struct fnx_bus *bus, const char *node, struct fnx_bell **ret_bell);
 FNX_MUST_CHECK int fnx_bell_open_zmq(
 	const struct fnx_bus *bus, const char *node, struct fnx_bell **ret_bell);
 FNX_MUST_CHECK int fnx_ringer_open_pipe(
-	const struct fnx_bus *bus, const char *node, struct fnx_ringer **ret_ringer);
+	const struct fnx_bus *bus, const char *node, struct fnx_ringer *ret_ringer);
 FNX_MUST_CHECK int fnx_ringer_open_zmq(
-	const struct fnx_bus *bus, const char *node, int pid, struct fnx_ringer **ret_ringer);
+	const struct fnx_bus *bus, const char *node, int pid, struct fnx_ringer *ret_ringer);

@@ -31,12 +31,6 @@ struct pipe_bell {
 	struct fnx_bell base;
 };
 
-struct pipe_ringer {
-	struct fnx_ringer base;
-	int fd;
-	char path[PATH_SIZE];
-};
-
 /* Opens `path` if it is a pipe. -EEXIST: it is something else. */
 static int open_pipe(const char *path, int flags, int *ret_fd)
 {
@@ -101,20 +95,28 @@ int fnx_bell_open_pipe(const struct fnx_bus *bus, const char *node, struct fnx_b
 	return 0;
 }
 
+static int open_to_ring(const struct fnx_bus *bus, const char *node, int *ret_fd)
+{
+	char path[PATH_SIZE];
+	int r = fnx_bus_path(bus->run_dir, node, ".bell", path, sizeof(path));
+
+	return r < 0 ? r : open_pipe(path, O_WRONLY, ret_fd);
+}
+
 /* The pipe under the name may be another than the one we hold: a sweep came between two lives of
  * the node. */
-static int find_again(struct pipe_ringer *ringer)
+static int find_again(struct fnx_ringer *ringer)
 {
-	int fd = -1, r = open_pipe(ringer->path, O_WRONLY, &fd);
+	int fd = -1;
 
-	if (r < 0)
+	if (open_to_ring(ringer->bus, ringer->node, &fd) < 0)
 		return -EPIPE;
 	close(ringer->fd);
 	ringer->fd = fd;
 	return 0;
 }
 
-static int write_ring(const struct pipe_ringer *ringer)
+static int write_ring(const struct fnx_ringer *ringer)
 {
 	ssize_t n;
 
@@ -125,9 +127,8 @@ static int write_ring(const struct pipe_ringer *ringer)
 	return n < 0 && errno != EAGAIN ? -errno : 0;
 }
 
-static int pipe_ring(struct fnx_ringer *base)
+static int pipe_ring(struct fnx_ringer *ringer)
 {
-	struct pipe_ringer *ringer = (struct pipe_ringer *)base;
 	int r = write_ring(ringer);
 
 	if (r != -EPIPE || find_again(ringer) < 0)
@@ -135,12 +136,9 @@ static int pipe_ring(struct fnx_ringer *base)
 	return write_ring(ringer);
 }
 
-static void pipe_ringer_close(struct fnx_ringer *base)
+static void pipe_ringer_close(struct fnx_ringer *ringer)
 {
-	struct pipe_ringer *ringer = (struct pipe_ringer *)base;
-
 	close(ringer->fd);
-	free(ringer);
 }
 
 /* Blocking SIGPIPE around each write would cost two more system calls per ring. */
@@ -155,24 +153,16 @@ static void ignore_sigpipe(void)
 	}
 }
 
-int fnx_ringer_open_pipe(
-	const struct fnx_bus *bus, const char *node, struct fnx_ringer **ret_ringer)
+int fnx_ringer_open_pipe(const struct fnx_bus *bus, const char *node, struct fnx_ringer *ret_ringer)
 {
-	struct pipe_ringer *ringer;
-	int r;
+	int fd = -1, r;
 
 	ignore_sigpipe();
-	ringer = malloc(sizeof(*ringer));
-	if (!ringer)
-		return -ENOMEM;
-	r = fnx_bus_path(bus->run_dir, node, ".bell", ringer->path, sizeof(ringer->path));
-	if (r == 0)
-		r = open_pipe(ringer->path, O_WRONLY, &ringer->fd);
-	if (r < 0) {
-		free(ringer);
+	r = open_to_ring(bus, node, &fd);
+	if (r < 0)
 		return r == -EEXIST || r == -EISDIR ? -ENXIO : r;
-	}
-	ringer->base = (struct fnx_ringer){.ring = pipe_ring, .close = pipe_ringer_close};
-	*ret_ringer = &ringer->base;
+	*ret_ringer = (struct fnx_ringer){
+		.ring = pipe_ring, .close = pipe_ringer_close, .bus = bus, .fd = fd};
+	strcpy(ret_ringer->node, node);
 	return 0;
 }

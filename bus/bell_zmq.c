@@ -40,8 +40,8 @@ enum {
 	ENDPOINT_SIZE = sizeof(((struct fnx_bus *)NULL)->run_dir) + FNX_NAME_MAX + 16,
 };
 
-struct door {
-	struct door *next;
+struct fnx_bell_door {
+	struct fnx_bell_door *next;
 	size_t n_users; /* bell and ringers; under doors_lock */
 	_Atomic uint64_t opening; /* of the bell in force; 0: closed */
 	char endpoint[ENDPOINT_SIZE];
@@ -50,25 +50,18 @@ struct door {
 struct zmq_bell {
 	struct fnx_bell base;
 	void *socket;
-	struct door *door;
+	struct fnx_bell_door *door;
 	char path[FNX_SOCKET_PATH_MAX];
 };
 
-struct zmq_ringer {
-	struct fnx_ringer base;
-	void *socket;
-	struct door *door; /* NULL: the sleeper is in another process */
-	uint64_t opening; /* which the socket is connected to */
-};
-
 static pthread_mutex_t doors_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct door *doors;
+static struct fnx_bell_door *doors;
 static uint64_t n_openings;
 
 /* The door of an endpoint; makes one if `make`. NULL: there is none, or no memory. */
-static struct door *door_ref(const char *endpoint, int make)
+static struct fnx_bell_door *door_ref(const char *endpoint, int make)
 {
-	struct door *door;
+	struct fnx_bell_door *door;
 
 	pthread_mutex_lock(&doors_lock);
 	for (door = doors; door; door = door->next) {
@@ -89,9 +82,9 @@ static struct door *door_ref(const char *endpoint, int make)
 	return door;
 }
 
-static void door_unref(struct door *door)
+static void door_unref(struct fnx_bell_door *door)
 {
-	struct door **link = &doors;
+	struct fnx_bell_door **link = &doors;
 
 	if (!door)
 		return;
@@ -106,7 +99,7 @@ static void door_unref(struct door *door)
 }
 
 /* The bell is bound: from here on ringers connect to it. Pairs with the load in zmq_ring. */
-static void door_open(struct door *door)
+static void door_open(struct fnx_bell_door *door)
 {
 	pthread_mutex_lock(&doors_lock);
 	atomic_store(&door->opening, ++n_openings);
@@ -227,7 +220,7 @@ fail:
 /* The ringer
  * ----------------------------------------------------------------------------------------- */
 
-static int ringer_connect(struct zmq_ringer *ringer, const char *endpoint)
+static int ringer_connect(struct fnx_ringer *ringer, const char *endpoint)
 {
 	void *socket;
 	int r = socket_open(ZMQ_PUSH, &socket);
@@ -263,14 +256,13 @@ static int send_ring(void *socket)
 	return 0;
 }
 
-static int ring_far(struct fnx_ringer *base)
+static int ring_far(struct fnx_ringer *ringer)
 {
-	return send_ring(((const struct zmq_ringer *)base)->socket);
+	return send_ring(ringer->socket);
 }
 
-static int ring_near(struct fnx_ringer *base)
+static int ring_near(struct fnx_ringer *ringer)
 {
-	struct zmq_ringer *ringer = (struct zmq_ringer *)base;
 	uint64_t opening = atomic_load(&ringer->door->opening);
 	int r;
 
@@ -285,18 +277,15 @@ static int ring_near(struct fnx_ringer *base)
 	return send_ring(ringer->socket);
 }
 
-static void zmq_ringer_close(struct fnx_ringer *base)
+static void zmq_ringer_close(struct fnx_ringer *ringer)
 {
-	struct zmq_ringer *ringer = (struct zmq_ringer *)base;
-
 	fnx_context_close(ringer->socket);
 	door_unref(ringer->door);
-	free(ringer);
 }
 
 /* -ENOENT: the bell is not in this process, whatever its process id: containers may give the same
  * one twice. */
-static int open_near(struct zmq_ringer *ringer, const struct fnx_bus *bus, const char *node)
+static int open_near(struct fnx_ringer *ringer, const struct fnx_bus *bus, const char *node)
 {
 	char endpoint[ENDPOINT_SIZE];
 	uint64_t opening;
@@ -315,11 +304,11 @@ static int open_near(struct zmq_ringer *ringer, const struct fnx_bus *bus, const
 		return r;
 	}
 	ringer->opening = opening;
-	ringer->base.ring = ring_near;
+	ringer->ring = ring_near;
 	return 0;
 }
 
-static int open_far(struct zmq_ringer *ringer, const struct fnx_bus *bus, const char *node)
+static int open_far(struct fnx_ringer *ringer, const struct fnx_bus *bus, const char *node)
 {
 	char endpoint[FNX_SOCKET_PATH_MAX + 8] = "ipc://";
 	char *path = endpoint + strlen(endpoint);
@@ -329,27 +318,22 @@ static int open_far(struct zmq_ringer *ringer, const struct fnx_bus *bus, const 
 		r = fnx_context_probe_ipc(path);
 	if (r < 0)
 		return r == -ECONNREFUSED ? -ENXIO : r;
-	ringer->base.ring = ring_far;
+	ringer->ring = ring_far;
 	return ringer_connect(ringer, endpoint);
 }
 
 int fnx_ringer_open_zmq(
-	const struct fnx_bus *bus, const char *node, int pid, struct fnx_ringer **ret_ringer)
+	const struct fnx_bus *bus, const char *node, int pid, struct fnx_ringer *ret_ringer)
 {
-	struct zmq_ringer *ringer = calloc(1, sizeof(*ringer));
+	struct fnx_ringer ringer = {.close = zmq_ringer_close};
 	int r = -ENOENT;
 
-	if (!ringer)
-		return -ENOMEM;
 	if (pid == getpid())
-		r = open_near(ringer, bus, node);
+		r = open_near(&ringer, bus, node);
 	if (r == -ENOENT)
-		r = open_far(ringer, bus, node);
-	if (r < 0) {
-		free(ringer);
+		r = open_far(&ringer, bus, node);
+	if (r < 0)
 		return r;
-	}
-	ringer->base.close = zmq_ringer_close;
-	*ret_ringer = &ringer->base;
+	*ret_ringer = ringer;
 	return 0;
 }

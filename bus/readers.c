@@ -25,17 +25,16 @@ static int is_lossless(const struct fnx_readers *readers, const struct fnx_reade
 		FNX_LOSSLESS;
 }
 
-/* Its word for where it stands, clamped to what can be true. */
-static uint64_t cursor_of(const struct fnx_readers *readers, const struct fnx_reader *reader,
-	uint64_t released, uint64_t head)
+/* Its word for where it stands. What it says beyond the newest frame is the same as having read
+ * them all: every minimum below begins at what can be true. */
+static uint64_t cursor_of(
+	const struct fnx_readers *readers, const struct fnx_reader *reader, uint64_t released)
 {
 	/* seq_cst: pairs with the commit of one who then looks at writer_wake; acquire: what it
 	 * read of the frames below, it has read */
 	uint64_t cursor = atomic_load(&record_of(readers, reader)->cursor);
 
-	if (cursor < released)
-		return released;
-	return cursor < head ? cursor : head;
+	return cursor < released ? released : cursor;
 }
 
 /* Who is there
@@ -60,7 +59,7 @@ static void open_ringer(struct fnx_readers *readers, struct fnx_reader *reader)
 	if (!fnx_name_valid(reader->node) ||
 		fnx_ringer_open(readers->bus, reader->node, (enum fnx_bell_form)form, pid,
 			&reader->ringer) < 0)
-		reader->ringer = NULL;
+		return;
 }
 
 static void note(struct fnx_readers *readers, struct fnx_reader *reader, uint32_t state)
@@ -74,7 +73,7 @@ static void note(struct fnx_readers *readers, struct fnx_reader *reader, uint32_
 		atomic_store_explicit(
 			&readers->map->segment->lapped[reader->index], 0, memory_order_relaxed);
 	memcpy(reader->node, node, sizeof(node));
-	reader->ringer = fnx_ringer_close(reader->ringer);
+	fnx_ringer_close(&reader->ringer);
 	reader->state = reader->word = state;
 	reader->dead = 0;
 	open_ringer(readers, reader);
@@ -82,7 +81,7 @@ static void note(struct fnx_readers *readers, struct fnx_reader *reader, uint32_
 
 static void forget(struct fnx_readers *readers, struct fnx_reader *reader)
 {
-	fnx_ringer_close(reader->ringer);
+	fnx_ringer_close(&reader->ringer);
 	*reader = readers->list[--readers->n];
 }
 
@@ -138,7 +137,7 @@ uint64_t fnx_readers_lowest(
 
 		if (!is_lossless(readers, &readers->list[i]))
 			continue;
-		cursor = cursor_of(readers, &readers->list[i], released, head);
+		cursor = cursor_of(readers, &readers->list[i], released);
 		if (cursor < lowest) {
 			second = lowest;
 			lowest = cursor;
@@ -208,7 +207,7 @@ void fnx_readers_count_lapped(const struct fnx_readers *readers, uint64_t releas
 
 		if (!is_lossless(readers, reader))
 			continue;
-		cursor = cursor_of(readers, reader, released, limit);
+		cursor = cursor_of(readers, reader, released);
 		n = count_frames(readers->map, cursor, limit);
 		reading = atomic_load(&record_of(readers, reader)->hazards[0]);
 		if (n && reading > cursor && reading <= limit)
@@ -228,9 +227,9 @@ static void ring(struct fnx_readers *readers, struct fnx_reader *reader)
 	/* Whoever sleeps here may have taken the place since we looked, and has another bell. */
 	if (state != reader->state && (state & 0xff) == FNX_RECORD_ACTIVE)
 		note(readers, reader, state);
-	if (!reader->ringer)
+	if (!fnx_ringer_is_open(&reader->ringer))
 		open_ringer(readers, reader);
-	if (reader->ringer && fnx_ringer_ring(reader->ringer) == 0)
+	if (fnx_ringer_is_open(&reader->ringer) && fnx_ringer_ring(&reader->ringer) == 0)
 		atomic_fetch_add_explicit(&readers->map->segment->rings, 1, memory_order_relaxed);
 }
 

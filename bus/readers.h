@@ -13,13 +13,13 @@
 #include "bus/segment.h"
 
 struct fnx_reader {
-	struct fnx_ringer *ringer;
 	uint32_t index; /* of its record */
 	uint32_t state; /* of its record when its name and bell were noted */
 	uint32_t word; /* of its record when last looked at */
 	int dead; /* its node was found dead at `dead_since_ns` */
 	int64_t dead_since_ns;
 	char node[FNX_NAME_MAX];
+	struct fnx_ringer ringer;
 };
 
 struct fnx_readers {
@@ -42,7 +42,8 @@ struct fnx_hazards {
 /* Takes note of everybody who came and went. `adopting`: who is met for the first time was there
  * before. [slow] */
 void fnx_readers_look(struct fnx_readers *readers, int adopting);
-/* The same, if anybody did. Opening a newcomer's bell is [slow]; nothing else is. */
+/* The same, if anybody did. Opening a newcomer's bell is [slow], though it takes no memory (but
+ * ZeroMQ's); nothing else is. */
 void fnx_readers_refresh(struct fnx_readers *readers);
 /* The lowest cursor of all lossless readers, within [released, head], and the next higher one. */
 uint64_t fnx_readers_lowest(

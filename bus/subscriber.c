@@ -23,7 +23,7 @@ struct fnx_subscriber {
 	struct fnx_bus bus;
 	struct fnx_mapping map;
 	struct fnx_record *record;
-	struct fnx_ringer *ringer; /* of the publisher, who may sleep on a full pool */
+	struct fnx_ringer ringer; /* of the publisher, who may sleep on a full pool */
 	int ringer_pid;
 	uint32_t ringer_form;
 	uint64_t next;
@@ -58,7 +58,7 @@ static uint32_t next_generation(uint32_t word, enum fnx_record_state state)
 	return ((word >> 8) + 1) << 8 | (uint32_t)state;
 }
 
-/* Opened at start-up, so that the first full pool costs no memory; again when the publisher has a
+/* Opened at start-up, so that the first full pool costs no time; again when the publisher has a
  * successor elsewhere. */
 static void open_ringer(struct fnx_subscriber *sub)
 {
@@ -66,12 +66,11 @@ static void open_ringer(struct fnx_subscriber *sub)
 	int pid = atomic_load_explicit(&segment->publisher_pid, memory_order_relaxed);
 	uint32_t form = atomic_load_explicit(&segment->bell_form, memory_order_relaxed);
 
-	if (sub->ringer && pid == sub->ringer_pid && form == sub->ringer_form)
+	if (fnx_ringer_is_open(&sub->ringer) && pid == sub->ringer_pid && form == sub->ringer_form)
 		return;
-	sub->ringer = fnx_ringer_close(sub->ringer);
-	if (fnx_ringer_open(&sub->bus, sub->map.node, (enum fnx_bell_form)form, pid, &sub->ringer) <
-		0)
-		sub->ringer = NULL;
+	fnx_ringer_close(&sub->ringer);
+	(void)!fnx_ringer_open(
+		&sub->bus, sub->map.node, (enum fnx_bell_form)form, pid, &sub->ringer);
 	sub->ringer_pid = pid;
 	sub->ringer_form = form;
 }
@@ -79,8 +78,8 @@ static void open_ringer(struct fnx_subscriber *sub)
 static void ring_writer(struct fnx_subscriber *sub)
 {
 	open_ringer(sub);
-	if (sub->ringer && fnx_ringer_ring(sub->ringer) < 0)
-		sub->ringer = fnx_ringer_close(sub->ringer);
+	if (fnx_ringer_is_open(&sub->ringer) && fnx_ringer_ring(&sub->ringer) < 0)
+		fnx_ringer_close(&sub->ringer);
 }
 
 /* Rings a publisher that sleeps on a full pool. */
@@ -688,7 +687,7 @@ struct fnx_subscriber *fnx_subscriber_close(struct fnx_subscriber *sub)
 	leave(sub);
 	/* A publisher that waits for this reader alone must look again. */
 	wake_writer(sub);
-	fnx_ringer_close(sub->ringer);
+	fnx_ringer_close(&sub->ringer);
 	fnx_mapping_close(&sub->map);
 	free(sub);
 	return NULL;

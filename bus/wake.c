@@ -131,7 +131,7 @@ int fnx_bell_measure(const struct fnx_bus *bus, const char *node, enum fnx_bell_
 	int ringer_cpu, int sleeper_cpu, unsigned n, struct fnx_bell_wake *ret_wake)
 {
 	struct sleeper s = {.cpu = sleeper_cpu};
-	struct fnx_ringer *ringer = NULL;
+	struct fnx_ringer ringer = {.ring = NULL};
 	int64_t ns[FNX_WAKE_RINGS_MAX];
 	cpu_set_t before;
 	int r;
@@ -147,10 +147,10 @@ int fnx_bell_measure(const struct fnx_bus *bus, const char *node, enum fnx_bell_
 	if (!r) {
 		r = settle(ringer_cpu);
 		if (!r)
-			r = measure(&s, ringer, n, ns);
+			r = measure(&s, &ringer, n, ns);
 		sched_setaffinity(0, sizeof(before), &before);
 	}
-	fnx_ringer_close(ringer);
+	fnx_ringer_close(&ringer);
 	fnx_bell_close(s.bell);
 	if (r)
 		return r;

@@ -34,7 +34,7 @@ struct pair {
 	unsigned n;
 	int event_fd; /* -1: a bell */
 	struct fnx_bell *bell;
-	struct fnx_ringer *ringer;
+	struct fnx_ringer ringer;
 	_Atomic int64_t rung_ns; /* when the ring that is under way began; 0: it has arrived */
 	_Atomic int stop;
 };
@@ -106,8 +106,8 @@ static void *sleeper(void *argument)
 static void ring(struct pair *pair)
 {
 	atomic_store(&pair->rung_ns, fnx_node_now());
-	if (pair->ringer)
-		(void)!fnx_ringer_ring(pair->ringer);
+	if (fnx_ringer_is_open(&pair->ringer))
+		(void)!fnx_ringer_ring(&pair->ringer);
 	else
 		(void)!eventfd_write(pair->event_fd, 1);
 }
@@ -214,7 +214,7 @@ static int measure_bell(struct pair *pair, const struct fnx_bus *bus)
 			bus, "sleeper", FNX_BELL_FORM_PIPE, (int)getpid(), &pair->ringer);
 	if (!r)
 		r = run_pair(pair);
-	fnx_ringer_close(pair->ringer);
+	fnx_ringer_close(&pair->ringer);
 	fnx_bell_close(pair->bell);
 	return r;
 }

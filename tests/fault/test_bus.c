@@ -248,7 +248,7 @@ static int a_bell(const struct fnx_bus *bus)
 
 static int a_ringer(const struct fnx_bus *bus)
 {
-	struct fnx_ringer *ringer = NULL;
+	struct fnx_ringer ringer = {.ring = NULL};
 	struct fnx_bell *bell;
 	long left = countdown;
 	int r;
@@ -258,8 +258,8 @@ static int a_ringer(const struct fnx_bus *bus)
 	countdown = left;
 	r = fnx_ringer_open(bus, "node", FNX_BELL_FORM_PIPE, getpid(), &ringer);
 	countdown = 0;
-	assert_true((r == 0) == (ringer != NULL));
-	fnx_ringer_close(ringer);
+	assert_true((r == 0) == fnx_ringer_is_open(&ringer));
+	fnx_ringer_close(&ringer);
 	fnx_bell_close(bell);
 	return r;
 }

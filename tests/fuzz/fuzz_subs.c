@@ -217,9 +217,9 @@ int __wrap_fnx_mapping_open(
 void __wrap_fnx_mapping_close(struct fnx_mapping *mapping);
 int __wrap_fnx_presence_check(const struct fnx_bus *bus, const char *node);
 int __wrap_fnx_ringer_open(const struct fnx_bus *bus, const char *node, enum fnx_bell_form form,
-	int pid, struct fnx_ringer **ret);
+	int pid, struct fnx_ringer *ret);
 int __wrap_fnx_ringer_ring(struct fnx_ringer *ringer);
-struct fnx_ringer *__wrap_fnx_ringer_close(struct fnx_ringer *ringer);
+void __wrap_fnx_ringer_close(struct fnx_ringer *ringer);
 
 static int is_ours(const void *memory)
 {
@@ -289,28 +289,25 @@ int __wrap_fnx_presence_check(const struct fnx_bus *bus, const char *node)
 }
 
 int __wrap_fnx_ringer_open(const struct fnx_bus *bus, const char *node, enum fnx_bell_form form,
-	int pid, struct fnx_ringer **ret)
+	int pid, struct fnx_ringer *ret)
 {
-	static int ringer;
-
 	(void)bus, (void)form, (void)pid;
 	must(fnx_name_valid(node));
 	if (answer() == 0)
 		return -ENOENT;
-	*ret = (struct fnx_ringer *)(void *)&ringer;
+	ret->ring = __wrap_fnx_ringer_ring;
 	return 0;
 }
 
 int __wrap_fnx_ringer_ring(struct fnx_ringer *ringer)
 {
-	must(ringer != NULL);
+	must(fnx_ringer_is_open(ringer));
 	return answer() ? 0 : -EPIPE;
 }
 
-struct fnx_ringer *__wrap_fnx_ringer_close(struct fnx_ringer *ringer)
+void __wrap_fnx_ringer_close(struct fnx_ringer *ringer)
 {
-	(void)ringer;
-	return NULL;
+	ringer->ring = NULL;
 }
 
 /* Worlds ----------------------------------------------------------------------------- */

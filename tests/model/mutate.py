@@ -55,6 +55,7 @@ MUTATIONS = [
      "atomic_store_explicit(&record->cursor, UINT64_MAX, memory_order_relaxed);"),
     (3, PUBLISHER, "finish_pass(pub);\n", "", "test_bus_publisher_recovery cut_short"),
     (4, PUBLISHER, "if (lowest == pub->released)\n\t\tlowest = second;", ""),
+    (4, PUBLISHER, "if (limit > lowest)\n\t\tlimit = lowest;\n\tfnx_readers_count_lapped", "fnx_readers_count_lapped"),
     (4, PUBLISHER, "while (!pub->n_free && pub->map.full == FNX_FULL_DROP && pub->released < pub->head)\n\t\tlap(pub);", ""),
     (4, PUBLISHER, "if (!pub->n_free && pub->map.full == FNX_FULL_WAIT)\n\t\treturn -EAGAIN;",
      "if (!pub->n_free)\n\t\treturn -EAGAIN;", TOPIC),
@@ -78,9 +79,7 @@ MUTATIONS = [
      "fnx_mapping_unlink(&pub->bus, pub->map.topic);\n\ttell_replaced(pub, 1);", RECOVERY),
     (6, SEGMENT, "MAP_SHARED | MAP_POPULATE, fd, 0);\n}", "MAP_SHARED, fd, 0);\n}"),
     (6, READERS, "reader->dead = 0;\n\topen_ringer(readers, reader);", "reader->dead = 0;"),
-    (7, READERS, "if (cursor < released)\n\t\treturn released;\n\treturn cursor < head ? cursor : head;",
-     "return cursor < head ? cursor : head;", FUZZ),
-    (7, READERS, "return cursor < head ? cursor : head;", "return cursor;", FUZZ),
+    (7, READERS, "return cursor < released ? released : cursor;", "return cursor;", FUZZ),
     (7, READERS, "if (!fnx_name_valid(reader->node) ||", "if (", FUZZ),
     (7, READERS, "if (fnx_name_valid(reader->node) &&\n\t\t\tfnx_presence_check", "if (fnx_presence_check", FUZZ),
 ]

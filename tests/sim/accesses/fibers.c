@@ -22,6 +22,7 @@ enum {
 	STACK_SIZE = 256 * 1024,
 	BUFFER_MAX = 24,
 	POSSESSIONS_MAX = 256,
+	AWAY_MAX = 700, /* accesses of others: some frames, or a ledger that goes round */
 	NOBODY = -1,
 };
 
@@ -51,6 +52,7 @@ struct fiber {
 	void *stack;
 	void (*body)(unsigned id);
 	uint64_t steps, era;
+	uint64_t away_until; /* step */
 	int rung;
 	unsigned n_stores;
 	struct store stores[BUFFER_MAX];
@@ -65,6 +67,8 @@ static const void *scheduler_stack;
 static size_t scheduler_stack_size;
 static int running = NOBODY;
 static uint64_t n_steps;
+
+void (*fibers_watch)(const volatile void *at, size_t size, uint64_t value);
 
 /* Stores ----------------------------------------------------------------------------- */
 
@@ -135,6 +139,8 @@ void shared_store(volatile void *at, size_t size, uint64_t value, int order)
 	struct fiber *f;
 
 	fiber_step();
+	if (fibers_watch && running != NOBODY)
+		fibers_watch(at, size, value);
 	if (running == NOBODY || order == memory_order_seq_cst) {
 		if (running != NOBODY)
 			drain(&fibers[running]);
@@ -369,6 +375,7 @@ void fibers_reset(struct check_random *r, const struct fibers_config *c)
 		reap(&fibers[i]);
 		fibers[i].state = FIBER_NONE;
 		fibers[i].rung = 0;
+		fibers[i].away_until = 0;
 	}
 }
 
@@ -414,8 +421,12 @@ int fibers_turn(void)
 	struct fiber *f;
 
 	for (unsigned i = 0; i < FIBERS_MAX; i++)
-		if (fibers[i].state == FIBER_READY &&
+		if (fibers[i].state == FIBER_READY && fibers[i].away_until <= n_steps &&
 			((int)i != config.slow || check_random_below(chance, 200) == 0))
+			ready[n++] = i;
+	/* Nobody waits for one who is away, unless there is nobody else. */
+	for (unsigned i = 0; n == 0 && i < FIBERS_MAX; i++)
+		if (fibers[i].state == FIBER_READY && fibers[i].away_until > n_steps)
 			ready[n++] = i;
 	if (n == 0 && config.slow >= 0 && fibers[config.slow].state == FIBER_READY)
 		ready[n++] = (unsigned)config.slow;
@@ -445,8 +456,11 @@ void fiber_step(void)
 		if (f->n_stores > 0)
 			drain_one(f);
 	}
-	if ((drawn >> 32) % config.switch_one_in == 0)
-		back_to_scheduler();
+	if ((drawn >> 32) % config.switch_one_in)
+		return;
+	if (config.away_one_in && check_random_below(chance, config.away_one_in) == 0)
+		fibers[running].away_until = n_steps + check_random_below(chance, AWAY_MAX);
+	back_to_scheduler();
 }
 
 void fiber_sleep(void)
@@ -466,6 +480,12 @@ void fiber_ring(unsigned id)
 	fibers[id].rung = 1;
 	if (fibers[id].state == FIBER_ASLEEP)
 		fibers[id].state = FIBER_READY;
+}
+
+void fibers_call_back(void)
+{
+	for (unsigned i = 0; i < FIBERS_MAX; i++)
+		fibers[i].away_until = 0;
 }
 
 uint64_t fibers_steps(void)

@@ -36,6 +36,7 @@ enum fiber_state {
 struct fibers_config {
 	unsigned switch_one_in; /* accesses between two switches, on average */
 	unsigned drain_one_in; /* accesses between two stores becoming visible, on average */
+	unsigned away_one_in; /* switches after which a fiber has no turn for long; 0: none */
 	int slow; /* a fiber that has a turn rarely; -1: none */
 };
 
@@ -47,8 +48,13 @@ void fiber_kill(unsigned id);
 enum fiber_state fiber_state(unsigned id);
 /* Gives a fiber that is ready a turn, until it is switched away from. 0: nobody is ready. */
 int fibers_turn(void);
+/* Who is away may have a turn again. */
+void fibers_call_back(void);
 /* Makes every store of everybody visible. */
 void fibers_drain(void);
+
+/* Told of each store of a fiber when it is made, before it is visible to others. */
+extern void (*fibers_watch)(const volatile void *at, size_t size, uint64_t value);
 
 /* In a fiber: a point at which others may run. */
 void fiber_step(void);

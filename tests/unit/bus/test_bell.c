@@ -33,9 +33,9 @@ static struct fnx_bell *open_bell(const struct fnx_bus *bus, enum fnx_bell_form 
 	return bell;
 }
 
-static struct fnx_ringer *open_ringer(const struct fnx_bus *bus, enum fnx_bell_form f, int pid)
+static struct fnx_ringer open_ringer(const struct fnx_bus *bus, enum fnx_bell_form f, int pid)
 {
-	struct fnx_ringer *ringer;
+	struct fnx_ringer ringer;
 
 	assert_int_equal(fnx_ringer_open(bus, "sleeper", f, pid, &ringer), 0);
 	return ringer;
@@ -59,16 +59,17 @@ TEST(a_ring_wakes_a_poll_and_drain_silences_it)
 	for (int i = 0; i < 2; i++) {
 		struct fnx_bus bus = fixture_bus();
 		struct fnx_bell *bell = open_bell(&bus, forms[i]);
-		struct fnx_ringer *ringer = open_ringer(&bus, forms[i], getpid());
+		struct fnx_ringer ringer = open_ringer(&bus, forms[i], getpid());
 
 		fnx_bell_drain(bell);
 		assert_false(wait_readable(fnx_bell_fd(bell), 0));
-		assert_int_equal(fnx_ringer_ring(ringer), 0);
+		assert_int_equal(fnx_ringer_ring(&ringer), 0);
 		assert_true(wait_readable(fnx_bell_fd(bell), DEADLINE_MS));
 		assert_int_equal(fnx_bell_drain(bell), 1);
 		assert_int_equal(fnx_bell_drain(bell), 0);
 		assert_false(wait_readable(fnx_bell_fd(bell), 0));
-		assert_null(fnx_ringer_close(ringer));
+		fnx_ringer_close(&ringer);
+		assert_false(fnx_ringer_is_open(&ringer));
 		assert_null(fnx_bell_close(bell));
 	}
 }
@@ -78,20 +79,20 @@ TEST(a_hundred_thousand_rings_to_one_who_does_not_look_neither_block_nor_pile_up
 	for (int i = 0; i < 2; i++) {
 		struct fnx_bus bus = fixture_bus();
 		struct fnx_bell *bell = open_bell(&bus, forms[i]);
-		struct fnx_ringer *ringer = open_ringer(&bus, forms[i], getpid());
+		struct fnx_ringer ringer = open_ringer(&bus, forms[i], getpid());
 		size_t before = mallinfo2().uordblks;
 		int n;
 
 		for (int k = 0; k < 100000; k++)
-			assert_int_equal(fnx_ringer_ring(ringer), 0);
+			assert_int_equal(fnx_ringer_ring(&ringer), 0);
 		assert_true(mallinfo2().uordblks < before + 65536);
 		n = fnx_bell_drain(bell);
 		assert_true(n >= 1 && n <= 65536);
 		assert_int_equal(fnx_bell_drain(bell), 0);
 		assert_false(wait_readable(fnx_bell_fd(bell), 0));
-		assert_int_equal(fnx_ringer_ring(ringer), 0);
+		assert_int_equal(fnx_ringer_ring(&ringer), 0);
 		assert_true(rung_within(bell, DEADLINE_MS));
-		fnx_ringer_close(ringer);
+		fnx_ringer_close(&ringer);
 		fnx_bell_close(bell);
 	}
 }
@@ -143,13 +144,13 @@ static void sleep_until_all_is_seen(struct handshake *h)
 static void publish_and_ring(struct handshake *h)
 {
 	struct check_random random = {h->seed};
-	struct fnx_ringer *ringer = open_ringer(&h->bus, h->form, h->sleeper_pid);
+	struct fnx_ringer ringer = open_ringer(&h->bus, h->form, h->sleeper_pid);
 
 	for (uint32_t i = 1; i <= HANDSHAKES && !atomic_load(&h->lost); i++) {
 		atomic_store(&h->published, i);
 		if (atomic_exchange(&h->parked, 0)) {
 			atomic_fetch_add(&h->rings, 1);
-			assert_int_equal(fnx_ringer_ring(ringer), 0);
+			assert_int_equal(fnx_ringer_ring(&ringer), 0);
 		}
 		/* At times in a burst, at times when the sleeper has looked, at times when it is
 		 * parked. */
@@ -162,7 +163,7 @@ static void publish_and_ring(struct handshake *h)
 		while (!atomic_load(&h->parked) && i < HANDSHAKES && !atomic_load(&h->lost))
 			sched_yield();
 	}
-	fnx_ringer_close(ringer);
+	fnx_ringer_close(&ringer);
 }
 
 static void *publisher_thread(void *h)
@@ -265,15 +266,15 @@ TEST(the_first_ring_after_opening_arrives_in_another_process)
 	for (int i = 0; i < 100; i++) {
 		struct fnx_bus bus = fixture_bus();
 		struct child child;
-		struct fnx_ringer *ringer;
+		struct fnx_ringer ringer;
 
 		form = forms[i % N_FORKED_FORMS];
 		child = child_start(sleep_once, &bus);
 		child_await(&child);
 		ringer = open_ringer(&bus, form, child.pid);
-		assert_int_equal(fnx_ringer_ring(ringer), 0);
+		assert_int_equal(fnx_ringer_ring(&ringer), 0);
 		assert_int_equal(child_end(&child, 0), 0);
-		fnx_ringer_close(ringer);
+		fnx_ringer_close(&ringer);
 	}
 }
 
@@ -321,7 +322,7 @@ TEST(a_ringer_reaches_each_successor_of_a_killed_node)
 	struct child lives[LIVES];
 
 	for (int i = 0; i < N_FORKED_FORMS; i++) {
-		struct fnx_ringer *ringer = NULL;
+		struct fnx_ringer ringer = {.ring = NULL};
 
 		form = forms[i];
 		shared = handshake_new(form, 0);
@@ -329,16 +330,16 @@ TEST(a_ringer_reaches_each_successor_of_a_killed_node)
 		for (int life = 0; life < LIVES; life++) {
 			kill(lives[life].pid, SIGCONT);
 			child_await(&lives[life]);
-			if (!ringer)
+			if (!fnx_ringer_is_open(&ringer))
 				ringer = open_ringer(&shared->bus, form, lives[life].pid);
 			atomic_fetch_add(&shared->published, 1);
-			assert_int_equal(fnx_ringer_ring(ringer), 0);
+			assert_int_equal(fnx_ringer_ring(&ringer), 0);
 			child_await(&lives[life]);
 			assert_int_equal(child_end(&lives[life], SIGKILL), -SIGKILL);
 			for (int k = 0; k < life % 5; k++)
-				assert_int_equal(fnx_ringer_ring(ringer), i == 0 ? -EPIPE : 0);
+				assert_int_equal(fnx_ringer_ring(&ringer), i == 0 ? -EPIPE : 0);
 		}
-		fnx_ringer_close(ringer);
+		fnx_ringer_close(&ringer);
 		munmap(shared, sizeof(*shared));
 	}
 }
@@ -348,18 +349,18 @@ TEST(a_ringer_within_the_process_learns_of_closing_and_of_reopening)
 	for (int i = 0; i < 2; i++) {
 		struct fnx_bus bus = fixture_bus();
 		struct fnx_bell *bell = open_bell(&bus, forms[i]);
-		struct fnx_ringer *ringer = open_ringer(&bus, forms[i], getpid());
+		struct fnx_ringer ringer = open_ringer(&bus, forms[i], getpid());
 
 		for (int life = 0; life < 50; life++) {
-			assert_int_equal(fnx_ringer_ring(ringer), 0);
+			assert_int_equal(fnx_ringer_ring(&ringer), 0);
 			assert_true(rung_within(bell, DEADLINE_MS));
-			assert_int_equal(fnx_ringer_ring(ringer), 0);
+			assert_int_equal(fnx_ringer_ring(&ringer), 0);
 			bell = fnx_bell_close(bell);
-			assert_int_equal(fnx_ringer_ring(ringer), -EPIPE);
+			assert_int_equal(fnx_ringer_ring(&ringer), -EPIPE);
 			bell = open_bell(&bus, forms[i]);
 			fnx_bell_drain(bell);
 		}
-		fnx_ringer_close(ringer);
+		fnx_ringer_close(&ringer);
 		fnx_bell_close(bell);
 	}
 }
@@ -369,14 +370,14 @@ TEST(a_zeromq_bell_wakes_when_a_ringer_has_connected_though_it_has_not_rung)
 {
 	struct fnx_bus bus = fixture_bus();
 	struct fnx_bell *bell = open_bell(&bus, FNX_BELL_FORM_ZMQ);
-	struct fnx_ringer *ringer;
+	struct fnx_ringer ringer;
 
 	fnx_bell_drain(bell);
 	assert_false(wait_readable(fnx_bell_fd(bell), 0));
 	ringer = open_ringer(&bus, FNX_BELL_FORM_ZMQ, 1);
 	assert_true(wait_readable(fnx_bell_fd(bell), DEADLINE_MS));
 	assert_int_equal(fnx_bell_drain(bell), 0);
-	fnx_ringer_close(ringer);
+	fnx_ringer_close(&ringer);
 	fnx_bell_close(bell);
 }
 
@@ -386,20 +387,20 @@ TEST(a_child_forked_beside_a_living_context_gets_one_of_its_own)
 {
 	struct fnx_bus bus = fixture_bus(), other = fixture_bus();
 	struct fnx_bell *bell = open_bell(&bus, FNX_BELL_FORM_ZMQ);
-	struct fnx_ringer *near = open_ringer(&bus, FNX_BELL_FORM_ZMQ, getpid()), *far;
+	struct fnx_ringer near = open_ringer(&bus, FNX_BELL_FORM_ZMQ, getpid()), far;
 	struct child child;
 
 	form = FNX_BELL_FORM_ZMQ;
 	child = child_start(sleep_once, &other);
 	child_await(&child);
 	far = open_ringer(&other, FNX_BELL_FORM_ZMQ, child.pid);
-	assert_int_equal(fnx_ringer_ring(far), 0);
+	assert_int_equal(fnx_ringer_ring(&far), 0);
 	assert_int_equal(child_end(&child, 0), 0);
 	fnx_bell_drain(bell);
-	assert_int_equal(fnx_ringer_ring(near), 0);
+	assert_int_equal(fnx_ringer_ring(&near), 0);
 	assert_true(rung_within(bell, DEADLINE_MS));
-	fnx_ringer_close(far);
-	fnx_ringer_close(near);
+	fnx_ringer_close(&far);
+	fnx_ringer_close(&near);
 	fnx_bell_close(bell);
 }
 #endif
@@ -408,8 +409,9 @@ TEST(a_pipe_stays_silent_when_its_last_ringer_goes)
 {
 	struct fnx_bus bus = fixture_bus();
 	struct fnx_bell *bell = open_bell(&bus, FNX_BELL_FORM_PIPE);
+	struct fnx_ringer ringer = open_ringer(&bus, FNX_BELL_FORM_PIPE, getpid());
 
-	fnx_ringer_close(open_ringer(&bus, FNX_BELL_FORM_PIPE, getpid()));
+	fnx_ringer_close(&ringer);
 	assert_false(wait_readable(fnx_bell_fd(bell), 0));
 	assert_int_equal(fnx_bell_drain(bell), 0);
 	fnx_bell_close(bell);
@@ -419,15 +421,15 @@ TEST(a_pipe_ringer_finds_the_new_pipe_when_a_sweep_has_removed_the_old_one)
 {
 	struct fnx_bus bus = fixture_bus();
 	struct fnx_bell *bell = open_bell(&bus, FNX_BELL_FORM_PIPE);
-	struct fnx_ringer *ringer = open_ringer(&bus, FNX_BELL_FORM_PIPE, getpid());
+	struct fnx_ringer ringer = open_ringer(&bus, FNX_BELL_FORM_PIPE, getpid());
 
 	fnx_bell_close(bell);
 	assert_int_equal(fnx_bus_sweep(&bus), 1);
-	assert_int_equal(fnx_ringer_ring(ringer), -EPIPE);
+	assert_int_equal(fnx_ringer_ring(&ringer), -EPIPE);
 	bell = open_bell(&bus, FNX_BELL_FORM_PIPE);
-	assert_int_equal(fnx_ringer_ring(ringer), 0);
+	assert_int_equal(fnx_ringer_ring(&ringer), 0);
 	assert_int_equal(fnx_bell_drain(bell), 1);
-	fnx_ringer_close(ringer);
+	fnx_ringer_close(&ringer);
 	fnx_bell_close(bell);
 }
 
@@ -435,15 +437,15 @@ TEST(a_process_id_that_is_only_by_chance_ours_still_reaches_the_other_process)
 {
 	struct fnx_bus bus = fixture_bus();
 	struct child child;
-	struct fnx_ringer *ringer;
+	struct fnx_ringer ringer;
 
 	form = FNX_BELL_FORM_ZMQ;
 	child = child_start(sleep_once, &bus);
 	child_await(&child);
 	ringer = open_ringer(&bus, form, getpid());
-	assert_int_equal(fnx_ringer_ring(ringer), 0);
+	assert_int_equal(fnx_ringer_ring(&ringer), 0);
 	assert_int_equal(child_end(&child, 0), 0);
-	fnx_ringer_close(ringer);
+	fnx_ringer_close(&ringer);
 }
 
 /* Refusals
@@ -453,7 +455,7 @@ TEST(a_ringer_is_told_that_there_is_no_bell_yet)
 {
 	for (int i = 0; i < N_FORKED_FORMS; i++) {
 		struct fnx_bus bus = fixture_bus();
-		struct fnx_ringer *ringer;
+		struct fnx_ringer ringer;
 		struct child child;
 
 		assert_int_equal(
@@ -473,7 +475,7 @@ TEST(bad_names_and_bad_directories_are_refused_and_cost_no_descriptor)
 	struct fnx_bus bus = fixture_bus(), none = bus, file = bus, longer = bus;
 	int before = n_descriptors();
 	struct fnx_bell *bell;
-	struct fnx_ringer *ringer;
+	struct fnx_ringer ringer;
 
 	strcat(none.run_dir, "none");
 	strcat(file.run_dir, "/x.lock");
@@ -503,7 +505,7 @@ TEST(what_is_no_bell_is_neither_replaced_nor_rung)
 	struct fnx_bus bus = fixture_bus();
 	char path[256];
 	struct fnx_bell *bell;
-	struct fnx_ringer *ringer;
+	struct fnx_ringer ringer;
 
 	for (int i = 0; i < 2; i++) {
 		assert_int_equal(
@@ -529,7 +531,7 @@ TEST(with_any_number_of_descriptors_left_opening_works_or_says_why_not)
 
 	for (int i = 0; i < 2; i++) {
 		struct fnx_bell *bell;
-		struct fnx_ringer *ringer;
+		struct fnx_ringer ringer;
 		int r = -EMFILE, opened = 0;
 
 		for (int n = 0; n < 40 && opened < 2; n++) {
@@ -540,8 +542,8 @@ TEST(with_any_number_of_descriptors_left_opening_works_or_says_why_not)
 				r = fnx_ringer_open(&bus, "n", forms[i], getpid(), &ringer);
 				if (r == 0) {
 					opened++;
-					assert_int_equal(fnx_ringer_ring(ringer), 0);
-					fnx_ringer_close(ringer);
+					assert_int_equal(fnx_ringer_ring(&ringer), 0);
+					fnx_ringer_close(&ringer);
 				}
 				fnx_bell_close(bell);
 			}
@@ -562,21 +564,21 @@ TEST(opening_a_ringer_keeps_sigpipe_from_killing_and_leaves_a_handler_alone)
 {
 	struct fnx_bus bus = fixture_bus();
 	struct fnx_bell *bell = open_bell(&bus, FNX_BELL_FORM_PIPE);
-	struct fnx_ringer *ringer;
+	struct fnx_ringer ringer;
 	struct sigaction before, now, handled = {.sa_handler = ignore_signal};
 
 	sigaction(SIGPIPE, NULL, &before);
 	signal(SIGPIPE, SIG_DFL);
 	ringer = open_ringer(&bus, FNX_BELL_FORM_PIPE, getpid());
 	fnx_bell_close(bell);
-	assert_int_equal(fnx_ringer_ring(ringer), -EPIPE);
-	fnx_ringer_close(ringer);
+	assert_int_equal(fnx_ringer_ring(&ringer), -EPIPE);
+	fnx_ringer_close(&ringer);
 	sigaction(SIGPIPE, NULL, &now);
 	assert_ptr_equal(now.sa_handler, SIG_IGN);
 
 	bell = open_bell(&bus, FNX_BELL_FORM_PIPE);
 	sigaction(SIGPIPE, &handled, NULL);
-	fnx_ringer_close(open_ringer(&bus, FNX_BELL_FORM_PIPE, getpid()));
+	fnx_ringer_close(&ringer);
 	sigaction(SIGPIPE, &before, &now);
 	assert_ptr_equal(now.sa_handler, handled.sa_handler);
 	fnx_bell_close(bell);
@@ -590,10 +592,10 @@ TEST(opening_and_closing_a_thousand_times_leaves_nothing_open)
 	for (int i = 0; i < 1000; i++) {
 		enum fnx_bell_form f = forms[i % 2];
 		struct fnx_bell *bell = open_bell(&bus, f);
-		struct fnx_ringer *ringer = open_ringer(&bus, f, i % 4 < 2 ? getpid() : 1);
+		struct fnx_ringer ringer = open_ringer(&bus, f, i % 4 < 2 ? getpid() : 1);
 
-		fnx_ringer_ring(ringer);
-		fnx_ringer_close(ringer);
+		fnx_ringer_ring(&ringer);
+		fnx_ringer_close(&ringer);
 		fnx_bell_close(bell);
 	}
 	assert_int_equal(n_descriptors(), before);
@@ -609,14 +611,14 @@ static void *open_and_close(void *argument)
 	snprintf(node, sizeof(node), "node-%d", (int)gettid());
 	for (int i = 0; i < 100; i++) {
 		struct fnx_bell *bell;
-		struct fnx_ringer *ringer;
+		struct fnx_ringer ringer;
 
 		assert_int_equal(fnx_bell_open(bus, node, FNX_BELL_FORM_ZMQ, &bell), 0);
 		assert_int_equal(
 			fnx_ringer_open(bus, node, FNX_BELL_FORM_ZMQ, getpid(), &ringer), 0);
-		assert_int_equal(fnx_ringer_ring(ringer), 0);
+		assert_int_equal(fnx_ringer_ring(&ringer), 0);
 		assert_true(rung_within(bell, DEADLINE_MS));
-		fnx_ringer_close(ringer);
+		fnx_ringer_close(&ringer);
 		fnx_bell_close(bell);
 	}
 	return NULL;
@@ -641,7 +643,7 @@ TEST(strangers_who_shout_into_a_zeromq_bell_do_not_break_it)
 	struct fnx_bell *bell = open_bell(&bus, FNX_BELL_FORM_ZMQ);
 	struct check_random random = check_random_seeded();
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	struct fnx_ringer *ringer;
+	struct fnx_ringer ringer;
 
 	assert_int_equal(fnx_bus_path(bus.run_dir, "sleeper", ".zbell", address.sun_path,
 				 sizeof(address.sun_path)),
@@ -658,8 +660,8 @@ TEST(strangers_who_shout_into_a_zeromq_bell_do_not_break_it)
 		close(fd);
 	}
 	ringer = open_ringer(&bus, FNX_BELL_FORM_ZMQ, 1);
-	assert_int_equal(fnx_ringer_ring(ringer), 0);
+	assert_int_equal(fnx_ringer_ring(&ringer), 0);
 	assert_true(rung_within(bell, DEADLINE_MS));
-	fnx_ringer_close(ringer);
+	fnx_ringer_close(&ringer);
 	fnx_bell_close(bell);
 }

@@ -365,6 +365,34 @@ static void expect_no_sleep_beside_a_frame(struct fnx_publisher *pub, struct fnx
 	expect_frames(sub, fnx_subscriber_next(sub), head);
 }
 
+/* And the other way round: a publisher that sleeps on a full pool, whose reader took back
+ * `writer_wake` and did not live to ring. */
+static void expect_writer_rung_by_a_successor(const struct fnx_bus *bus, struct meeting *m)
+{
+	struct fnx_mapping map = open_mapping(bus);
+	struct fnx_bell *bell;
+
+	assert_int_equal(fnx_bell_open(bus, "writer", FNX_BELL_FORM_PIPE, &bell), 0);
+	while (fnx_publisher_room(m->pub, 1, 0))
+		publish_n(m->pub, 1);
+	assert_int_equal(fnx_publisher_park(m->pub, 1, 0), 0);
+	while (fnx_subscriber_lag(m->sub) > 4) {
+		struct fnx_frame frame;
+		struct fnx_gap gap;
+
+		assert_int_equal(fnx_subscriber_peek(m->sub, &frame, &gap), FNX_FRAME);
+		fnx_subscriber_release(m->sub);
+	}
+	assert_int_equal(atomic_load(&map.subs->writer_wake), 0);
+	(void)fnx_bell_drain(bell);
+	die(m->sub);
+	m->sub = open_subscriber(bus, "reader", FNX_LOSSLESS);
+	assert_true(fnx_bell_drain(bell) > 0);
+	fnx_publisher_unpark(m->pub);
+	fnx_mapping_close(&map);
+	fnx_bell_close(bell);
+}
+
 TEST(no_parked_subscriber_sleeps_while_a_frame_it_has_not_seen_exists_whoever_comes_first)
 {
 	struct fnx_bus bus = fixture_bus();
@@ -403,6 +431,7 @@ TEST(no_parked_subscriber_sleeps_while_a_frame_it_has_not_seen_exists_whoever_co
 	die(m.pub);
 	m.pub = open_publisher(&bus, FNX_FULL_WAIT, 16);
 	assert_true(fnx_bell_drain(bell) > 0);
+	expect_writer_rung_by_a_successor(&bus, &m);
 	fnx_subscriber_close(m.sub);
 	fnx_publisher_close(m.pub);
 	fnx_bell_close(bell);
