@@ -1,0 +1,167 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""What whole rigs do with full models: how much faster than real time 32 and 256 tetrodes go, and where the
+microseconds of a session at its own pace are.
+
+    rig_rates.py BUILD [--json FILE] [32] [256] [paced]      (default: all three, about two minutes)
+
+Each run first learns as fast as it can until every tetrode has its 25,000 marks (tests/bench/rig_rates.yaml); only what
+follows is measured. Rates: session time over time, and each node's CPU time, between two looks at the status pages.
+Paced: the latency of each posterior, from the arrival of the sample that ended its time bin to its publishing, as `fornix
+echo` prints it; and for every hop and node the medians over the seconds, and the worst of them, of what `fornix top` says
+of each second. The machine should be idle.
+"""
+import json
+import os
+import pathlib
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+FULL_S = 1500  # of the session: 25,000 marks at the slowest tetrode's rate, and some
+GOALS = {"32": 100, "256": 5}
+MEASURED_S = {"32": 1200, "256": 120, "paced": 40}
+GOAL_P50_US, GOAL_P999_US = 150, 1000
+
+
+class Rig:
+    """One `fornix run` of the rig, on a bus of its own."""
+
+    def __init__(self, build, work, n_groups, speed, measured_s):
+        self.program = pathlib.Path(build) / "bin" / "fornix"
+        self.bus = f"rates{os.getpid()}"
+        self.full_s, self.end_s = FULL_S, FULL_S + measured_s
+        half = n_groups // 2
+        values = {"N_GROUPS": n_groups, "SPEED": speed, "FULL_S": self.full_s, "DURATION_S": self.end_s,
+                  "FIRST": ", ".join(map(str, range(1, half + 1))),
+                  "SECOND": ", ".join(map(str, range(half + 1, n_groups + 1)))}
+        text = (HERE / "rig_rates.yaml").read_text()
+        for name, value in values.items():
+            text = text.replace(f"@{name}@", str(value))
+        path = pathlib.Path(work) / "rig.yaml"
+        path.write_text(text)
+        self.where = ["--bus", self.bus]
+        self.process = subprocess.Popen([self.program, "run", path, "--quiet", "--set", f"bus.name={self.bus}"],
+                                        stderr=subprocess.DEVNULL)
+
+    def look(self):
+        """One look at the status pages; None before they are there, or after."""
+        found = subprocess.run([self.program, "top", "--once", "--json", *self.where], capture_output=True, text=True)
+        return json.loads(found.stdout) if found.returncode == 0 and found.stdout else None
+
+    def look_at(self, session_s):
+        """The first look at or after this session time."""
+        while self.process.poll() is None:
+            it = self.look()
+            if it and it["session_s"] >= session_s:
+                return it
+            time.sleep(0.2)
+        raise SystemExit(f"rig_rates: the run ended before {session_s} s of it (exit status {self.process.returncode})")
+
+    def echo(self, topic, count):
+        found = subprocess.run([self.program, "echo", topic, "--new", "--count", str(count), *self.where],
+                               capture_output=True, text=True, check=True)
+        return found.stdout
+
+    def marks(self):
+        """Marks that the groups of the latest likelihoods hold: the fewest."""
+        return min(int(n) for topic in ("likelihood.1", "likelihood.2")
+                   for n in re.findall(r"n_marks=(\d+)", self.echo(topic, 400)))
+
+    def end(self):
+        if self.process.wait():
+            raise SystemExit(f"rig_rates: the run failed (exit status {self.process.returncode})")
+
+
+def rate(build, work, name):
+    rig = Rig(build, work, int(name), 0, MEASURED_S[name])
+    first = rig.look_at(rig.full_s)
+    marks = rig.marks()
+    last = rig.look_at(rig.full_s + 0.9 * (rig.end_s - rig.full_s))
+    rig.end()
+    session_s = last["session_s"] - first["session_s"]
+    wall_s = (last["now_ns"] - first["now_ns"]) * 1e-9
+    before = {node["name"]: node for node in first["nodes"]}
+    nodes = {node["name"]: {
+        "cpu_ms_per_s": 1e3 * (node["cpu_s"] - before[node["name"]]["cpu_s"]) / session_s,
+        "frames_per_s": (node["in"] - before[node["name"]]["in"]) / session_s,
+        "wakes_per_s": (node["wakes"] - before[node["name"]]["wakes"]) / session_s} for node in last["nodes"]}
+    return {"times_real_time": session_s / wall_s, "session_s": session_s, "fewest_marks": marks, "nodes": nodes}
+
+
+def quantile(ordered, q):
+    return ordered[min(len(ordered) - 1, int(q * len(ordered)))]
+
+
+def seconds_of(lines, rig):
+    """Of every second: {(what, name): {p50_ns ...}}."""
+    for line in lines:
+        it = json.loads(line)
+        if it["session_s"] < rig.full_s + 2:
+            continue
+        yield {("hop", f"{hop['topic']} -> {hop['reader']}"): hop["hop"] for hop in it["hops"] if hop["hop"]["count"]} | {
+            ("turn", node["name"]): node["turn"] for node in it["nodes"] if node["turn"]["count"]}
+
+
+def paced(build, work):
+    rig = Rig(build, work, 32, 1, MEASURED_S["paced"])
+    rig.look_at(rig.full_s + 1)
+    marks = rig.marks()
+    top = subprocess.Popen([rig.program, "top", "--json", *rig.where], stdout=subprocess.PIPE, text=True)
+    n = int((rig.end_s - rig.full_s - 10) / 0.006)
+    latencies = sorted(map(float, re.findall(r"latency=([0-9.]+) us", rig.echo("posterior", n))))
+    top.terminate()
+    seconds = list(seconds_of(top.communicate()[0].splitlines()[1:-1], rig))
+    rig.end()
+    stages = {}
+    for what, name in sorted({key for second in seconds for key in second}):
+        found = [second[what, name] for second in seconds if (what, name) in second]
+        stages[f"{what} {name}"] = {"p50_us": statistics.median(it["p50_ns"] for it in found) / 1e3,
+                                    "p99_us": statistics.median(it["p99_ns"] for it in found) / 1e3,
+                                    "worst_us": max(it["max_ns"] for it in found) / 1e3}
+    return {"posteriors": len(latencies), "fewest_marks": marks, "p50_us": quantile(latencies, 0.5),
+            "p99_us": quantile(latencies, 0.99), "p999_us": quantile(latencies, 0.999), "max_us": latencies[-1],
+            "stages": stages}
+
+
+def print_rate(name, it):
+    print(f"\n{name} tetrodes, at least {it['fewest_marks']:,} marks each: {it['times_real_time']:.1f} x real time "
+          f"(goal: {GOALS[name]})\n")
+    print("| node | CPU, ms per s of session | frames in per s | wakes per s |\n|---|---|---|---|")
+    for node, found in it["nodes"].items():
+        print(f"| {node} | {found['cpu_ms_per_s']:.2f} | {found['frames_per_s']:.0f} | {found['wakes_per_s']:.0f} |")
+
+
+def print_paced(it):
+    print(f"\n32 tetrodes at their own pace, {it['posteriors']:,} posteriors, at least {it['fewest_marks']:,} marks: bin's end "
+          f"to posterior p50 {it['p50_us']:.0f} us (goal: {GOAL_P50_US}), p99 {it['p99_us']:.0f}, p99.9 {it['p999_us']:.0f} "
+          f"(goal: {GOAL_P999_US}), max {it['max_us']:.0f}\n")
+    print("| stage | p50, us | p99, us | worst, us |\n|---|---|---|---|")
+    for stage, found in it["stages"].items():
+        print(f"| {stage} | {found['p50_us']:.1f} | {found['p99_us']:.1f} | {found['worst_us']:.0f} |")
+
+
+def main():
+    arguments = sys.argv[1:]
+    if not arguments:
+        raise SystemExit(__doc__)
+    build, path = arguments.pop(0), None
+    if "--json" in arguments:
+        at = arguments.index("--json")
+        path = arguments[at + 1]
+        del arguments[at:at + 2]
+    found = {}
+    for name in arguments or [*GOALS, "paced"]:
+        with tempfile.TemporaryDirectory(prefix="fornix-rates-") as work:
+            found[name] = paced(build, work) if name == "paced" else rate(build, work, name)
+        (print_paced if name == "paced" else lambda it: print_rate(name, it))(found[name])
+        sys.stdout.flush()
+    if path:
+        pathlib.Path(path).write_text(json.dumps(found, indent=2) + "\n")
+
+
+main()
