@@ -7,15 +7,13 @@ microseconds of a session at its own pace are.
 
 Each run first learns as fast as it can until every tetrode has its 25,000 marks (tests/bench/rig_rates.yaml); only what
 follows is measured. Rates: session time over time, and each node's CPU time, between two looks at the status pages.
-Paced: the latency of each posterior, from the arrival of the sample that ended its time bin to its publishing, as `fornix
-echo` prints it; and for every hop and node the medians over the seconds, and the worst of them, of what `fornix top` says
-of each second. The machine should be idle.
+Paced: of each topic in turn, the time from the arrival of the sample that caused a frame (of a posterior: that ended its
+time bin) to the frame's publishing, as `fornix echo` prints it. The machine should be idle.
 """
 import json
 import os
 import pathlib
 import re
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -24,7 +22,10 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 FULL_S = 1500  # of the session: 25,000 marks at the slowest tetrode's rate, and some
 GOALS = {"32": 100, "256": 5}
-MEASURED_S = {"32": 1200, "256": 120, "paced": 40}
+MEASURED_S = {"32": 1200, "256": 100, "paced": 75}
+# Paced, topic after topic: for so many seconds, at so many frames a second.
+SECONDS = {"posterior": 30, "spikes": 8, "likelihood.1": 8, "likelihood.2": 8, "lfp": 6}
+RATES = {"posterior": 166, "spikes": 600, "likelihood.1": 280, "likelihood.2": 280, "lfp": 1500}
 GOAL_P50_US, GOAL_P999_US = 150, 1000
 
 
@@ -97,35 +98,20 @@ def quantile(ordered, q):
     return ordered[min(len(ordered) - 1, int(q * len(ordered)))]
 
 
-def seconds_of(lines, rig):
-    """Of every second: {(what, name): {p50_ns ...}}."""
-    for line in lines:
-        it = json.loads(line)
-        if it["session_s"] < rig.full_s + 2:
-            continue
-        yield {("hop", f"{hop['topic']} -> {hop['reader']}"): hop["hop"] for hop in it["hops"] if hop["hop"]["count"]} | {
-            ("turn", node["name"]): node["turn"] for node in it["nodes"] if node["turn"]["count"]}
+def latencies_of(rig, topic):
+    """Of some seconds' frames: from the arrival of the sample that caused each to its publishing."""
+    n = int(SECONDS[topic] * RATES[topic])
+    found = sorted(map(float, re.findall(r"latency=([0-9.]+) us", rig.echo(topic, n))))
+    return {"n": len(found), "p50_us": quantile(found, 0.5), "p99_us": quantile(found, 0.99),
+            "p999_us": quantile(found, 0.999), "max_us": found[-1]}
 
 
 def paced(build, work):
     rig = Rig(build, work, 32, 1, MEASURED_S["paced"])
     rig.look_at(rig.full_s + 1)
-    marks = rig.marks()
-    top = subprocess.Popen([rig.program, "top", "--json", *rig.where], stdout=subprocess.PIPE, text=True)
-    n = int((rig.end_s - rig.full_s - 10) / 0.006)
-    latencies = sorted(map(float, re.findall(r"latency=([0-9.]+) us", rig.echo("posterior", n))))
-    top.terminate()
-    seconds = list(seconds_of(top.communicate()[0].splitlines()[1:-1], rig))
+    it = {"fewest_marks": rig.marks(), "topics": {topic: latencies_of(rig, topic) for topic in SECONDS}}
     rig.end()
-    stages = {}
-    for what, name in sorted({key for second in seconds for key in second}):
-        found = [second[what, name] for second in seconds if (what, name) in second]
-        stages[f"{what} {name}"] = {"p50_us": statistics.median(it["p50_ns"] for it in found) / 1e3,
-                                    "p99_us": statistics.median(it["p99_ns"] for it in found) / 1e3,
-                                    "worst_us": max(it["max_ns"] for it in found) / 1e3}
-    return {"posteriors": len(latencies), "fewest_marks": marks, "p50_us": quantile(latencies, 0.5),
-            "p99_us": quantile(latencies, 0.99), "p999_us": quantile(latencies, 0.999), "max_us": latencies[-1],
-            "stages": stages}
+    return it
 
 
 def print_rate(name, it):
@@ -137,12 +123,12 @@ def print_rate(name, it):
 
 
 def print_paced(it):
-    print(f"\n32 tetrodes at their own pace, {it['posteriors']:,} posteriors, at least {it['fewest_marks']:,} marks: bin's end "
-          f"to posterior p50 {it['p50_us']:.0f} us (goal: {GOAL_P50_US}), p99 {it['p99_us']:.0f}, p99.9 {it['p999_us']:.0f} "
-          f"(goal: {GOAL_P999_US}), max {it['max_us']:.0f}\n")
-    print("| stage | p50, us | p99, us | worst, us |\n|---|---|---|---|")
-    for stage, found in it["stages"].items():
-        print(f"| {stage} | {found['p50_us']:.1f} | {found['p99_us']:.1f} | {found['worst_us']:.0f} |")
+    print(f"\n32 tetrodes at their own pace, at least {it['fewest_marks']:,} marks each: a posterior beyond its bin's end, "
+          f"goals p50 {GOAL_P50_US} us, p99.9 {GOAL_P999_US} us\n")
+    print("| published | frames | p50, us | p99, us | p99.9, us | max, us |\n|---|---|---|---|---|---|")
+    for topic, found in it["topics"].items():
+        print(f"| {topic} | {found['n']:,} | {found['p50_us']:.0f} | {found['p99_us']:.0f} | {found['p999_us']:.0f} "
+              f"| {found['max_us']:.0f} |")
 
 
 def main():
