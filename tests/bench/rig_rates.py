@@ -17,7 +17,6 @@ import re
 import subprocess
 import sys
 import tempfile
-import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 FULL_S = 1500  # of the session: 25,000 marks at the slowest tetrode's rate, and some
@@ -58,9 +57,12 @@ class Rig:
         """The first look at or after this session time."""
         while self.process.poll() is None:
             it = self.look()
-            if it and it["session_s"] >= session_s:
+            if it and (it["session_s"] or 0) >= session_s:
                 return it
-            time.sleep(0.2)
+            try:
+                self.process.wait(0.2)
+            except subprocess.TimeoutExpired:
+                pass
         raise SystemExit(f"rig_rates: the run ended before {session_s} s of it (exit status {self.process.returncode})")
 
     def echo(self, topic, count):
@@ -78,8 +80,7 @@ class Rig:
             raise SystemExit(f"rig_rates: the run failed (exit status {self.process.returncode})")
 
 
-def rate(build, work, name):
-    rig = Rig(build, work, int(name), 0, MEASURED_S[name])
+def rate(rig):
     first = rig.look_at(rig.full_s)
     marks = rig.marks()
     last = rig.look_at(rig.full_s + 0.9 * (rig.end_s - rig.full_s))
@@ -106,8 +107,7 @@ def latencies_of(rig, topic):
             "p999_us": quantile(found, 0.999), "max_us": found[-1]}
 
 
-def paced(build, work):
-    rig = Rig(build, work, 32, 1, MEASURED_S["paced"])
+def paced(rig):
     rig.look_at(rig.full_s + 1)
     it = {"fewest_marks": rig.marks(), "topics": {topic: latencies_of(rig, topic) for topic in SECONDS}}
     rig.end()
@@ -143,7 +143,12 @@ def main():
     found = {}
     for name in arguments or [*GOALS, "paced"]:
         with tempfile.TemporaryDirectory(prefix="fornix-rates-") as work:
-            found[name] = paced(build, work) if name == "paced" else rate(build, work, name)
+            rig = Rig(build, work, 256 if name == "256" else 32, int(name == "paced"), MEASURED_S[name])
+            try:
+                found[name] = paced(rig) if name == "paced" else rate(rig)
+            finally:
+                rig.process.terminate()
+                rig.process.wait()
         (print_paced if name == "paced" else lambda it: print_rate(name, it))(found[name])
         sys.stdout.flush()
     if path:
