@@ -360,12 +360,19 @@ static int still_skipping(const struct acquire *acquire)
 	return 0;
 }
 
+static int is_before_pace(const struct acquire *acquire)
+{
+	const struct fnx_rig *rig = acquire->rig;
+
+	return (double)acquire->event.sample_time < rig->source.paced_from_s * rig->clock.rate_hz;
+}
+
 /* When the event at hand is due; what was published before a restart is due at once. */
 static int64_t due_ns(struct acquire *acquire, int64_t now_ns)
 {
 	double speed = acquire->rig->source.speed;
 
-	if (speed == 0 || still_skipping(acquire))
+	if (speed == 0 || still_skipping(acquire) || is_before_pace(acquire))
 		return now_ns;
 	if (!acquire->paced) {
 		acquire->paced = 1;

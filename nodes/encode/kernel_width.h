@@ -10,6 +10,7 @@
  * in which the query stays in registers.
  */
 #include <math.h>
+#include <stdbool.h>
 
 #include "nodes/encode/kernel.h"
 #include "nodes/host/lanes_width.h"
@@ -17,9 +18,8 @@
 /* Vectors that a block is a multiple of: 4 of them hold its marks, or 2 of the widest. */
 #define PARTS (64 / LANES_BYTES)
 
-/* Pairs of vectors of floats that are worked on at once: the chains of sums hide each other's
- * latency, and the query's value is fetched once for all. */
-#define AT_ONCE (PARTS == 1 ? 1 : 2)
+/* Vectors of floats that are worked on at once. */
+#define AT_ONCE (PARTS == 1 ? 2 : 4)
 
 /* A list jumps about in memory, which no processor foresees: fetch what comes a few blocks later.
  */
@@ -34,34 +34,40 @@ LANES_INLINE void LANES(fetch_ahead)(const struct fnx_blocks *blocks, uint32_t k
 		__builtin_prefetch(lanes + blocks->list[ahead] * block_size + at, 0, 3);
 }
 
-/* AT_ONCE vectors of a block, and those PARTS further on: their sums [AT_ONCE] */
-LANES_INLINE void LANES(weights_i32)(const LANES(i32) * lanes, const LANES(f32) * masses,
-	uint32_t n_dims, const int32_t *x, LANES(f32) * ret_weights)
+static const float LANES(FACTOR) = (float)(-0.5 * M_LOG2E / (FNX_BLOCK_STEPS * FNX_BLOCK_STEPS));
+
+/* Adds one dimension's squared differences to `s`; the first ones of all need no sum. */
+LANES_INLINE void LANES(add_squares)(
+	const LANES(i32) * lanes, uint32_t n_vectors, int32_t x, bool is_first, LANES(f32) * s)
 {
-	const float factor = (float)(-0.5 * M_LOG2E / (FNX_BLOCK_STEPS * FNX_BLOCK_STEPS));
-	LANES(f32) s[2 * AT_ONCE] = {{0}};
+	const LANES(i32) at = (LANES(i32)){0} + x;
 
 #pragma GCC unroll 4
-	for (uint32_t d = 0; d < n_dims; d++, lanes += 2 * PARTS) {
-		const LANES(i32) at = (LANES(i32)){0} + x[d];
+	for (uint32_t i = 0; i < n_vectors; i++) {
+		const LANES(f32) diff = __builtin_convertvector(at - lanes[i], LANES(f32));
 
-#pragma GCC unroll 4
-		for (uint32_t i = 0; i < 2 * AT_ONCE; i++) {
-			const LANES(f32) diff = __builtin_convertvector(
-				at - lanes[i / 2 + i % 2 * PARTS], LANES(f32));
-
+		if (is_first)
+			s[i] = diff * diff;
+		else
 			LANES(fuse)(&diff, &diff, &s[i]);
-		}
 	}
-#pragma GCC unroll 4
-	for (uint32_t i = 0; i < 2 * AT_ONCE; i++) {
-		LANES(exp2)(factor, &s[i], &s[i]);
-		if (masses)
-			s[i] *= masses[i / 2 + i % 2 * PARTS];
-	}
-#pragma GCC unroll 2
-	for (uint32_t i = 0; i < AT_ONCE; i++)
-		ret_weights[i] = s[2 * i] + s[2 * i + 1];
+}
+
+/* The weights of `n_vectors` of a block's vectors. With the 16 dimensions unrolled, a first one
+ * unlike the others costs the compiler its registers. */
+LANES_INLINE void LANES(weights_i32)(const LANES(i32) * lanes, uint32_t n_vectors, uint32_t n_dims,
+	const int32_t *x, LANES(f32) * ret_weights)
+{
+	LANES(f32) s[4] = {{0}}, n[4], r[4];
+
+	for (uint32_t d = 0; d < n_dims; d++, lanes += 2 * PARTS)
+		LANES(add_squares)(lanes, n_vectors, x[d], d == 0 && n_dims < 16, s);
+	LANES(exp2_whole)(n_vectors, LANES(FACTOR), s, n);
+	LANES(exp2_rest)(n_vectors, LANES(FACTOR), s, n, r, ret_weights);
+#pragma GCC unroll 5
+	for (uint32_t term = 5; term-- > 0;)
+		LANES(exp2_term)(n_vectors, term, r, ret_weights);
+	LANES(exp2_scale)(n_vectors, n, ret_weights);
 }
 
 /* A block's weights by lane of 16, in vectors: those 8 apart are added up and go into the
@@ -88,25 +94,33 @@ LANES_INLINE void LANES(accumulate)(const LANES(f32) * weights, LANES(f64) * sum
 #endif
 }
 
+/* A block's masses, [2 * PARTS]. */
+LANES_INLINE const LANES(f32) * LANES(masses_f32)(const struct fnx_blocks *blocks, uint32_t block)
+{
+	return (const LANES(f32) *)blocks->masses + (size_t)block * 2 * PARTS;
+}
+
 LANES_INLINE void LANES(weigh_i32_dims)(const struct fnx_blocks *blocks, uint32_t n_dims,
-	const float *all_masses, const int32_t *x, double *ret_sums)
+	bool by_mass, const int32_t *x, double *ret_sums)
 {
 	LANES(f64) *sums = (LANES(f64) *)ret_sums;
-	LANES(f32) weights[PARTS];
+	LANES(f32) weights[2 * PARTS];
 
 	for (uint32_t k = 0; k < blocks->n; k++) {
 		const uint32_t block = blocks->list ? blocks->list[k] : k;
 		const LANES(i32) *lanes =
 			(const LANES(i32) *)blocks->lanes + (size_t)block * n_dims * 2 * PARTS;
-		const LANES(f32) *masses = all_masses
-			? (const LANES(f32) *)all_masses + (size_t)block * 2 * PARTS
-			: NULL;
 
 		LANES(fetch_ahead)(blocks, k, n_dims * FNX_BLOCK_MARKS * sizeof(int32_t));
 #pragma GCC unroll 2
-		for (uint32_t part = 0; part < PARTS; part += AT_ONCE)
-			LANES(weights_i32)
-		(lanes + part, masses ? masses + part : NULL, n_dims, x, weights + part);
+		for (uint32_t part = 0; part < 2 * PARTS; part += AT_ONCE)
+			LANES(weights_i32)(lanes + part, AT_ONCE, n_dims, x, weights + part);
+#pragma GCC unroll 8
+		for (uint32_t i = 0; by_mass && i < 2 * PARTS; i++)
+			weights[i] *= LANES(masses_f32)(blocks, block)[i];
+#pragma GCC unroll 4
+		for (uint32_t i = 0; i < PARTS; i++)
+			weights[i] += weights[PARTS + i];
 		LANES(accumulate)(weights, sums + (size_t)blocks->bins[block] * PARTS);
 	}
 }
@@ -117,15 +131,15 @@ LANES_TARGET static void LANES(weigh_i32)(
 	const uint32_t n_dims = blocks->n_dims;
 
 	if (blocks->masses && n_dims == 4)
-		LANES(weigh_i32_dims)(blocks, 4, blocks->masses, x, ret_sums);
+		LANES(weigh_i32_dims)(blocks, 4, true, x, ret_sums);
 	else if (blocks->masses)
-		LANES(weigh_i32_dims)(blocks, n_dims, blocks->masses, x, ret_sums);
+		LANES(weigh_i32_dims)(blocks, n_dims, true, x, ret_sums);
 	else if (n_dims == 4)
-		LANES(weigh_i32_dims)(blocks, 4, NULL, x, ret_sums);
+		LANES(weigh_i32_dims)(blocks, 4, false, x, ret_sums);
 	else if (n_dims == 16)
-		LANES(weigh_i32_dims)(blocks, 16, NULL, x, ret_sums);
+		LANES(weigh_i32_dims)(blocks, 16, false, x, ret_sums);
 	else
-		LANES(weigh_i32_dims)(blocks, n_dims, NULL, x, ret_sums);
+		LANES(weigh_i32_dims)(blocks, n_dims, false, x, ret_sums);
 }
 
 LANES_INLINE void LANES(weigh_f64_dims)(const struct fnx_blocks *blocks, uint32_t n_dims,

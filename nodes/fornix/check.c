@@ -97,6 +97,8 @@ static void print_source(const struct fnx_rig *rig)
 		printf(" %s", source->file);
 	if (source->start_s > 0)
 		printf(", from %g s on", source->start_s);
+	if (source->paced_from_s > 0 && source->speed > 0)
+		printf(", paced from %g s on", source->paced_from_s);
 	if (source->duration_s > 0)
 		printf(", %g s", source->duration_s);
 	if (source->speed > 0)

@@ -86,32 +86,60 @@ LANES_INLINE void LANES(at_most)(float most, LANES(f32) * x)
 /*
  * 2^(factor * s) for s >= 0 and factor < 0, within 1.5e-7 relative where products and sums round
  * once; elsewhere the product's rounding, 2^-24 of the exponent, comes on top. Below 2^-126 it
- * stays there. factor * s = n + r, |r| <= 1/2, and a polynomial of least relative error for 2^r,
- * its terms paired so that they need not wait for each other. Adding 1.5 * 2^23 leaves n in the low
- * bits of the sum, from where it is shifted into the exponent.
+ * stays there. factor * s = n + r, |r| <= 1/2, and a polynomial of least relative error for 2^r.
+ * Adding 1.5 * 2^23 leaves n in the low bits of the sum, from where it is shifted into the
+ * exponent.
+ *
+ * In steps, because each waits for the one before, some four cycles: they are done for several
+ * vectors at once (`n_vectors`, at most 4), and the caller may put other work between them.
  */
-LANES_INLINE void LANES(exp2)(float factor, const LANES(f32) * s, LANES(f32) * ret_y)
+LANES_INLINE void LANES(exp2_whole)(
+	uint32_t n_vectors, float factor, LANES(f32) * s, LANES(f32) * ret_n)
 {
-	const LANES(f32) none = {0};
-	const LANES(f32) c1 = none + 6.931470036506653e-1f, c3 = none + 5.55071085691452e-2f;
-	const LANES(f32) c5 = none + 1.3269521296024323e-3f;
-	const LANES(f32) scale = none + factor;
-	const float shift = 0x1.8p23f;
-	LANES(f32) x = *s, n = none + shift, r, r2;
-	LANES(f32) p = none + 1.0f, high = none + 2.4022246897220612e-1f;
-	LANES(f32) top = none + 9.671291336417198e-3f;
+	const LANES(f32) scale = (LANES(f32)){0} + factor;
 
-	LANES(at_most)(-126.0f / factor, &x);
-	LANES(fuse)(&x, &scale, &n);
-	r = shift - n;
-	LANES(fuse)(&x, &scale, &r);
-	r2 = r * r;
-	LANES(fuse)(&c3, &r, &high);
-	LANES(fuse)(&c5, &r, &top);
-	LANES(fuse)(&c1, &r, &p);
-	LANES(fuse)(&top, &r2, &high);
-	LANES(fuse)(&high, &r2, &p);
-	*ret_y = (LANES(f32))((LANES(i32))p + ((LANES(i32))n << 23));
+#pragma GCC unroll 4
+	for (uint32_t i = 0; i < n_vectors; i++) {
+		LANES(at_most)(-126.0f / factor, &s[i]);
+		ret_n[i] = (LANES(f32)){0} + 0x1.8p23f;
+		LANES(fuse)(&s[i], &scale, &ret_n[i]);
+	}
+}
+
+LANES_INLINE void LANES(exp2_rest)(uint32_t n_vectors, float factor, const LANES(f32) * s,
+	const LANES(f32) * n, LANES(f32) * ret_r, LANES(f32) * ret_y)
+{
+	const LANES(f32) scale = (LANES(f32)){0} + factor;
+
+#pragma GCC unroll 4
+	for (uint32_t i = 0; i < n_vectors; i++) {
+		ret_r[i] = 0x1.8p23f - n[i];
+		LANES(fuse)(&s[i], &scale, &ret_r[i]);
+		ret_y[i] = (LANES(f32)){0} + 1.3269521296024323e-3f;
+	}
+}
+
+/* One term: for 4, 3, 2, 1 and 0, in this order. */
+LANES_INLINE void LANES(exp2_term)(
+	uint32_t n_vectors, uint32_t term, const LANES(f32) * r, LANES(f32) * y)
+{
+	const float terms[] = {1.0f, 6.931470036506653e-1f, 2.4022246897220612e-1f,
+		5.55071085691452e-2f, 9.671291336417198e-3f};
+
+#pragma GCC unroll 4
+	for (uint32_t i = 0; i < n_vectors; i++) {
+		LANES(f32) sum = (LANES(f32)){0} + terms[term];
+
+		LANES(fuse)(&y[i], &r[i], &sum);
+		y[i] = sum;
+	}
+}
+
+LANES_INLINE void LANES(exp2_scale)(uint32_t n_vectors, const LANES(f32) * n, LANES(f32) * y)
+{
+#pragma GCC unroll 4
+	for (uint32_t i = 0; i < n_vectors; i++)
+		y[i] = (LANES(f32))((LANES(i32))y[i] + ((LANES(i32))n[i] << 23));
 }
 
 /*

@@ -153,6 +153,7 @@ struct fnx_rig_source {
 	char *file; /* for nwb and mcap */
 	double duration_s; /* stop after this much session time; 0: all of it */
 	double start_s; /* begin this far into the session; default 0 */
+	double paced_from_s; /* as fast as possible up to here, whatever the speed; default 0 */
 	double speed; /* 1: as recorded; 0: as fast as the slowest lossless reader */
 	struct fnx_rig_simulator simulator;
 	struct fnx_rig_nwb nwb;

@@ -23,6 +23,7 @@ const struct fnx_rig_rule_entry fnx_rig_rules[] = {
 	NUMBER(clock.rate_hz, 30000, 1, 1e6), COUNT(clock.time_bin_samples, 180, 1, 10000000),
 	ENUM(source.type, FNX_SOURCE_SIMULATOR, fnx_rig_source_names), TEXT(source.file, ""),
 	NUMBER(source.duration_s, 0, 0, 1e7), NUMBER(source.start_s, 0, 0, 1e7), NUMBER(source.speed, 1, 0, 1e6),
+	NUMBER(source.paced_from_s, 0, 0, 1e7),
 	{AT(source.simulator.seed), FNX_RULE_COUNT64, 1, 0, 9e15, NULL, NULL, 0},
 	NUMBER(source.simulator.running_speed_cm_s, 40, 1, 500), NUMBER(source.simulator.place_field_cm, 8, 0.1, 1000),
 	NUMBER(source.simulator.peak_rate_hz, 15, 0, 500), COUNT(source.simulator.cells_per_group, 4, 0, 64),

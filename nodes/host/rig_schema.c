@@ -82,6 +82,7 @@ static const cyaml_schema_field_t nwb_fields[] = {
 static const cyaml_schema_field_t source_fields[] = {
 	ENUM(fnx_rig_source, type, fnx_rig_source_names), TEXT(fnx_rig_source, file),
 	NUMBER(fnx_rig_source, duration_s), NUMBER(fnx_rig_source, start_s), NUMBER(fnx_rig_source, speed),
+	NUMBER(fnx_rig_source, paced_from_s),
 	SECTION(fnx_rig_source, simulator, simulator_fields), SECTION(fnx_rig_source, nwb, nwb_fields),
 	CYAML_FIELD_END};
 

@@ -1,0 +1,158 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""What whole rigs do with full models: how much faster than real time 32 and 256 tetrodes go, and where the
+microseconds of a session at its own pace are.
+
+    rig_rates.py BUILD [--json FILE] [32] [256] [paced]      (default: all three, about two minutes)
+
+Each run first learns as fast as it can until every tetrode has its 25,000 marks (tests/bench/rig_rates.yaml); only what
+follows is measured. Rates: session time over time, and each node's CPU time, between two looks at the status pages.
+Paced: of each topic in turn, the time from the arrival of the sample that caused a frame (of a posterior: that ended its
+time bin) to the frame's publishing, as `fornix echo` prints it. The machine should be idle.
+"""
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+FULL_S = 1500  # of the session: 25,000 marks at the slowest tetrode's rate, and some
+GOALS = {"32": 100, "256": 5}
+MEASURED_S = {"32": 1200, "256": 100, "paced": 75}
+# Paced, topic after topic: for so many seconds, at so many frames a second.
+SECONDS = {"posterior": 30, "spikes": 8, "likelihood.1": 8, "likelihood.2": 8, "lfp": 6}
+RATES = {"posterior": 166, "spikes": 600, "likelihood.1": 280, "likelihood.2": 280, "lfp": 1500}
+GOAL_P50_US, GOAL_P999_US = 150, 1000
+
+
+class Rig:
+    """One `fornix run` of the rig, on a bus of its own."""
+
+    def __init__(self, build, work, n_groups, speed, measured_s):
+        self.program = pathlib.Path(build) / "bin" / "fornix"
+        self.bus = f"rates{os.getpid()}"
+        self.full_s, self.end_s = FULL_S, FULL_S + measured_s
+        half = n_groups // 2
+        values = {"N_GROUPS": n_groups, "SPEED": speed, "FULL_S": self.full_s, "DURATION_S": self.end_s,
+                  "FIRST": ", ".join(map(str, range(1, half + 1))),
+                  "SECOND": ", ".join(map(str, range(half + 1, n_groups + 1)))}
+        text = (HERE / "rig_rates.yaml").read_text()
+        for name, value in values.items():
+            text = text.replace(f"@{name}@", str(value))
+        path = pathlib.Path(work) / "rig.yaml"
+        path.write_text(text)
+        self.where = ["--bus", self.bus]
+        self.process = subprocess.Popen([self.program, "run", path, "--quiet", "--set", f"bus.name={self.bus}"],
+                                        stderr=subprocess.DEVNULL)
+
+    def look(self):
+        """One look at the status pages; None before they are there, or after."""
+        found = subprocess.run([self.program, "top", "--once", "--json", *self.where], capture_output=True, text=True)
+        return json.loads(found.stdout) if found.returncode == 0 and found.stdout else None
+
+    def look_at(self, session_s):
+        """The first look at or after this session time."""
+        while self.process.poll() is None:
+            it = self.look()
+            if it and (it["session_s"] or 0) >= session_s:
+                return it
+            try:
+                self.process.wait(0.2)
+            except subprocess.TimeoutExpired:
+                pass
+        raise SystemExit(f"rig_rates: the run ended before {session_s} s of it (exit status {self.process.returncode})")
+
+    def echo(self, topic, count):
+        found = subprocess.run([self.program, "echo", topic, "--new", "--count", str(count), *self.where],
+                               capture_output=True, text=True, check=True)
+        return found.stdout
+
+    def marks(self):
+        """Marks that the groups of the latest likelihoods hold: the fewest."""
+        return min(int(n) for topic in ("likelihood.1", "likelihood.2")
+                   for n in re.findall(r"n_marks=(\d+)", self.echo(topic, 400)))
+
+    def end(self):
+        if self.process.wait():
+            raise SystemExit(f"rig_rates: the run failed (exit status {self.process.returncode})")
+
+
+def rate(rig):
+    first = rig.look_at(rig.full_s)
+    marks = rig.marks()
+    last = rig.look_at(rig.full_s + 0.9 * (rig.end_s - rig.full_s))
+    rig.end()
+    session_s = last["session_s"] - first["session_s"]
+    wall_s = (last["now_ns"] - first["now_ns"]) * 1e-9
+    before = {node["name"]: node for node in first["nodes"]}
+    nodes = {node["name"]: {
+        "cpu_ms_per_s": 1e3 * (node["cpu_s"] - before[node["name"]]["cpu_s"]) / session_s,
+        "frames_per_s": (node["in"] - before[node["name"]]["in"]) / session_s,
+        "wakes_per_s": (node["wakes"] - before[node["name"]]["wakes"]) / session_s} for node in last["nodes"]}
+    return {"times_real_time": session_s / wall_s, "session_s": session_s, "fewest_marks": marks, "nodes": nodes}
+
+
+def quantile(ordered, q):
+    return ordered[min(len(ordered) - 1, int(q * len(ordered)))]
+
+
+def latencies_of(rig, topic):
+    """Of some seconds' frames: from the arrival of the sample that caused each to its publishing."""
+    n = int(SECONDS[topic] * RATES[topic])
+    found = sorted(map(float, re.findall(r"latency=([0-9.]+) us", rig.echo(topic, n))))
+    return {"n": len(found), "p50_us": quantile(found, 0.5), "p99_us": quantile(found, 0.99),
+            "p999_us": quantile(found, 0.999), "max_us": found[-1]}
+
+
+def paced(rig):
+    rig.look_at(rig.full_s + 1)
+    it = {"fewest_marks": rig.marks(), "topics": {topic: latencies_of(rig, topic) for topic in SECONDS}}
+    rig.end()
+    return it
+
+
+def print_rate(name, it):
+    print(f"\n{name} tetrodes, at least {it['fewest_marks']:,} marks each: {it['times_real_time']:.1f} x real time "
+          f"(goal: {GOALS[name]})\n")
+    print("| node | CPU, ms per s of session | frames in per s | wakes per s |\n|---|---|---|---|")
+    for node, found in it["nodes"].items():
+        print(f"| {node} | {found['cpu_ms_per_s']:.2f} | {found['frames_per_s']:.0f} | {found['wakes_per_s']:.0f} |")
+
+
+def print_paced(it):
+    print(f"\n32 tetrodes at their own pace, at least {it['fewest_marks']:,} marks each: a posterior beyond its bin's end, "
+          f"goals p50 {GOAL_P50_US} us, p99.9 {GOAL_P999_US} us\n")
+    print("| published | frames | p50, us | p99, us | p99.9, us | max, us |\n|---|---|---|---|---|---|")
+    for topic, found in it["topics"].items():
+        print(f"| {topic} | {found['n']:,} | {found['p50_us']:.0f} | {found['p99_us']:.0f} | {found['p999_us']:.0f} "
+              f"| {found['max_us']:.0f} |")
+
+
+def main():
+    arguments = sys.argv[1:]
+    if not arguments:
+        raise SystemExit(__doc__)
+    build, path = arguments.pop(0), None
+    if "--json" in arguments:
+        at = arguments.index("--json")
+        path = arguments[at + 1]
+        del arguments[at:at + 2]
+    found = {}
+    for name in arguments or [*GOALS, "paced"]:
+        with tempfile.TemporaryDirectory(prefix="fornix-rates-") as work:
+            rig = Rig(build, work, 256 if name == "256" else 32, int(name == "paced"), MEASURED_S[name])
+            try:
+                found[name] = paced(rig) if name == "paced" else rate(rig)
+            finally:
+                rig.process.terminate()
+                rig.process.wait()
+        (print_paced if name == "paced" else lambda it: print_rate(name, it))(found[name])
+        sys.stdout.flush()
+    if path:
+        pathlib.Path(path).write_text(json.dumps(found, indent=2) + "\n")
+
+
+main()
