@@ -174,7 +174,7 @@ int fnx_task_expire(struct fnx_task_runtime *rt, uint64_t task, int error)
 		struct fnx_task_self *thread = &rt->threads[i];
 		uint64_t key = atomic_load_explicit(&thread->loose, memory_order_relaxed);
 
-		if (key >> 2 != task ||
+		if (!key || key >> 2 != task ||
 			!atomic_compare_exchange_strong_explicit(&thread->loose, &key, 0,
 				memory_order_acq_rel, memory_order_relaxed))
 			continue;

@@ -109,6 +109,10 @@ int fnx_node_input(
 int fnx_node_output(struct fnx_node *node, const char *topic, const struct fnx_schema *schema,
 	const uint32_t *extents, uint32_t burst);
 
+/* The node keeps account itself of what it and its predecessors published on this output (as far as
+ * fnx_node_published says): nothing is passed over as a repetition. In open, or start. */
+void fnx_node_output_once(struct fnx_node *node, unsigned output);
+
 /* Declares a parameter that `fornix set` may change between two frames. Flags and counts are
  * numbers too; those whose unit is "flag", "sample" or "count" take whole numbers only. */
 int fnx_node_param(struct fnx_node *node, const char *name, double *value, double min, double max,
