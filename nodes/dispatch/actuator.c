@@ -36,7 +36,7 @@ struct fnx_actuator {
 	void *body; /* [body_size] an encoded decision */
 	size_t body_size;
 	_Atomic uint64_t busy;
-	_Atomic int64_t since_ns; /* the worker has been at it */
+	_Atomic int64_t since_ns; /* when a step was begun last */
 	_Atomic int ready; /* whom the means tell is there */
 	_Atomic int error;
 	struct fnx_histogram latency;
@@ -235,8 +235,14 @@ static int tell(struct fnx_actuator *actuator, uint64_t n, int may_wait, int *re
 	return OVER;
 }
 
+static void begin(struct fnx_actuator *actuator)
+{
+	atomic_store_explicit(&actuator->since_ns, now_ns(), memory_order_relaxed);
+}
+
 int fnx_actuator_claim(struct fnx_actuator *actuator, uint64_t n)
 {
+	begin(actuator);
 	return claim(actuator, n + 1);
 }
 
@@ -245,11 +251,6 @@ int fnx_actuator_tell(struct fnx_actuator *actuator, uint64_t n)
 	int error;
 
 	return tell(actuator, n, 0, &error) == OVER;
-}
-
-static void begin(struct fnx_actuator *actuator)
-{
-	atomic_store_explicit(&actuator->since_ns, now_ns(), memory_order_relaxed);
 }
 
 int fnx_actuator_actuate(struct fnx_actuator *actuator, uint64_t n)

@@ -66,10 +66,10 @@ def measure(spins, beside):
     while it.process.poll() is None:
         select_a_moment()
         hop = hop_of(it) or hop
-    told = re.search(rf"actuator {endpoint}: (\d+) carried out, (\d+) us.*?p99 (\d+), p99.9 (\d+)", it.output())
-    n, p50, p99, p999 = map(int, told.groups())
+    told = re.search(rf"actuator {endpoint}: (\d+) carried out, told ([\d.]+) us.*?p99 ([\d.]+), p99.9 ([\d.]+)", it.output())
+    n, p50, p99, p999 = map(float, told.groups())
     hop_us = hop["p50_ns"] / 1e3
-    print(f"{'spin' if spins else 'sleep':5}  {'beside a hung and a dead one' if beside else 'alone':28}  {n} told, us: "
+    print(f"{'spin' if spins else 'sleep':5}  {'beside a hung and a dead one' if beside else 'alone':28}  {n:.0f} told, us: "
           f"p50 {p50} p99 {p99} p99.9 {p999}; hop p50 {hop_us:.1f}; p50 / hop {p50 / hop_us:.2f}, p99.9 / p50 {p999 / p50:.1f}")
 
 
