@@ -183,4 +183,6 @@ void fnx_book_resume_reports(struct fnx_book *book, uint64_t head)
 	if (atomic_load(&book->reporting) == reported + 1 && reported < atomic_load(&book->given) &&
 		atomic_load(&book->reporting_seq) < head)
 		atomic_store(&book->reported, reported + 1);
+	/* If it was not published, that frame will be another's. */
+	atomic_store(&book->reporting, 0);
 }

@@ -35,6 +35,7 @@ struct member {
 	struct fnx_book *book;
 	uint64_t tasks[FNX_BOOK_ACTS][2]; /* actuate and confirm of the act in that place */
 	uint64_t preparing; /* task; 0: none yet */
+	int is_here; /* claimed by the giver, and not left to the worker yet */
 	int64_t next_try_ns;
 };
 
@@ -150,7 +151,8 @@ static int submit(struct fnx_team *team, uint32_t kernel, struct fnx_task_arg *a
 	if (r != -EAGAIN)
 		return r;
 	for (uint32_t i = 0; i < team->n; i++)
-		give_up(team, &team->members[i]);
+		if (!team->members[i].is_here)
+			give_up(team, &team->members[i]);
 	return fnx_task_submit_spec(team->rt, &spec, ret_task);
 }
 
@@ -239,43 +241,46 @@ static int is_at_once(const struct member *member)
 	return fnx_actuator_is_immediate(member->actuator) && fnx_book_is_idle(member->book);
 }
 
-/* What was told here needs its worker still. */
+/* What was told here may need its worker still. */
 static void go_on(struct fnx_team *team, struct member *member, uint64_t n)
 {
-	if (atomic_load_explicit(&fnx_book_act(member->book, n)->state, memory_order_acquire) >=
-		FNX_ACT_ENDED)
-		return;
-	if (submit_act(team, member, n, CONFIRM))
+	const struct fnx_act *act = fnx_book_act(member->book, n);
+	int r = 0;
+
+	if (atomic_load_explicit(&act->state, memory_order_acquire) < FNX_ACT_ENDED)
+		r = submit_act(team, member, n, CONFIRM);
+	member->is_here = 0;
+	if (r)
 		give_up(team, member);
 }
 
 int fnx_team_give(struct fnx_team *team, const struct fnx_act_command *command)
 {
 	uint64_t acts[FNX_TEAM_MAX];
-	uint32_t at_once = 0, later = 0;
+	uint32_t given = 0;
 	int result = 0;
 
 	for (uint32_t i = 0; i < team->n; i++) {
 		struct member *member = &team->members[i];
-		int first = is_at_once(member);
+		int at_once = is_at_once(member);
 		int r = fnx_book_give(fnx_actuator_giver(member->actuator), command, &acts[i]);
 
 		if (r < 0)
 			result = r;
-		else if (r)
+		if (r)
 			continue;
-		else if (first && fnx_actuator_claim(member->actuator, acts[i]))
-			at_once |= 1u << i;
-		else
-			later |= 1u << i;
+		given |= 1u << i;
+		member->is_here = at_once && fnx_actuator_claim(member->actuator, acts[i]);
+		if (member->is_here)
+			tell(team, member, acts[i]);
 	}
-	for (uint32_t i = 0; i < team->n; i++)
-		if (at_once >> i & 1)
-			tell(team, &team->members[i], acts[i]);
+	/* Waking somebody takes longer than telling, so that comes last. */
 	for (uint32_t i = 0; i < team->n; i++) {
-		if (at_once >> i & 1)
+		if (!(given >> i & 1))
+			continue;
+		if (team->members[i].is_here)
 			go_on(team, &team->members[i], acts[i]);
-		if (later >> i & 1)
+		else
 			leave_to_worker(team, &team->members[i], acts[i]);
 	}
 	return result;
