@@ -24,6 +24,8 @@ enum {
 	CONFIRM,
 	PREPARE,
 	N_EACH,
+	/* Room for what one that hangs may have in its queue, actuate and confirm, beside others'. */
+	WINDOW = 4 * FNX_BOOK_ACTS,
 	STACK_SIZE = 256 << 10, /* memory may be locked: no more of it than needed */
 };
 
@@ -415,6 +417,7 @@ static int open_runtime(struct fnx_team *team, const struct fnx_team_config *con
 				    .n_kinds = 1 + team->n,
 				    .kernels = plan.kernels,
 				    .n_kernels = N_HERE + team->n * N_EACH,
+				    .window = WINDOW,
 				    .heap_size = 1, /* no task has an output of its own */
 				    .spin_ns = config->spins ? 0 : -1,
 				    .stack_size = STACK_SIZE}};
