@@ -28,7 +28,7 @@ SEED = int(os.environ.get("FORNIX_TEST_SEED", time.time_ns() % 10**9))
 ACTED, FAILED, STALE, STALLED = 0, 5, 10, 12
 TOLD, UNKNOWN = 0, 5
 KILLS_WITHOUT_A_TASK = 3
-KILLED_AT_IT = 5  # so many times while a worker hangs in its kernel
+KILLED_AT_IT = 2  # so many times while a worker hangs in its kernel
 random_ = random.Random(SEED)
 print(f"FORNIX_TEST_SEED={SEED}")
 
