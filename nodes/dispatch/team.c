@@ -191,20 +191,21 @@ static void fail(struct member *member, uint64_t n, int error)
 	fnx_actuator_refuse(member->actuator, n, FNX_OUTCOME_FAILED, error);
 }
 
-/* Its worker tells it. */
-static void leave_to_worker(struct fnx_team *team, struct member *member, uint64_t n)
+/* Its worker tells it. Negative: it has failed already. */
+static int leave_to_worker(struct fnx_team *team, struct member *member, uint64_t n)
 {
 	int r = fnx_actuator_is_stuck(member->actuator) ? -EBUSY
 							: submit_act(team, member, n, ACTUATE);
 
 	member->tasks[n % FNX_BOOK_ACTS][CONFIRM] = 0;
-	if (r)
+	if (r) {
 		fail(member, n, r);
-	else if (fnx_actuator_confirms(member->actuator))
-		r = submit_act(team, member, n, CONFIRM);
+		return r;
+	}
 	/* Told, and nobody there to wait for what confirms it. */
-	if (r == -EAGAIN)
+	if (fnx_actuator_confirms(member->actuator) && submit_act(team, member, n, CONFIRM))
 		give_up(team, member);
+	return 0;
 }
 
 /* Tells it from here. Claimed. */
@@ -280,10 +281,13 @@ int fnx_team_give(struct fnx_team *team, const struct fnx_act_command *command)
 	for (uint32_t i = 0; i < team->n; i++) {
 		if (!(given >> i & 1))
 			continue;
-		if (team->members[i].is_here)
+		if (team->members[i].is_here) {
 			go_on(team, &team->members[i], acts[i]);
-		else
-			leave_to_worker(team, &team->members[i], acts[i]);
+		} else {
+			int r = leave_to_worker(team, &team->members[i], acts[i]);
+
+			result = r ? r : result;
+		}
 	}
 	return result;
 }
@@ -453,7 +457,7 @@ static void resume(struct fnx_team *team, struct member *member)
 {
 	for (uint64_t n = member->book->reported; n < member->book->given; n++)
 		if (fnx_book_act(member->book, n)->state == FNX_ACT_GIVEN)
-			leave_to_worker(team, member, n);
+			(void)!leave_to_worker(team, member, n);
 }
 
 int fnx_team_open(const struct fnx_team_config *config, struct fnx_task_problem *ret_problem,

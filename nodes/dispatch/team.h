@@ -56,7 +56,8 @@ struct fnx_team *fnx_team_close(struct fnx_team *team);
 /* Runs score and decide on `subject`, which both may write. */
 void fnx_team_decide(struct fnx_team *team, void *subject, uint32_t size);
 /* Every actuator gets the command, those first that can be told at once. 0: given, now or by a
- * predecessor; -ENOBUFS: one at least has refused it, and counted that. */
+ * predecessor; negative: one at least has not taken it: -ENOBUFS, its book
+ * is full; -EBUSY, it hangs; -EAGAIN. */
 FNX_MUST_CHECK int fnx_team_give(struct fnx_team *team, const struct fnx_act_command *command);
 /* 1: a predecessor that was killed before it could commit has given this one to one of them. */
 int fnx_team_was_given(const struct fnx_team *team, const struct fnx_act_command *command);
