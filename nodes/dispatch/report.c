@@ -61,10 +61,13 @@ static int is_reported(const struct dispatch *dispatch)
 
 int fnx_dispatch_report_last(struct dispatch *dispatch)
 {
+	/* Asked first: what ends meanwhile is then found. */
+	int busy = fnx_team_is_busy(dispatch->team);
+
 	fnx_dispatch_report(dispatch);
 	if (!is_reported(dispatch))
 		return FNX_AGAIN;
-	if (!fnx_team_is_busy(dispatch->team))
+	if (!busy)
 		return FNX_DONE;
 	fnx_team_tend(dispatch->team, fnx_node_now());
 	fnx_team_await(dispatch->team, LAST_MOMENT_NS);

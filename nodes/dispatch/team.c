@@ -25,7 +25,8 @@ enum {
 	PREPARE,
 	N_EACH,
 	/* Room for what one that hangs may have in its queue, actuate and confirm, beside others'. */
-	WINDOW = 4 * FNX_BOOK_ACTS,
+	WINDOW = 16 * FNX_BOOK_ACTS,
+	DECIDED_MAX = WINDOW / 8, /* decisions that may lie in the ring behind an act under way */
 	STACK_SIZE = 256 << 10, /* memory may be locked: no more of it than needed */
 };
 
@@ -49,6 +50,7 @@ struct fnx_team {
 	int (*decide)(const struct fnx_call *call, void *context);
 	void *context;
 	uint64_t decided; /* task */
+	unsigned n_decided; /* since nothing was under way */
 };
 
 /* The giver empties the queue of one that is stuck. */
@@ -229,6 +231,13 @@ void fnx_team_decide(struct fnx_team *team, void *subject, uint32_t size)
 {
 	struct fnx_task_arg arg = memory(FNX_TASK_INOUT, subject, 0, size);
 
+	team->n_decided = fnx_team_is_busy(team) ? team->n_decided + 1 : 0;
+	/* Most decide nothing: these must not fill the ring behind one that takes its time. */
+	if (team->n_decided > DECIDED_MAX) {
+		team->score(NULL, team->context);
+		team->decide(NULL, team->context);
+		return;
+	}
 	if (submit(team, SCORE, &arg, 1, 0, NULL))
 		team->score(NULL, team->context);
 	if (submit(team, DECIDE, &arg, 1, 0, &team->decided)) {
