@@ -52,8 +52,10 @@ static void dispatch_frame(void *self, unsigned input, const struct fnx_frame *f
 }
 
 /* The end of a session is no time that passes: only what is under way is waited for. */
-static int finish(struct dispatch *dispatch)
+static int dispatch_ending(void *self)
 {
+	struct dispatch *dispatch = self;
+
 	if (!dispatch->patience_ns)
 		dispatch->patience_ns = fnx_node_now() + LAST_NS;
 	return fnx_dispatch_report_last(dispatch);
@@ -64,8 +66,6 @@ static int dispatch_advance(void *self, int64_t until, int64_t *ret_watermark)
 	struct dispatch *dispatch = self;
 
 	(void)ret_watermark;
-	if (until == FNX_END)
-		return finish(dispatch);
 	fnx_gate_pass(&dispatch->gate, until, fnx_node_now());
 	pass_to(dispatch, until);
 	fnx_team_tend(dispatch->team, fnx_node_now());
@@ -193,6 +193,7 @@ const struct fnx_node_ops fnx_dispatch_ops = {
 	.frame = dispatch_frame,
 	.gap = dispatch_gap,
 	.advance = dispatch_advance,
+	.ending = dispatch_ending,
 	.changed = fnx_dispatch_changed,
 	.asked = asked,
 	.alive = alive,
