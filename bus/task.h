@@ -52,7 +52,7 @@ enum {
 	FNX_TASK_SCALARS_MAX = 16,
 	FNX_TASK_PARTS_MAX = 3,
 	FNX_TASK_DIMS_MAX = 4,
-	FNX_TASK_KINDS_MAX = 8,
+	FNX_TASK_KINDS_MAX = 16,
 	FNX_TASK_KERNELS_MAX = 64,
 	FNX_TASK_THREADS_MAX = 64, /* of all kinds */
 	FNX_TASK_PROCESSES_MAX = 32, /* of all kinds */
@@ -132,6 +132,9 @@ struct fnx_task_kernel {
 	unsigned kind;
 	int (*run)(const struct fnx_call *call, void *context);
 	void *context;
+	/* 1: it may never return, so fnx_task_expire may end its task meanwhile. It is given a copy of
+	 * the call and touches no memory of the runtime; its kind has no processes. */
+	int may_hang;
 };
 
 /* Opening
@@ -160,6 +163,7 @@ struct fnx_task_config {
 			      none */
 	int64_t spin_ns; /* an idle worker, or a submitter that waits, spins so long before it
 			    sleeps; 0: 20 us; negative: it sleeps at once */
+	size_t stack_size; /* of a thread, bytes; 0: the system's default */
 	int one_ring; /* for comparison: slots of the main ring are kept until CONSUMED */
 };
 
@@ -264,6 +268,16 @@ FNX_MUST_CHECK int fnx_task_drain(struct fnx_task_runtime *rt, int64_t timeout_n
  * without threads, as on a virtual clock. [submitter] */
 int fnx_task_step(struct fnx_task_runtime *rt, unsigned kind);
 
+/* Runs all ready parts of this kind on the caller's thread, and consumers of that kind that become
+ * ready by it: directly, as a worker would. Returns how many were taken from the queue. For kinds
+ * without threads whose worker is the submitter itself; for others it helps their threads. The
+ * kernels must not submit. [frame] [submitter] */
+unsigned fnx_task_help(struct fnx_task_runtime *rt, unsigned kind);
+/* Ends a part of this task whose kernel may hang and is being run by a thread: it fails with `error`
+ * (negative) now, and what the kernel returns one day is not looked at. So one that hangs keeps its
+ * thread, and nothing of the rings. 0; -ESRCH: no thread is at it. [frame] [submitter] */
+FNX_MUST_CHECK int fnx_task_expire(struct fnx_task_runtime *rt, uint64_t task, int error);
+
 struct fnx_task_ring_stats {
 	uint64_t size; /* tasks, bytes or entries; in force */
 	uint64_t used;
@@ -280,9 +294,6 @@ struct fnx_task_stats {
 	uint64_t last_consumed;
 	uint64_t n_taken_directly; /* consumers that the worker which readied them ran itself */
 	uint64_t n_slept; /* times that a worker thread went to sleep */
-	uint64_t
-		n_missed_wakes; /* sleepers that found work which nobody had told them of: must be 0
-				 */
 	uint64_t n_illegal; /* transitions outside the table: must be 0 */
 	unsigned n_threads;
 	unsigned n_processes; /* attached */

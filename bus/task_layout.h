@@ -63,7 +63,7 @@
 #define FNX_TASK_MAGIC UINT64_C(0x31306b7374786e66)
 
 enum {
-	FNX_TASK_ABI = 1,
+	FNX_TASK_ABI = 2,
 	FNX_TASK_ENDIAN = 0x01020304,
 	FNX_TASK_SLOT_SIZE = 3712, /* 29 x 128: neighbouring slots use different cache sets */
 	FNX_TASK_PAGE = 4096,
@@ -117,8 +117,8 @@ static_assert(offsetof(struct fnx_task_header, last_consumed) == 192, "layout");
 static_assert(offsetof(struct fnx_task_header, closed) == 256, "layout");
 static_assert(offsetof(struct fnx_task_header, trace_next) == 320, "layout");
 static_assert(offsetof(struct fnx_task_header, slots_offset) == 384, "layout");
-static_assert(offsetof(struct fnx_task_header, kinds) == 480, "layout");
-static_assert(offsetof(struct fnx_task_header, kernels) == 864, "layout");
+static_assert(offsetof(struct fnx_task_header, kinds) == 512, "layout");
+static_assert(offsetof(struct fnx_task_header, kernels) == 1280, "layout");
 static_assert(sizeof(struct fnx_task_header) <= 2 * FNX_TASK_PAGE, "layout");
 
 /* A slot of the main ring. */

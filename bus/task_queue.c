@@ -14,10 +14,6 @@
 
 #include "bus/task_runtime.h"
 
-/* A sleeper looks by itself once in a while, so that a wake that got lost would cost time and no
- * more. */
-static const int64_t look_again_ns = 100000000;
-
 void fnx_futex_wait(_Atomic uint32_t *word, uint32_t seen, int64_t timeout_ns, int shared)
 {
 	struct timespec timeout = {
@@ -131,5 +127,5 @@ void fnx_task_queue_sleep(struct fnx_task_queue *queue, const _Atomic uint32_t *
 	/* Meets the fence of wake. */
 	atomic_thread_fence(memory_order_seq_cst);
 	if (fnx_task_queue_empty(queue) && !atomic_load_explicit(stop, memory_order_seq_cst))
-		fnx_futex_wait(&queue->bell, seen, look_again_ns, 0);
+		fnx_futex_wait(&queue->bell, seen, -1, 0);
 }

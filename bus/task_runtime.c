@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -167,6 +168,10 @@ static int settle_kernels(const struct fnx_task_config *config, struct fnx_task_
 				"kernel %.40s has no function, but threads of kind %.40s would run "
 				"it",
 				kernel->name, config->kinds[kernel->kind].name);
+		if (kernel->may_hang && config->kinds[kernel->kind].n_processes)
+			return object(problem, "kernels", i, 0,
+				"kernel %.40s may hang: its kind can have no processes",
+				kernel->name);
 		strcpy(header->kernels[i].name, kernel->name);
 		header->kernels[i].kind = kernel->kind;
 	}
@@ -275,6 +280,7 @@ static void settle_runtime(struct fnx_task_runtime *rt, const struct fnx_task_co
 		rt->kernels[i].run = config->kernels[i].run;
 		rt->kernels[i].context = config->kernels[i].context;
 		rt->kernels[i].kind = config->kernels[i].kind;
+		rt->kernels[i].may_hang = config->kernels[i].may_hang;
 	}
 	for (unsigned i = 0; i < rt->n_kinds; i++) {
 		rt->kinds[i].n_threads = config->kinds[i].n_threads;
@@ -297,7 +303,27 @@ static void settle_rings(struct fnx_task_runtime *rt)
 /* Threads
  * ------------------------------------------------------------------------------------------ */
 
-static int start_threads(struct fnx_task_runtime *rt)
+/* Signals are for the submitter's process, not for its workers. */
+static int start_thread(struct fnx_task_self *self, size_t stack_size)
+{
+	pthread_attr_t attributes;
+	sigset_t all, before;
+	int r = pthread_attr_init(&attributes);
+
+	if (r)
+		return -r;
+	if (stack_size)
+		r = pthread_attr_setstacksize(&attributes, stack_size);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	if (!r)
+		r = pthread_create(&self->thread, &attributes, fnx_task_thread, self);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&attributes);
+	return -r;
+}
+
+static int start_threads(struct fnx_task_runtime *rt, size_t stack_size)
 {
 	unsigned n_processes = 0;
 	int r;
@@ -311,9 +337,9 @@ static int start_threads(struct fnx_task_runtime *rt)
 			self->rt = rt;
 			self->row = FNX_TRACE_ROW_THREADS + rt->n_threads;
 			self->kind = kind;
-			r = pthread_create(&self->thread, NULL, fnx_task_thread, self);
+			r = start_thread(self, stack_size);
 			if (r)
-				return -r;
+				return r;
 			rt->n_threads++;
 		}
 	}
@@ -400,7 +426,7 @@ int fnx_task_runtime_open(const struct fnx_task_config *config,
 	r = take_memory(rt);
 	settle_rings(rt);
 	if (!r)
-		r = start_threads(rt);
+		r = start_threads(rt, config->stack_size);
 	if (r) {
 		fnx_task_runtime_close(rt);
 		return r;

@@ -109,6 +109,8 @@ struct fnx_task_self {
 	unsigned n_in_a_row; /* run so, one after the other */
 	_Atomic uint64_t n_taken_directly, n_slept;
 	pthread_t thread;
+	/* (task << 2) | part, while a kernel that may hang runs here and nobody has ended it. */
+	_Alignas(64) _Atomic uint64_t loose;
 	char pad[64];
 };
 
@@ -116,6 +118,7 @@ struct fnx_task_kernel_state {
 	int (*run)(const struct fnx_call *call, void *context);
 	void *context;
 	uint32_t kind;
+	int may_hang;
 };
 
 struct fnx_task_producer {

@@ -145,6 +145,63 @@ void fnx_task_end(struct fnx_task_self *self, const struct fnx_call *call, int r
 	complete(self, id);
 }
 
+static uint64_t loose_key(const struct fnx_call *call)
+{
+	return call->task << 2 | call->part;
+}
+
+/* Runs a kernel that may hang. 1: its part has been ended meanwhile, and the call is another's. */
+static int run_loose(struct fnx_task_self *self, const struct fnx_call *call, int *ret_result)
+{
+	const struct fnx_task_kernel_state *kernel = &self->rt->kernels[call->kernel];
+	uint64_t key = loose_key(call);
+	struct fnx_call copy = *call;
+
+	for (unsigned i = 0; i < copy.n_tensors; i++)
+		copy.tensors[i].delta += (intptr_t)call - (intptr_t)&copy;
+	/* From here on the slot may be taken away. Acquired by expire. */
+	atomic_store_explicit(&self->loose, key, memory_order_release);
+	*ret_result = kernel->run(&copy, kernel->context);
+	return !atomic_compare_exchange_strong_explicit(
+		&self->loose, &key, 0, memory_order_acq_rel, memory_order_relaxed);
+}
+
+int fnx_task_expire(struct fnx_task_runtime *rt, uint64_t task, int error)
+{
+	const struct fnx_task_slot *slot = fnx_task_slot(rt, task);
+
+	for (unsigned i = 0; i < rt->n_threads; i++) {
+		struct fnx_task_self *thread = &rt->threads[i];
+		uint64_t key = atomic_load_explicit(&thread->loose, memory_order_relaxed);
+
+		if (!key || key >> 2 != task ||
+			!atomic_compare_exchange_strong_explicit(&thread->loose, &key, 0,
+				memory_order_acq_rel, memory_order_relaxed))
+			continue;
+		fnx_task_end(&rt->self, &slot->calls[key & 3], error, thread->row);
+		if (rt->self.dirty)
+			fnx_task_serve(&rt->self);
+		return 0;
+	}
+	return -ESRCH;
+}
+
+/* Calls the kernel, and ends the part unless somebody else has. */
+static void run_part(struct fnx_task_self *self, const struct fnx_call *call)
+{
+	struct fnx_task_runtime *rt = self->rt;
+	const struct fnx_task_kernel_state *kernel = &rt->kernels[call->kernel];
+	int result = 0;
+
+	if (!atomic_load_explicit(&fnx_task_entry(rt, call->task)->error, memory_order_acquire)) {
+		if (!kernel->may_hang || self == &rt->self)
+			result = kernel->run(call, kernel->context);
+		else if (run_loose(self, call, &result))
+			return;
+	}
+	fnx_task_end(self, call, result, self->row);
+}
+
 void fnx_task_run(struct fnx_task_self *self, uint64_t offset)
 {
 	struct fnx_task_runtime *rt = self->rt;
@@ -152,16 +209,11 @@ void fnx_task_run(struct fnx_task_self *self, uint64_t offset)
 	self->n_in_a_row = 0;
 	while (offset) {
 		const struct fnx_call *call = fnx_task_call(rt, offset & ~FNX_CALL_AGAIN);
-		const struct fnx_task_kernel_state *kernel = &rt->kernels[call->kernel];
-		int result = 0;
 
 		self->next = 0;
 		if (!(offset & FNX_CALL_AGAIN))
 			fnx_task_begin(self, call, self->row);
-		if (!atomic_load_explicit(
-			    &fnx_task_entry(rt, call->task)->error, memory_order_acquire))
-			result = kernel->run(call, kernel->context);
-		fnx_task_end(self, call, result, self->row);
+		run_part(self, call);
 		/* May find a consumer to run directly, too. */
 		if (self->dirty)
 			fnx_task_serve(self);
@@ -181,6 +233,22 @@ int fnx_task_step(struct fnx_task_runtime *rt, unsigned kind)
 	/* One part only: consumers go to the queue. */
 	fnx_task_run(&rt->self, offset);
 	return 1;
+}
+
+unsigned fnx_task_help(struct fnx_task_runtime *rt, unsigned kind)
+{
+	unsigned n = 0;
+	uint64_t offset;
+
+	if (kind >= rt->n_kinds)
+		return 0;
+	rt->self.kind = kind;
+	while ((offset = fnx_task_queue_pop(&rt->kinds[kind].queue))) {
+		fnx_task_run(&rt->self, offset);
+		n++;
+	}
+	rt->self.kind = FNX_TASK_KINDS_MAX;
+	return n;
 }
 
 /* Looks for work for a while. */

@@ -3,6 +3,7 @@
 #include "schemas/decision.h"
 #include "schemas/lfp.h"
 #include "schemas/likelihood.h"
+#include "schemas/outcome.h"
 #include "schemas/param.h"
 #include "schemas/position.h"
 #include "schemas/posterior.h"
@@ -21,6 +22,10 @@ FNX_SCHEMA_DEFINE(lfp, FNX_LFP_EXTENTS, FNX_LFP_FIELDS)
 
 #define FNX_SCHEMA_SELF likelihood
 FNX_SCHEMA_DEFINE(likelihood, FNX_LIKELIHOOD_EXTENTS, FNX_LIKELIHOOD_FIELDS)
+#undef FNX_SCHEMA_SELF
+
+#define FNX_SCHEMA_SELF outcome
+FNX_SCHEMA_DEFINE(outcome, FNX_OUTCOME_EXTENTS, FNX_OUTCOME_FIELDS)
 #undef FNX_SCHEMA_SELF
 
 #define FNX_SCHEMA_SELF param
@@ -57,6 +62,7 @@ const struct fnx_schema *const fnx_schemas[] = {
 	&fnx_likelihood_schema,
 	&fnx_posterior_schema,
 	&fnx_decision_schema,
+	&fnx_outcome_schema,
 	&fnx_param_schema,
 	NULL,
 };

@@ -1,13 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Why a thread and a ring: a write to a file may take as long as the disk likes, and a ZeroMQ
- * send wakes ZeroMQ's own thread. A semaphore rather than an eventfd, since posting it enters
- * the kernel only if somebody sleeps.
- *
- * The ring is the simple one with one producer and one consumer: `given` is written by the
- * giver alone, `taken` by the thread alone. The release store of `given` pairs with the
- * thread's acquire load (the command is there), that of `taken` with the giver's (the slot is
- * free again).
+ * `busy` is what a lock would be, but for the waiting: the giver who finds it taken leaves the act to
+ * the worker, and the worker finds it taken only by an act of its own. Releasing it pairs with the
+ * next claim: whoever has claimed it may use file and socket.
  */
 #include "nodes/dispatch/actuator.h"
 
@@ -15,28 +10,20 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <pthread.h>
-#include <semaphore.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "bus/push.h"
-#include "bus/status.h"
 #include "nodes/dispatch/means.h"
 
-enum {
-	POLL_NS = 100000,
-	RETRY_NS = 250000000, /* until those who are not there are looked for again */
-	SLACK_NS = 1000, /* of the polling thread's timer; the system's default is 50 us */
-	STACK_SIZE = 256 << 10, /* memory may be locked: no more of it than needed */
-};
+#define PREPARING (UINT64_MAX - 1)
+#define STUCK UINT64_MAX
+
+static const int64_t grace_ns = 1000000000; /* beyond its own time-out */
 
 struct fnx_actuator {
 	struct fnx_actuator_config config;
@@ -45,26 +32,29 @@ struct fnx_actuator {
 	int is_plain; /* log: a file on disk */
 	struct fnx_push *push; /* zmq */
 	struct fnx_means *means; /* udp, serial, trodes */
-	int ready; /* whom the means tell is there */
 	struct fnx_layout layout;
 	void *body; /* [body_size] an encoded decision */
 	size_t body_size;
-	pthread_t thread;
-	int started;
-	sem_t bell;
-	_Atomic int stopping;
+	_Atomic uint64_t busy;
+	_Atomic int64_t since_ns; /* when a step was begun last */
+	_Atomic int ready; /* whom the means tell is there */
 	_Atomic int error;
-	struct fnx_histogram latency; /* from the frame that caused it until it was told */
-	struct fnx_actuator_ring *ring;
-	/* What a predecessor has given and refused may be decided again. */
-	uint64_t given_before;
-	struct fnx_actuator_key refused_before[FNX_ACTUATOR_REFUSED_KEPT];
-	struct fnx_actuator_ring own;
+	struct fnx_histogram latency;
+	struct fnx_book_giver giver;
+	struct fnx_book own;
 };
 
-/* Carrying out: the thread ---------------------------------------------------------------- */
+static int64_t now_ns(void)
+{
+	struct timespec now;
 
-uint32_t fnx_actuator_line(const struct fnx_actuator_command *command, char *ret_line)
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
+/* A log's line --------------------------------------------------------------------------- */
+
+uint32_t fnx_actuator_line(const struct fnx_act_command *command, char *ret_line)
 {
 	const struct fnx_decision *decision = &command->decision;
 	char name[sizeof(decision->rule_name) + 1] = "";
@@ -89,14 +79,6 @@ uint32_t fnx_actuator_line(const struct fnx_actuator_command *command, char *ret
 	return (uint32_t)n;
 }
 
-static int64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
-}
-
 static int write_all(int fd, const char *text, size_t size)
 {
 	while (size) {
@@ -112,76 +94,6 @@ static int write_all(int fd, const char *text, size_t size)
 	return 0;
 }
 
-static int tell(struct fnx_actuator *actuator, const struct fnx_actuator_command *command)
-{
-	char line[FNX_ACTUATOR_LINE];
-	size_t size;
-	int r;
-
-	if (actuator->config.type == FNX_ACTUATOR_TYPE_LOG)
-		return write_all(actuator->fd, line, fnx_actuator_line(command, line));
-	if (actuator->means) {
-		r = fnx_means_tell(actuator->means, command);
-		actuator->ready = !r;
-		return r;
-	}
-	r = fnx_codec_encode(&actuator->layout, &command->stamp, &command->decision,
-		sizeof(command->decision), actuator->body, actuator->body_size, &size);
-	return r ? r : fnx_push_send(actuator->push, actuator->body, size);
-}
-
-/* Counted before the slot is given back: whoever sees the slot free sees the count. */
-static void done(struct fnx_actuator *actuator, _Atomic uint64_t *count)
-{
-	struct fnx_actuator_ring *ring = actuator->ring;
-
-	atomic_fetch_add_explicit(count, 1, memory_order_release);
-	atomic_fetch_add_explicit(&ring->taken, 1, memory_order_release);
-}
-
-/* A line in a plain file does no harm however late it comes. */
-static int has_expired(
-	const struct fnx_actuator *actuator, const struct fnx_actuator_command *command)
-{
-	return command->expires_ns && !actuator->is_plain && now_ns() > command->expires_ns;
-}
-
-static _Atomic uint64_t *carry_out_one(
-	struct fnx_actuator *actuator, const struct fnx_actuator_command *command)
-{
-	struct fnx_actuator_ring *ring = actuator->ring;
-	int r;
-
-	if (has_expired(actuator, command))
-		return &ring->expired;
-	r = tell(actuator, command);
-	if (!r) {
-		fnx_histogram_add(
-			&actuator->latency, now_ns() - command->decision.cause_publish_ns);
-		return &ring->told;
-	}
-	atomic_store_explicit(&actuator->error, r, memory_order_relaxed);
-	return r == -ETIMEDOUT ? &ring->unconfirmed : &ring->failed;
-}
-
-/* 1 if there was something. */
-static int carry_out(struct fnx_actuator *actuator)
-{
-	struct fnx_actuator_ring *ring = actuator->ring;
-	uint64_t taken = atomic_load_explicit(&ring->taken, memory_order_relaxed);
-	uint64_t given = atomic_load_explicit(&ring->given, memory_order_acquire);
-	int any = taken != given;
-
-	for (; taken != given; taken++) {
-		/* Killed from here on, a successor will not do it again. */
-		atomic_store_explicit(&ring->begun, taken + 1, memory_order_release);
-		done(actuator, carry_out_one(actuator, &ring->commands[taken % FNX_ACTUATOR_RING]));
-	}
-	return any;
-}
-
-/* Taking over ----------------------------------------------------------------------------- */
-
 /* 1: commands that come late do no harm. */
 static int find_plain_file(const struct fnx_actuator *actuator)
 {
@@ -192,7 +104,7 @@ static int find_plain_file(const struct fnx_actuator *actuator)
 }
 
 /* Writes what of the line the file does not end with already. */
-static int complete_line(struct fnx_actuator *actuator, const struct fnx_actuator_command *command)
+static int complete_line(struct fnx_actuator *actuator, const struct fnx_act_command *command)
 {
 	char line[FNX_ACTUATOR_LINE], end[FNX_ACTUATOR_LINE];
 	uint32_t size = fnx_actuator_line(command, line), n = size;
@@ -209,178 +121,253 @@ static int complete_line(struct fnx_actuator *actuator, const struct fnx_actuato
 	return write_all(actuator->fd, line + n, size - n);
 }
 
-/* What a predecessor had given and not done with. Before the thread starts. */
-static void settle(struct fnx_actuator *actuator)
-{
-	struct fnx_actuator_ring *ring = actuator->ring;
-	uint64_t given = atomic_load(&ring->given), taken = atomic_load(&ring->taken);
-	uint64_t begun = atomic_load(&ring->begun);
-	int plain = actuator->is_plain = find_plain_file(actuator);
+/* Carrying out ---------------------------------------------------------------------------- */
 
-	actuator->given_before = given;
-	memcpy(actuator->refused_before, ring->last_refused, sizeof(ring->last_refused));
-	/* Nonsense, or nothing. */
-	if (given < taken || given - taken > FNX_ACTUATOR_RING) {
-		atomic_store(&ring->taken, given);
-		taken = given;
+static int claim(struct fnx_actuator *actuator, uint64_t who)
+{
+	uint64_t none = 0;
+
+	return atomic_compare_exchange_strong_explicit(
+		&actuator->busy, &none, who, memory_order_acquire, memory_order_relaxed);
+}
+
+/* 0: it has been taken away. */
+static int let_go(struct fnx_actuator *actuator, uint64_t who)
+{
+	return atomic_compare_exchange_strong_explicit(
+		&actuator->busy, &who, 0, memory_order_acq_rel, memory_order_relaxed);
+}
+
+static struct fnx_act *act_of(struct fnx_actuator *actuator, uint64_t n)
+{
+	return fnx_book_act(actuator->giver.book, n);
+}
+
+void fnx_actuator_refuse(
+	struct fnx_actuator *actuator, uint64_t n, enum fnx_outcome_fate fate, int error)
+{
+	if (fate == FNX_OUTCOME_FAILED)
+		atomic_store_explicit(&actuator->error, error, memory_order_relaxed);
+	fnx_book_end(actuator->giver.book, n, fate, error, now_ns());
+}
+
+/* The act in hand has ended. Returns `error`. */
+static int end(struct fnx_actuator *actuator, uint64_t n, enum fnx_outcome_fate fate, int error)
+{
+	struct fnx_act *act = act_of(actuator, n);
+
+	if (!let_go(actuator, n + 1))
+		return -ECANCELED;
+	if (fate == FNX_OUTCOME_TOLD)
+		fnx_histogram_add(&actuator->latency,
+			atomic_load_explicit(&act->told_ns, memory_order_relaxed) -
+				act->command.decision.cause_publish_ns);
+	fnx_actuator_refuse(actuator, n, fate, error);
+	return error;
+}
+
+/* A line in a plain file does no harm however late it comes. */
+static int has_expired(const struct fnx_actuator *actuator, const struct fnx_act_command *command)
+{
+	return command->expires_ns && !actuator->is_plain && now_ns() > command->expires_ns;
+}
+
+static int transmit(
+	struct fnx_actuator *actuator, const struct fnx_act_command *command, int may_wait)
+{
+	char line[FNX_ACTUATOR_LINE];
+	size_t size;
+	int r;
+
+	if (actuator->config.type == FNX_ACTUATOR_TYPE_LOG)
+		return write_all(actuator->fd, line, fnx_actuator_line(command, line));
+	if (actuator->means)
+		return fnx_means_send(actuator->means, command, may_wait);
+	r = fnx_codec_encode(&actuator->layout, &command->stamp, &command->decision,
+		sizeof(command->decision), actuator->body, actuator->body_size, &size);
+	return r ? r : fnx_push_send(actuator->push, actuator->body, size);
+}
+
+static enum fnx_outcome_fate fate_of(int r)
+{
+	return !r                 ? FNX_OUTCOME_TOLD
+		: r == -ETIMEDOUT ? FNX_OUTCOME_UNCONFIRMED
+				  : FNX_OUTCOME_FAILED;
+}
+
+static int is_in_hand(const struct fnx_actuator *actuator, uint64_t n)
+{
+	/* What was read before is then of this act. */
+	atomic_thread_fence(memory_order_acquire);
+	return atomic_load_explicit(&actuator->busy, memory_order_acquire) == n + 1;
+}
+
+enum {
+	TOLD, /* and there is something to wait for */
+	MUST_WAIT,
+	OVER, /* the act has ended, or was taken away */
+};
+
+static int tell(struct fnx_actuator *actuator, uint64_t n, int may_wait, int *ret_error)
+{
+	struct fnx_act *act = act_of(actuator, n);
+	/* If the act is taken away its place may become another's. */
+	const struct fnx_act_command command = act->command;
+	int r;
+
+	if (!is_in_hand(actuator, n) || has_expired(actuator, &command)) {
+		*ret_error = end(actuator, n, FNX_OUTCOME_EXPIRED, -ETIME);
+		return OVER;
 	}
-	if (begun == taken + 1 && begun <= given) {
-		if (!plain)
-			done(actuator, &ring->unknown);
-		else if (complete_line(actuator, &ring->commands[taken % FNX_ACTUATOR_RING]))
-			done(actuator, &ring->failed);
-		else
-			done(actuator, &ring->told);
-		taken++;
+	/* Killed from here on, a successor will not do it again. */
+	atomic_store_explicit(&act->state, FNX_ACT_BEGUN, memory_order_release);
+	r = transmit(actuator, &command, may_wait);
+	if (r == -EAGAIN && !may_wait) {
+		atomic_store_explicit(&act->state, FNX_ACT_GIVEN, memory_order_release);
+		return MUST_WAIT;
 	}
-	for (; !plain && taken < given; taken++)
-		done(actuator, &ring->lost);
-	atomic_store(&ring->begun, taken);
+	atomic_store_explicit(&actuator->ready, r >= 0, memory_order_relaxed);
+	if ((r >= 0 || r == -ETIMEDOUT) && is_in_hand(actuator, n))
+		atomic_store_explicit(&act->told_ns, now_ns(), memory_order_release);
+	if (r == FNX_MEANS_SENT)
+		return TOLD;
+	*ret_error = end(actuator, n, fate_of(r), r);
+	return OVER;
 }
 
-static void doze_until_retry(struct fnx_actuator *actuator)
+static void begin(struct fnx_actuator *actuator)
 {
-	struct timespec until;
-
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += RETRY_NS;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_nsec -= 1000000000;
-		until.tv_sec++;
-	}
-	while (sem_clockwait(&actuator->bell, CLOCK_MONOTONIC, &until) && errno == EINTR)
-		;
+	atomic_store_explicit(&actuator->since_ns, now_ns(), memory_order_relaxed);
 }
 
-static void prepare(struct fnx_actuator *actuator)
+int fnx_actuator_claim(struct fnx_actuator *actuator, uint64_t n)
 {
-	if (actuator->means && !actuator->ready)
-		actuator->ready = !fnx_means_prepare(actuator->means);
+	begin(actuator);
+	return claim(actuator, n + 1);
 }
 
-static void doze(struct fnx_actuator *actuator)
+int fnx_actuator_tell(struct fnx_actuator *actuator, uint64_t n)
 {
-	const struct timespec interval = {.tv_nsec = POLL_NS};
+	int error;
 
-	if (actuator->config.wake == FNX_ACTUATOR_POLL)
-		clock_nanosleep(CLOCK_MONOTONIC, 0, &interval, NULL);
-	else if (actuator->means && !actuator->ready)
-		doze_until_retry(actuator);
-	else
-		while (sem_wait(&actuator->bell) && errno == EINTR)
-			;
+	return tell(actuator, n, 0, &error) == OVER;
 }
 
-static void *run(void *self)
+int fnx_actuator_actuate(struct fnx_actuator *actuator, uint64_t n)
 {
-	struct fnx_actuator *actuator = self;
-	int stopping;
+	int error = 0;
 
-	prctl(PR_SET_NAME, "actuator");
-	if (actuator->config.wake == FNX_ACTUATOR_POLL)
-		prctl(PR_SET_TIMERSLACK, SLACK_NS);
-	for (;;) {
-		/* Read first: what was given before the stop is then seen. */
-		stopping = atomic_load_explicit(&actuator->stopping, memory_order_acquire);
-		if (carry_out(actuator))
-			continue;
-		if (stopping)
-			return NULL;
-		prepare(actuator);
-		doze(actuator);
-	}
+	begin(actuator);
+	if (!claim(actuator, n + 1))
+		return -ECANCELED;
+	tell(actuator, n, 1, &error);
+	return error;
 }
 
-/* Giving: the node ------------------------------------------------------------------------ */
-
-static struct fnx_actuator_key key_of(const struct fnx_actuator_command *command)
+int fnx_actuator_confirm(struct fnx_actuator *actuator, uint64_t n)
 {
-	return (struct fnx_actuator_key){.seq_plus_1 = command->stamp.seq + 1,
-		.sample_time = command->stamp.sample_time,
-		.rule = command->decision.rule};
-}
+	int error, r;
 
-static int is_same(const struct fnx_actuator_key *a, const struct fnx_actuator_key *b)
-{
-	return a->seq_plus_1 == b->seq_plus_1 && a->sample_time == b->sample_time &&
-		a->rule == b->rule;
-}
-
-/* 1: a predecessor that was killed before it could commit has given this one. */
-static int was_given(
-	const struct fnx_actuator *actuator, uint64_t given, const struct fnx_actuator_key *key)
-{
-	/* Those of the predecessor's that are still in the ring. */
-	uint64_t from = given > FNX_ACTUATOR_RING ? given - FNX_ACTUATOR_RING : 0;
-
-	for (uint64_t i = from; i < actuator->given_before; i++) {
-		struct fnx_actuator_key other =
-			key_of(&actuator->ring->commands[i % FNX_ACTUATOR_RING]);
-
-		if (is_same(&other, key))
-			return 1;
-	}
-	return 0;
-}
-
-static int was_refused(const struct fnx_actuator *actuator, const struct fnx_actuator_key *key)
-{
-	for (unsigned i = 0; i < FNX_ACTUATOR_REFUSED_KEPT; i++)
-		if (is_same(&actuator->refused_before[i], key))
-			return 1;
-	return 0;
-}
-
-int fnx_actuator_was_given(
-	const struct fnx_actuator *actuator, const struct fnx_actuator_command *command)
-{
-	struct fnx_actuator_key key = key_of(command);
-
-	return was_given(
-		actuator, atomic_load_explicit(&actuator->ring->given, memory_order_relaxed), &key);
-}
-
-int fnx_actuator_give(struct fnx_actuator *actuator, const struct fnx_actuator_command *command)
-{
-	struct fnx_actuator_ring *ring = actuator->ring;
-	struct fnx_actuator_key key = key_of(command);
-	uint64_t given = atomic_load_explicit(&ring->given, memory_order_relaxed);
-	uint64_t taken = atomic_load_explicit(&ring->taken, memory_order_acquire);
-
-	if (was_given(actuator, given, &key))
+	/* Ended already, or taken away. */
+	if (atomic_load_explicit(&actuator->busy, memory_order_acquire) != n + 1)
 		return 0;
-	if (was_refused(actuator, &key))
-		return -ENOBUFS;
-	if (given - taken == FNX_ACTUATOR_RING) {
-		uint64_t n = atomic_load_explicit(&ring->refused, memory_order_relaxed);
+	begin(actuator);
+	if (atomic_load_explicit(&act_of(actuator, n)->state, memory_order_relaxed) ==
+			FNX_ACT_GIVEN &&
+		tell(actuator, n, 1, &error) == OVER)
+		return error;
+	r = fnx_means_confirm(actuator->means);
+	atomic_store_explicit(&actuator->ready, !r, memory_order_relaxed);
+	return end(actuator, n, fate_of(r), r);
+}
 
-		ring->last_refused[n % FNX_ACTUATOR_REFUSED_KEPT] = key;
-		atomic_store_explicit(&ring->refused, n + 1, memory_order_relaxed);
-		return -ENOBUFS;
-	}
-	ring->commands[given % FNX_ACTUATOR_RING] = *command;
-	/* From here on it is given, whatever becomes of the giver. */
-	atomic_store_explicit(&ring->given, given + 1, memory_order_release);
-	if (actuator->config.wake == FNX_ACTUATOR_BELL)
-		sem_post(&actuator->bell);
+int fnx_actuator_is_unready(const struct fnx_actuator *actuator)
+{
+	return actuator->means && !atomic_load_explicit(&actuator->ready, memory_order_relaxed);
+}
+
+int fnx_actuator_prepare(struct fnx_actuator *actuator)
+{
+	int r;
+
+	begin(actuator);
+	/* Who hung has come to his next task. */
+	let_go(actuator, STUCK);
+	if (!fnx_actuator_is_unready(actuator) || !claim(actuator, PREPARING))
+		return 0;
+	r = fnx_means_prepare(actuator->means);
+	atomic_store_explicit(&actuator->ready, !r, memory_order_relaxed);
+	let_go(actuator, PREPARING);
 	return 0;
+}
+
+/* One that hangs -------------------------------------------------------------------------- */
+
+int fnx_actuator_give_up(struct fnx_actuator *actuator, uint64_t *ret_n)
+{
+	uint64_t who = atomic_load_explicit(&actuator->busy, memory_order_acquire);
+	struct fnx_act *act;
+
+	if (!who || who == STUCK ||
+		!atomic_compare_exchange_strong_explicit(
+			&actuator->busy, &who, STUCK, memory_order_acq_rel, memory_order_relaxed))
+		return 0;
+	*ret_n = UINT64_MAX;
+	if (who == PREPARING)
+		return 1;
+	*ret_n = who - 1;
+	act = act_of(actuator, *ret_n);
+	if (atomic_load_explicit(&act->told_ns, memory_order_acquire))
+		fnx_actuator_refuse(actuator, *ret_n, FNX_OUTCOME_UNCONFIRMED, -ETIMEDOUT);
+	else
+		fnx_actuator_refuse(actuator, *ret_n, FNX_OUTCOME_UNKNOWN, -ETIMEDOUT);
+	return 1;
+}
+
+int fnx_actuator_is_stuck(const struct fnx_actuator *actuator)
+{
+	return atomic_load_explicit(&actuator->busy, memory_order_relaxed) == STUCK;
+}
+
+int fnx_actuator_hangs(const struct fnx_actuator *actuator, int64_t at_ns)
+{
+	uint64_t who = atomic_load_explicit(&actuator->busy, memory_order_acquire);
+
+	/* A slow disk, or a pipe that is full, is left its time. */
+	return who && who != STUCK && who != PREPARING && actuator->means &&
+		at_ns - atomic_load_explicit(&actuator->since_ns, memory_order_relaxed) >
+		fnx_means_timeout_ms(actuator->means) * INT64_C(1000000) + grace_ns;
+}
+
+/* Looking --------------------------------------------------------------------------------- */
+
+struct fnx_book_giver *fnx_actuator_giver(struct fnx_actuator *actuator)
+{
+	return &actuator->giver;
+}
+
+int fnx_actuator_is_immediate(const struct fnx_actuator *actuator)
+{
+	return actuator->means && fnx_means_are_immediate(actuator->means);
+}
+
+int fnx_actuator_confirms(const struct fnx_actuator *actuator)
+{
+	return actuator->config.type == FNX_ACTUATOR_TYPE_SERIAL ||
+		(actuator->config.type == FNX_ACTUATOR_TYPE_UDP && actuator->config.reply);
 }
 
 struct fnx_actuator_counts fnx_actuator_counts(const struct fnx_actuator *actuator)
 {
-	const struct fnx_actuator_ring *ring = actuator->ring;
+	const struct fnx_book *book = actuator->giver.book;
 	struct fnx_actuator_counts counts;
 
-	/* In this order, so that told + failed never exceeds given. */
-	counts.told = atomic_load_explicit(&ring->told, memory_order_acquire);
-	counts.failed = atomic_load_explicit(&ring->failed, memory_order_acquire);
-	counts.lost = atomic_load_explicit(&ring->lost, memory_order_acquire);
-	counts.unknown = atomic_load_explicit(&ring->unknown, memory_order_acquire);
-	counts.expired = atomic_load_explicit(&ring->expired, memory_order_acquire);
-	counts.unconfirmed = atomic_load_explicit(&ring->unconfirmed, memory_order_acquire);
+	/* In this order, so that the fates are never more than what was given. */
+	for (unsigned i = 0; i < FNX_OUTCOME_FATES; i++)
+		counts.fates[i] = atomic_load_explicit(&book->fates[i], memory_order_acquire);
 	counts.error = atomic_load_explicit(&actuator->error, memory_order_relaxed);
-	counts.refused = atomic_load_explicit(&ring->refused, memory_order_relaxed);
-	counts.given = atomic_load_explicit(&ring->given, memory_order_acquire);
+	counts.refused = atomic_load_explicit(&book->refused, memory_order_relaxed);
+	counts.given = atomic_load_explicit(&book->given, memory_order_acquire);
 	return counts;
 }
 
@@ -426,26 +413,23 @@ static int open_zmq(struct fnx_actuator *actuator)
 	return actuator->body ? fnx_push_open(actuator->config.endpoint, &actuator->push) : -ENOMEM;
 }
 
-/* Signals are for the node's own thread. */
-static int start(struct fnx_actuator *actuator)
+/* In a plain file the last line tells whether the act that had begun was carried out, and the others
+ * are not too late. */
+static void take_over(struct fnx_actuator *actuator)
 {
-	pthread_attr_t attributes;
-	sigset_t all, before;
-	int r;
+	struct fnx_book *book = actuator->config.book ? actuator->config.book : &actuator->own;
 
-	if (sem_init(&actuator->bell, 0, 0))
-		return -errno;
-	r = pthread_attr_init(&attributes);
-	if (r)
-		return -r;
-	pthread_attr_setstacksize(&attributes, STACK_SIZE);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	r = pthread_create(&actuator->thread, &attributes, run, actuator);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	pthread_attr_destroy(&attributes);
-	actuator->started = !r;
-	return -r;
+	actuator->is_plain = find_plain_file(actuator);
+	fnx_book_take_over(&actuator->giver, book, actuator->is_plain);
+	for (uint64_t n = book->reported; actuator->is_plain && n < book->given; n++) {
+		const struct fnx_act *act = fnx_book_act(book, n);
+		int r;
+
+		if (act->state != FNX_ACT_BEGUN)
+			continue;
+		r = complete_line(actuator, &act->command);
+		fnx_book_end(book, n, fate_of(r), r, now_ns());
+	}
 }
 
 int fnx_actuator_open(const struct fnx_actuator_config *config, struct fnx_actuator **ret_actuator)
@@ -457,14 +441,13 @@ int fnx_actuator_open(const struct fnx_actuator_config *config, struct fnx_actua
 		return -ENOMEM;
 	memset(actuator, 0, sizeof(*actuator));
 	actuator->config = *config;
-	actuator->ring = config->ring ? config->ring : &actuator->own;
 	r = config->type == FNX_ACTUATOR_TYPE_LOG       ? open_log(actuator)
 		: config->type == FNX_ACTUATOR_TYPE_ZMQ ? open_zmq(actuator)
 							: fnx_means_open(config, &actuator->means);
-	if (!r) {
-		settle(actuator);
-		r = start(actuator);
-	}
+	if (!r)
+		take_over(actuator);
+	/* What was opened is there; a service must be looked for. */
+	atomic_store(&actuator->ready, config->type != FNX_ACTUATOR_TYPE_TRODES);
 	/* The caller's strings may go. */
 	actuator->config.file = actuator->config.endpoint = NULL;
 	actuator->config.device = actuator->config.text = NULL;
@@ -479,12 +462,6 @@ struct fnx_actuator *fnx_actuator_close(struct fnx_actuator *actuator)
 {
 	if (!actuator)
 		return NULL;
-	if (actuator->started) {
-		atomic_store_explicit(&actuator->stopping, 1, memory_order_release);
-		sem_post(&actuator->bell);
-		pthread_join(actuator->thread, NULL);
-		sem_destroy(&actuator->bell);
-	}
 	fnx_push_close(actuator->push);
 	fnx_means_close(actuator->means);
 	if (actuator->owns_fd)

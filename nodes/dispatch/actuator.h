@@ -7,43 +7,22 @@
  *		schemas/codec.h
  *	udp, serial, trodes	see means.h
  *
- * Giving a command is a copy of a fixed size into a ring that was taken at start; files and
- * sockets are the business of a thread that each actuator has of its own, so that none holds
- * up another, nor the node. One giver, one thread.
+ * An act is carried out in two steps, actuate and confirm, each a kernel of the team's runtime
+ * (team.h). Each actuator has a worker of its own, so that one that hangs holds up no other; where
+ * telling needs no waiting the giver's thread does the first step itself.
  *
- *	giver -> ring (64 commands) -> thread -> file or socket
+ * Who has the actuator in hand is one word, `busy`: 0, an act's number + 1, PREPARING or STUCK. It is
+ * claimed by compare-and-swap and never waited for. An act is ended by whoever takes its number out
+ * of that word. The giver can take it, too, and put STUCK in its place: then the worker that hangs
+ * has lost its act, and finds that out when it returns; preparing, its next task, takes STUCK away.
  *
- * How the thread learns of a command:
- *
- *	FNX_ACTUATOR_BELL	it sleeps on a semaphore. Giving costs one system call (futex wake,
- *				about 5 us) if it sleeps: at most one per task, none for frames
- *				without one. Told after some 5 us. Idle it costs nothing.
- *	FNX_ACTUATOR_POLL	for nodes that spin and shall never enter the kernel: giving is a
- *				store of 0.1 us, the thread looks every 100 us. Told after some
- *				60 us, for a tenth of a processor per actuator (virtual machine).
- *
- * The ring may lie in memory that outlives the process. A giver that was killed leaves in it what
- * it had given, so that its successor, who makes the same decisions again, gives nothing twice.
- * What the thread had not begun with is lost, and counted, since it would come late; but for a log
- * that is a plain file, where a line is not late and is written then. Whether the one that the
- * thread was at was carried out nobody knows: it is not done again, and counted as unknown; of a
- * log that is a plain file the last line tells.
- *
- * A command that bears an expiry is not carried out later than that, whatever held up the thread:
- * one that hung before, or the whole process being stopped. It is counted, and a stimulation that
+ * An act that bears an expiry is not begun later than that, whatever held it up: a stimulation that
  * comes late is none. But a line in a plain file is written.
- *
- * A ring that is full refuses: -ENOBUFS. What the thread then fails at (disk full, nobody
- * connected) is counted; ZeroMQ keeps nothing for a peer that is not there, so no task
- * reaches an actuator long after it was given.
  */
 #pragma once
 
-#include <stdint.h>
-
-#include "bus/bus.h"
-#include "schemas/codec.h"
-#include "schemas/decision.h"
+#include "bus/status.h"
+#include "nodes/dispatch/book.h"
 
 enum fnx_actuator_type {
 	FNX_ACTUATOR_TYPE_LOG,
@@ -52,19 +31,13 @@ enum fnx_actuator_type {
 	FNX_ACTUATOR_TYPE_SERIAL,
 	FNX_ACTUATOR_TYPE_TRODES
 };
-enum fnx_actuator_wake {
-	FNX_ACTUATOR_BELL,
-	FNX_ACTUATOR_POLL
-};
 
 enum {
-	FNX_ACTUATOR_RING = 64, /* commands */
 	FNX_ACTUATOR_LINE = 512, /* bytes that a line of the log may have */
 };
 
 struct fnx_actuator_config {
 	enum fnx_actuator_type type;
-	enum fnx_actuator_wake wake;
 	const char *file; /* log: appended to, created if need be; NULL or empty: standard error */
 	const char *endpoint; /* zmq: PUSH connects here; udp, trodes: see means.h */
 	const char *device; /* serial */
@@ -72,74 +45,61 @@ struct fnx_actuator_config {
 	const char *text; /* udp; NULL or empty: the decision */
 	int reply; /* udp, serial: an answer confirms */
 	uint32_t timeout_ms; /* udp, serial, trodes; 0: 100 */
-	struct fnx_actuator_ring
-		*ring; /* that outlives the actuator, zeros at first; NULL: one of its own */
+	struct fnx_book
+		*book; /* that outlives the actuator, zeros at first; NULL: one of its own */
 };
 
-/* What is given: the decision with the clocks that it is, or will be, published with. */
-struct fnx_actuator_command {
-	struct fnx_codec_stamp stamp;
-	struct fnx_decision decision;
-	int64_t expires_ns; /* CLOCK_MONOTONIC; not carried out later than that. 0: at any time */
-};
-
-enum {
-	FNX_ACTUATOR_REFUSED_KEPT = 16,
-};
-
-/* What makes a command this one and no other: of the decision, and not of the time at which it was
- * given. */
-struct fnx_actuator_key {
-	uint64_t seq_plus_1; /* 0: none */
-	int64_t sample_time;
-	uint32_t rule, reserved;
-};
-
-/* The giver writes `given`, `refused` and the commands, the thread `begun`, `taken` and the rest.
- * Whatever is read from a ring that a predecessor left is taken for a number to compare with. */
-struct fnx_actuator_ring {
-	_Alignas(FNX_CACHE_LINE) _Atomic uint64_t given;
-	_Atomic uint64_t refused;
-	struct fnx_actuator_key last_refused[FNX_ACTUATOR_REFUSED_KEPT];
-	_Alignas(FNX_CACHE_LINE) _Atomic uint64_t taken; /* done with */
-	_Atomic uint64_t begun; /* taken, or one more */
-	_Atomic uint64_t told, failed, lost, unknown, expired, unconfirmed;
-	_Alignas(FNX_CACHE_LINE) struct fnx_actuator_command commands[FNX_ACTUATOR_RING];
-};
-
-/* Counts since opening, or since the ring's. */
+/* Counts since opening, or since the book's. */
 struct fnx_actuator_counts {
-	uint64_t given; /* taken into the ring */
-	uint64_t refused; /* the ring was full */
-	uint64_t told; /* carried out: written, or handed to ZeroMQ */
-	uint64_t failed; /* could not be; `error` is the latest reason, a negative errno */
-	uint64_t lost; /* given, and then the process was killed */
-	uint64_t unknown; /* the process was killed while it was being carried out */
-	uint64_t expired; /* its turn came too late, and it was not carried out */
-	uint64_t unconfirmed; /* sent, and no answer came in time: it may have been carried out */
-	int error;
+	uint64_t given; /* written down */
+	uint64_t refused; /* the book was full */
+	uint64_t fates[FNX_OUTCOME_FATES]; /* of those given */
+	int error; /* the latest reason why one FAILED, a negative errno */
 };
 
 struct fnx_actuator;
 
-/* Opens file or socket and starts the thread. Negative errno of the system's or ZeroMQ's; -EINVAL;
- * -ENOMEM. Not real-time. */
+/* Opens file or socket, and takes the book over. Negative errno of the system's or ZeroMQ's;
+ * -EINVAL; -ENOMEM. [slow] */
 FNX_MUST_CHECK int fnx_actuator_open(
 	const struct fnx_actuator_config *config, struct fnx_actuator **ret_actuator);
-/* Carries out what was given, ends the thread, closes. NULL is fine. Returns NULL. */
+/* Nothing is under way. NULL is fine. Returns NULL. [slow] */
 struct fnx_actuator *fnx_actuator_close(struct fnx_actuator *actuator);
-/* 0: given, now or by a predecessor; -ENOBUFS: refused and counted. Real-time; allocates nothing,
- * locks nothing; see FNX_ACTUATOR_BELL for the system call. */
-FNX_MUST_CHECK int fnx_actuator_give(
-	struct fnx_actuator *actuator, const struct fnx_actuator_command *command);
-/* 1: a predecessor that was killed before it could commit has given this one. The giver; real-time.
- */
-int fnx_actuator_was_given(
-	const struct fnx_actuator *actuator, const struct fnx_actuator_command *command);
+struct fnx_book_giver *fnx_actuator_giver(struct fnx_actuator *actuator);
+/* 1: telling it takes no waiting. */
+int fnx_actuator_is_immediate(const struct fnx_actuator *actuator);
+/* 1: there is something to wait for after it was told. */
+int fnx_actuator_confirms(const struct fnx_actuator *actuator);
+
+/* The giver. [frame] */
+
+/* Claims it for act `n`: 1, unless it is in other hands. */
+int fnx_actuator_claim(struct fnx_actuator *actuator, uint64_t n);
+/* Tells it without waiting, once claimed. 1: the act has ended; 0: the worker must go on with it. */
+int fnx_actuator_tell(struct fnx_actuator *actuator, uint64_t n);
+/* Takes away what its worker is at: 1, and *ret_n is the act (UINT64_MAX: none, it was preparing),
+ * which has ended. 0: it is at nothing. Until the worker returns the actuator is stuck. */
+int fnx_actuator_give_up(struct fnx_actuator *actuator, uint64_t *ret_n);
+int fnx_actuator_is_stuck(const struct fnx_actuator *actuator);
+/* Ends an act that nobody has in hand. */
+void fnx_actuator_refuse(
+	struct fnx_actuator *actuator, uint64_t n, enum fnx_outcome_fate fate, int error);
+/* 1: what its worker is at takes longer than its own time-outs can explain. */
+int fnx_actuator_hangs(const struct fnx_actuator *actuator, int64_t now_ns);
+/* 1: it has to be prepared. Preparing also ends being stuck. */
+int fnx_actuator_is_unready(const struct fnx_actuator *actuator);
+
+/* Its worker. 0, or the negative errno that its task fails with. [slow] */
+
+int fnx_actuator_actuate(struct fnx_actuator *actuator, uint64_t n);
+int fnx_actuator_confirm(struct fnx_actuator *actuator, uint64_t n);
+int fnx_actuator_prepare(struct fnx_actuator *actuator);
+
 /* Any thread. */
 struct fnx_actuator_counts fnx_actuator_counts(const struct fnx_actuator *actuator);
 
-/* From the publishing of the frame that caused a task until it was told, of this life's. */
+/* From the publishing of the frame that caused a task until the actuator was told, of those of this
+ * life's that ended TOLD. */
 struct fnx_actuator_latency {
 	uint64_t n;
 	double p50_us, p99_us, p999_us;
@@ -152,4 +112,4 @@ struct fnx_actuator_latency fnx_actuator_latency(const struct fnx_actuator *actu
  *
  * Bytes of the name that would break the line (quotes, control characters) become '_'. Returns its
  * length, below FNX_ACTUATOR_LINE. */
-uint32_t fnx_actuator_line(const struct fnx_actuator_command *command, char *ret_line);
+uint32_t fnx_actuator_line(const struct fnx_act_command *command, char *ret_line);

@@ -25,6 +25,7 @@ enum {
 	DATAGRAM_MAX = 4096,
 	REPLY_MAX = 4096,
 	DRAIN_NS = 200000, /* between two looks at whether a tty has sent all */
+	FORGET_MAX = 16, /* answers to earlier tasks that are read before the next is sent */
 };
 
 struct fnx_means {
@@ -36,6 +37,8 @@ struct fnx_means {
 	speed_t speed;
 	struct fnx_layout layout; /* udp without text */
 	struct fnx_request *hardware; /* trodes; NULL: not found yet */
+	int is_broken; /* serial: to be opened again */
+	int64_t end_ms; /* until then an answer to what was sent last is waited for */
 };
 
 static int64_t now_ms(void)
@@ -68,7 +71,7 @@ static void forget_answers(int fd)
 {
 	char bytes[256];
 
-	while (read(fd, bytes, sizeof(bytes)) > 0)
+	for (unsigned i = 0; i < FORGET_MAX && read(fd, bytes, sizeof(bytes)) > 0; i++)
 		;
 }
 
@@ -104,7 +107,7 @@ static int open_udp(struct fnx_means *means, const char *endpoint)
 	return r ? r : fnx_layout_init(&means->layout, &fnx_decision_schema, NULL);
 }
 
-static int write_datagram(const struct fnx_means *means, const struct fnx_actuator_command *command,
+static int write_datagram(const struct fnx_means *means, const struct fnx_act_command *command,
 	char *ret_bytes, size_t *ret_size)
 {
 	const char *place;
@@ -124,9 +127,8 @@ static int write_datagram(const struct fnx_means *means, const struct fnx_actuat
 	return 0;
 }
 
-static int tell_udp(struct fnx_means *means, const struct fnx_actuator_command *command)
+static int send_udp(struct fnx_means *means, const struct fnx_act_command *command)
 {
-	int64_t end_ms = now_ms() + means->timeout_ms;
 	char bytes[DATAGRAM_MAX];
 	size_t size;
 	int r = write_datagram(means, command, bytes, &size);
@@ -139,7 +141,7 @@ static int tell_udp(struct fnx_means *means, const struct fnx_actuator_command *
 	if (send(means->fd, bytes, size, 0) < 0 &&
 		(errno != ECONNREFUSED || send(means->fd, bytes, size, 0) < 0))
 		return -errno;
-	return means->reply ? await_answer(means->fd, end_ms) : 0;
+	return means->reply ? FNX_MEANS_SENT : 0;
 }
 
 /* serial ---------------------------------------------------------------------------------- */
@@ -201,16 +203,16 @@ static int await_sent(int fd, int64_t end_ms)
 	}
 }
 
-static int write_byte(int fd, unsigned char byte, int64_t end_ms)
+static int write_byte(const struct fnx_means *means, unsigned char byte, int may_wait)
 {
 	int r;
 
-	while (write(fd, &byte, 1) < 0) {
+	while (write(means->fd, &byte, 1) < 0) {
 		if (errno == EINTR)
 			continue;
-		if (errno != EAGAIN)
+		if (errno != EAGAIN || !may_wait)
 			return -errno;
-		r = await(fd, POLLOUT, end_ms);
+		r = await(means->fd, POLLOUT, means->end_ms);
 		/* Nothing was sent: this is no doubt. */
 		if (r)
 			return r == -ETIMEDOUT ? -EAGAIN : r;
@@ -218,9 +220,21 @@ static int write_byte(int fd, unsigned char byte, int64_t end_ms)
 	return 0;
 }
 
-static int tell_serial(struct fnx_means *means, const struct fnx_actuator_command *command)
+static int is_unplugged(int r)
 {
-	int64_t end_ms = now_ms() + means->timeout_ms;
+	return r < 0 && r != -ETIMEDOUT && r != -EAGAIN;
+}
+
+static void close_tty(struct fnx_means *means)
+{
+	if (means->fd >= 0)
+		close(means->fd);
+	means->fd = -1;
+	means->is_broken = 0;
+}
+
+static int send_serial(struct fnx_means *means, const struct fnx_act_command *command, int may_wait)
+{
 	int r;
 
 	if (command->decision.task > 255)
@@ -229,14 +243,21 @@ static int tell_serial(struct fnx_means *means, const struct fnx_actuator_comman
 		return -ENOTCONN;
 	if (means->reply)
 		forget_answers(means->fd);
-	r = write_byte(means->fd, (unsigned char)command->decision.task, end_ms);
-	if (!r)
-		r = means->reply ? await_answer(means->fd, end_ms) : await_sent(means->fd, end_ms);
-	if (r && r != -ETIMEDOUT && r != -EAGAIN) {
-		/* Unplugged. */
-		close(means->fd);
-		means->fd = -1;
-	}
+	r = write_byte(means, (unsigned char)command->decision.task, may_wait);
+	/* Closing may wait for the line to drain: that is for a thread which may. */
+	means->is_broken = is_unplugged(r);
+	if (may_wait && means->is_broken)
+		close_tty(means);
+	return r ? r : FNX_MEANS_SENT;
+}
+
+static int confirm_serial(struct fnx_means *means)
+{
+	int r = means->reply ? await_answer(means->fd, means->end_ms)
+			     : await_sent(means->fd, means->end_ms);
+
+	if (is_unplugged(r))
+		close_tty(means);
 	return r;
 }
 
@@ -273,7 +294,7 @@ static int find_hardware(struct fnx_means *means)
 	return r;
 }
 
-static int tell_trodes(struct fnx_means *means, const struct fnx_actuator_command *command)
+static int tell_trodes(struct fnx_means *means, const struct fnx_act_command *command)
 {
 	unsigned char request[FNX_TRODES_REQUEST_MAX], reply[REPLY_MAX];
 	size_t size;
@@ -343,21 +364,41 @@ int fnx_means_prepare(struct fnx_means *means)
 {
 	if (means->type == FNX_ACTUATOR_TYPE_TRODES && !means->hardware)
 		return find_hardware(means);
-	if (means->type == FNX_ACTUATOR_TYPE_SERIAL && means->fd < 0)
-		return open_tty(means);
+	if (means->type == FNX_ACTUATOR_TYPE_SERIAL) {
+		if (means->is_broken)
+			close_tty(means);
+		return means->fd < 0 ? open_tty(means) : 0;
+	}
 	return 0;
 }
 
-int fnx_means_tell(struct fnx_means *means, const struct fnx_actuator_command *command)
+int fnx_means_are_immediate(const struct fnx_means *means)
 {
+	return means->type == FNX_ACTUATOR_TYPE_UDP || means->type == FNX_ACTUATOR_TYPE_SERIAL;
+}
+
+int fnx_means_send(struct fnx_means *means, const struct fnx_act_command *command, int may_wait)
+{
+	means->end_ms = now_ms() + means->timeout_ms;
 	switch (means->type) {
 	case FNX_ACTUATOR_TYPE_UDP:
-		return tell_udp(means, command);
+		return send_udp(means, command);
 	case FNX_ACTUATOR_TYPE_SERIAL:
-		return tell_serial(means, command);
+		return send_serial(means, command, may_wait);
 	default:
 		return tell_trodes(means, command);
 	}
+}
+
+int fnx_means_confirm(struct fnx_means *means)
+{
+	return means->type == FNX_ACTUATOR_TYPE_SERIAL ? confirm_serial(means)
+						       : await_answer(means->fd, means->end_ms);
+}
+
+int fnx_means_timeout_ms(const struct fnx_means *means)
+{
+	return means->timeout_ms;
 }
 
 struct fnx_means *fnx_means_close(struct fnx_means *means)

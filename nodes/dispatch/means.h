@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Means: how an actuator outside is told, by the thread that it has. Each call blocks for its
- * time-out at the most.
+ * Means: how an actuator outside is told, and how it confirms. One thread at a time. Calls that may
+ * wait do so for the time-out at the most.
  *
  *	udp     a datagram to HOST:PORT: a text in which {task} is the task's number, or the
  *		decision as by schemas/codec.h. Told once it was sent; with `reply`, once a
@@ -24,9 +24,21 @@ struct fnx_means;
 /* udp, serial, trodes. -EINVAL: no such endpoint or speed; -ENOENT ...: the tty. */
 FNX_MUST_CHECK int fnx_means_open(
 	const struct fnx_actuator_config *config, struct fnx_means **ret_means);
-/* Finds who is to be told, if need be. 0: ready; negative: not yet, call again in a while. */
+/* Finds who is to be told, after something failed. 0: ready; negative: not yet, call again in a
+ * while. [slow] */
 int fnx_means_prepare(struct fnx_means *means);
-/* 0: carried out. -ETIMEDOUT: sent, and not confirmed in time; else it was not carried out:
- * -ENOTCONN, -EAGAIN: nobody is there; -ERANGE: no such number; ... */
-int fnx_means_tell(struct fnx_means *means, const struct fnx_actuator_command *command);
+enum {
+	FNX_MEANS_SENT = 1
+};
+/* 1: can be told without waiting for anything: fnx_means_send with `may_wait` 0 is one system call or
+ * two, and allocates nothing. */
+int fnx_means_are_immediate(const struct fnx_means *means);
+/* 0: carried out; FNX_MEANS_SENT: told, and fnx_means_confirm says whether it was carried out.
+ * -EAGAIN with `may_wait` 0: it would have to wait; nothing was sent. Else it was not carried out:
+ * -ENOTCONN, -EAGAIN: nobody is there; -ERANGE: no such number; ... or, of means that are not
+ * immediate, -ETIMEDOUT: sent, and not confirmed in time. */
+int fnx_means_send(struct fnx_means *means, const struct fnx_act_command *command, int may_wait);
+/* Waits for what confirms the task that was sent last. -ETIMEDOUT: nothing in time. */
+int fnx_means_confirm(struct fnx_means *means);
+int fnx_means_timeout_ms(const struct fnx_means *means);
 struct fnx_means *fnx_means_close(struct fnx_means *means);

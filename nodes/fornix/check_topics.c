@@ -5,12 +5,14 @@
 
 #include "bus/segment.h"
 #include "nodes/decode/state_space.h"
+#include "nodes/dispatch/node.h"
 #include "nodes/fornix/check.h"
 #include "nodes/ripple/detector.h"
 #include "schemas/decision.h"
 #include "schemas/description.h"
 #include "schemas/lfp.h"
 #include "schemas/likelihood.h"
+#include "schemas/outcome.h"
 #include "schemas/param.h"
 #include "schemas/position.h"
 #include "schemas/posterior.h"
@@ -96,6 +98,10 @@ static struct topic topic_of(const struct fnx_check *check, const char *name)
 		return (struct topic){.publisher = "dispatch",
 			.schema = &fnx_decision_schema,
 			.min_slots = 2 * rig->dispatch.n_rules};
+	if (!strcmp(name, "decision.outcome"))
+		return (struct topic){.publisher = "dispatch",
+			.schema = &fnx_outcome_schema,
+			.min_slots = 2 * FNX_DISPATCH_OUTCOMES};
 	return likelihood(check, name);
 }
 

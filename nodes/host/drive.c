@@ -243,6 +243,23 @@ static enum fnx_drive full(struct fnx_node *node)
 	return FNX_DRIVE_FULL;
 }
 
+/* 0: there is no room for what is still to be said. */
+static int finish(struct fnx_node *node)
+{
+	int r = FNX_DONE;
+
+	node->cause_origin = 0;
+	do {
+		if (!node->ops->ending)
+			return 1;
+		if (!has_room(node))
+			return 0;
+		r = node->ops->ending(node->self);
+		fnx_progress_commit(node);
+	} while (r == FNX_AGAIN);
+	return 1;
+}
+
 static enum fnx_drive drive_inputs(struct fnx_node *node, unsigned budget)
 {
 	struct fnx_frame frame;
@@ -281,7 +298,7 @@ static enum fnx_drive drive_inputs(struct fnx_node *node, unsigned budget)
 			if (!advance(node, node->merge.until))
 				return full(node);
 			if (node->merge.ended)
-				return end(node);
+				return finish(node) ? end(node) : full(node);
 			raise_outputs(node);
 			end_runs(node);
 			return FNX_DRIVE_IDLE;

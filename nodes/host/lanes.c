@@ -9,7 +9,10 @@
 enum fnx_processor fnx_processor(void)
 {
 #ifdef __x86_64__
-	if (__builtin_cpu_supports("x86-64-v4"))
+	/* x86-64-v4, spelt out for compilers that do not know it by name */
+	if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+		__builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+		__builtin_cpu_supports("avx512vl"))
 		return FNX_PROCESSOR_X86_64_V4;
 	if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
 		return FNX_PROCESSOR_AVX2;

@@ -306,6 +306,14 @@ uint64_t fnx_node_next(const struct fnx_node *node, unsigned index)
 						   : fnx_publisher_head(output->pub);
 }
 
+void fnx_node_output_once(struct fnx_node *node, unsigned index)
+{
+	struct fnx_node_output_state *output = &node->outputs[index];
+
+	output->repeat = output->repeat_end;
+	output->tail.count = 0;
+}
+
 int64_t fnx_node_promised(const struct fnx_node *node, unsigned output)
 {
 	return fnx_publisher_watermark(node->outputs[output].pub);

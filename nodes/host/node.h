@@ -54,6 +54,10 @@ struct fnx_node_ops {
 	 * what the outputs may promise. FNX_AGAIN: there is more, call again (each call publishes
 	 * one burst at the most). Optional. */
 	int (*advance)(void *self, int64_t until, int64_t *ret_watermark);
+	/* All inputs have ended, and all was handed out: what is still to be published. FNX_AGAIN:
+	 * there is more to come, call again (one burst each time); may wait a moment for it. FNX_DONE.
+	 * Optional. Not the frame path. */
+	int (*ending)(void *self);
 	/* FNX_AGAIN: made something, call again at once. FNX_DONE: nothing is due before
 	 * *ret_due_ns (CLOCK_MONOTONIC). FNX_OVER: the source has ended. */
 	int (*produce)(void *self, int64_t now_ns, int64_t *ret_due_ns);
@@ -108,6 +112,10 @@ int fnx_node_input(
  * negative errno. */
 int fnx_node_output(struct fnx_node *node, const char *topic, const struct fnx_schema *schema,
 	const uint32_t *extents, uint32_t burst);
+
+/* The node keeps account itself of what it and its predecessors published on this output (as far as
+ * fnx_node_published says): nothing is passed over as a repetition. In open, or start. */
+void fnx_node_output_once(struct fnx_node *node, unsigned output);
 
 /* Declares a parameter that `fornix set` may change between two frames. Flags and counts are
  * numbers too; those whose unit is "flag", "sample" or "count" take whole numbers only. */

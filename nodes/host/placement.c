@@ -15,6 +15,7 @@
 #include "schemas/decision.h"
 #include "schemas/lfp.h"
 #include "schemas/likelihood.h"
+#include "schemas/outcome.h"
 #include "schemas/param.h"
 #include "schemas/position.h"
 #include "schemas/posterior.h"
@@ -112,7 +113,7 @@ static const char *publisher_of(const struct fnx_rig *rig, const char *topic, ch
 		return "decode";
 	if (!strcmp(topic, "ripple"))
 		return "ripple";
-	if (!strcmp(topic, "decision"))
+	if (!strcmp(topic, "decision") || !strcmp(topic, "decision.outcome"))
 		return "dispatch";
 	if (sscanf(topic, "likelihood.%u", &k) == 1)
 		return k >= 1 && k <= rig->encode.n_instances ? rig->encode.instances[k - 1].name
@@ -128,7 +129,7 @@ const struct fnx_schema *fnx_rig_topic_schema(const char *topic)
 	} schemas[] = {{"position", &fnx_position_schema}, {"spikes", &fnx_spike_schema},
 		{"lfp", &fnx_lfp_schema}, {"truth", &fnx_truth_schema},
 		{"posterior", &fnx_posterior_schema}, {"ripple", &fnx_ripple_schema},
-		{"decision", &fnx_decision_schema}};
+		{"decision", &fnx_decision_schema}, {"decision.outcome", &fnx_outcome_schema}};
 
 	for (size_t i = 0; i < sizeof(schemas) / sizeof(schemas[0]); i++)
 		if (!strcmp(schemas[i].topic, topic))

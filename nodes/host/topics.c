@@ -42,8 +42,10 @@ unsigned fnx_rig_topics(const struct fnx_rig *rig, char (*at)[FNX_NAME_MAX], uns
 		add(&names, "posterior");
 	if (rig->ripple.enabled)
 		add(&names, "ripple");
-	if (rig->dispatch.enabled)
+	if (rig->dispatch.enabled) {
 		add(&names, "decision");
+		add(&names, "decision.outcome");
+	}
 	return names.n;
 }
 

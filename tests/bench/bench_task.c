@@ -88,9 +88,9 @@ enum {
 };
 
 static const struct fnx_task_kernel kernels[] = {
-	{"nothing", 0, run_nothing, NULL},
-	{"step", 0, run_step, NULL},
-	{"busy", 0, run_busy, NULL},
+	{"nothing", 0, run_nothing, NULL, 0},
+	{"step", 0, run_step, NULL, 0},
+	{"busy", 0, run_busy, NULL, 0},
 };
 
 static struct fnx_task_runtime *open_rt(struct fnx_task_config config)

@@ -2,7 +2,8 @@
 """What reaches an actuator outside, a UDP socket of this test, against what was recorded.
 
 1. dispatch is killed (SIGKILL) at random moments during many decisions, as fast as can be and paced: no task arrives
-   twice, none without a decision that says so, and what does not arrive is told: lost, or unknown.
+   twice, none without a decision that says so, and each has one outcome on decision.outcome that fits: what did not
+   arrive was not told, or nobody knows.
 2. dispatch is stopped (SIGSTOP) for longer than the age that is allowed, in a session at its pace: nothing that was
    decided before it slept, or waited meanwhile, is done when it wakes up.
 
@@ -11,6 +12,7 @@ FORNIX_DECISIONS: how many tasks there must have been under fire (200). FORNIX_T
 import os
 import random
 import re
+import select
 import signal
 import socket
 import threading
@@ -24,6 +26,9 @@ from recording import messages, whole
 DECISIONS = int(os.environ.get("FORNIX_DECISIONS", 60 if SANITIZED else 200))
 SEED = int(os.environ.get("FORNIX_TEST_SEED", time.time_ns() % 10**9))
 ACTED, FAILED, STALE, STALLED = 0, 5, 10, 12
+TOLD, UNKNOWN = 0, 5
+KILLS_WITHOUT_A_TASK = 3
+KILLED_AT_IT = 2  # so many times while a worker hangs in its kernel
 random_ = random.Random(SEED)
 print(f"FORNIX_TEST_SEED={SEED}")
 
@@ -56,7 +61,40 @@ class Actuator:
         return self.told
 
 
-def write_rig(name, actuator, extra):
+class Pipe:
+    """Where a log goes that hangs: full, until it is drained. Then the lines that have come."""
+
+    def __init__(self, name):
+        self.path = WORK / name
+        os.mkfifo(self.path)
+        self.fd = os.open(self.path, os.O_RDWR | os.O_NONBLOCK)
+        self.text = b""
+        self.thread = None
+        self.ended = False
+        self.n_filled = 0
+        try:
+            while True:
+                self.n_filled += os.write(self.fd, b"." * 4096)
+        except BlockingIOError:
+            pass
+
+    def drain(self):
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        while not self.ended or select.select([self.fd], [], [], 0)[0]:
+            if select.select([self.fd], [], [], 0.01)[0]:
+                self.text += os.read(self.fd, 65536)
+
+    def end(self):
+        """The decisions that whole lines were about."""
+        self.ended = True
+        self.thread.join(DEADLINE_S)
+        return [int(n) for n in re.findall(rb"\bseq=(\d+) cause_seq=[^\n]*\n", self.text[self.n_filled:])]
+
+
+def write_rig(name, actuator, extra, others=""):
     """The demonstration, with rules that come true often."""
     text = (SOURCE / "deploy/rigs/demo.yaml").read_text()
     for key, value in (("threshold", 0.1), ("other_arms_below", 0.9), ("min_groups", 1), ("max_centre_distance_cm", 0),
@@ -65,24 +103,30 @@ def write_rig(name, actuator, extra):
         assert n, key
     text = text.replace("  name: demo\n", "  name: demo\n  grace_ms: 60000\n")
     text = text.replace("dispatch:\n", "dispatch:\n" + extra).replace("record: {}", "record: {compress: false}")
-    text = text.replace("{type: log, file: /dev/null}", f"{{type: udp, endpoint: \"{actuator.endpoint}\"}}")
+    text = text.replace("{type: log, file: /dev/null}", f"{{type: udp, endpoint: \"{actuator.endpoint}\"}}" + others)
     path = WORK / f"{name}.yaml"
     path.write_text(text)
     return path
 
 
 def decisions(name):
-    path = WORK / f"{name}.mcap"
-    found = {}
-    for topic, seq, fields in messages(whole(path)):
+    """What was recorded: {sequence number: decision}, {sequence number of its decision: outcome} for each
+    actuator."""
+    found, outcomes = {}, ({}, {})
+    for topic, seq, fields in messages(whole(WORK / f"{name}.mcap")):
         if topic == "decision":
             assert seq not in found, f"decision {seq} is recorded twice"
             found[seq] = fields
-    return found
+        if topic == "decision.outcome":
+            about, its = fields["decision_seq"], outcomes[fields["actuator"]]
+            assert about not in its, f"two outcomes: {fields} {its[about]}"
+            its[about] = fields
+    return found, outcomes
 
 
-def judge(told, recorded, unaccounted):
-    """Nothing twice, nothing without a record, and nothing lost in silence."""
+def judge(told, recorded, outcomes, n_cut_off):
+    """Nothing twice, nothing without a record, and nothing lost in silence: but for `n_cut_off` acts whose outcome
+    nobody was left to publish."""
     numbers = [task["seq"] for _, task in told]
     assert len(set(numbers)) == len(numbers), "a task was done twice"
     for task in (task for _, task in told):
@@ -92,22 +136,35 @@ def judge(told, recorded, unaccounted):
         for key in ("sample_time", "rule", "task", "cause_seq", "target_mass"):
             assert decision[key] == task[key], f"{key}: {decision} {task}"
     acted = {seq for seq, decision in recorded.items() if decision["outcome"] == ACTED}
-    missing = acted - set(numbers)
-    assert len(missing) <= unaccounted, f"{len(missing)} tasks never came, and {unaccounted} were told as lost"
-    return len(acted), len(missing)
+    judge_outcomes(set(numbers), recorded, acted, outcomes, n_cut_off)
+    return len(acted), len(acted - set(numbers))
 
 
-def not_carried_out(text):
-    return max([0] + [int(n) for n in re.findall(r"actuator \S+: (\d+) of \d+ tasks were not carried out", text)])
+def judge_outcomes(came, recorded, acted, outcomes, n_cut_off):
+    """Of one actuator: each act has one, and it fits what came."""
+    silent = acted - set(outcomes)
+    assert len(silent) <= n_cut_off, f"no outcome of decisions {sorted(silent)} of {len(acted)}"
+    for seq, outcome in outcomes.items():
+        assert seq in recorded and recorded[seq]["outcome"] in (ACTED, FAILED), f"not done, and yet: {outcome}"
+        assert outcome["decision_sample_time"] == recorded[seq]["sample_time"], f"{outcome} {recorded[seq]}"
+        fits = (TOLD, UNKNOWN) if seq in came else set(range(6)) - {TOLD}
+        assert outcome["fate"] in fits, f"{'came' if seq in came else 'did not come'}: {outcome}"
 
 
 def under_fire(n, speed, duration_s):
     """One session in which dispatch is killed again and again; how many tasks there were."""
     name, actuator = f"fire{n}", Actuator()
-    rig = write_rig(name, actuator, "  max_age_ms: 0\n  stall_ms: 0\n")
+    pipe = Pipe(f"pipe{n}")
+    rig = write_rig(name, actuator, "  max_age_ms: 0\n  stall_ms: 0\n", f"\n    - {{type: log, file: {pipe.path}}}")
     it = Run(rig, "--duration", duration_s, "--speed", speed, "--record", WORK / f"{name}.mcap")
-    killed = 0
+    killed = in_vain = n_told = 0
     while it.process.poll() is None:
+        # A session that does not come on would teach nothing: now and then a task is waited for.
+        in_vain, n_told = (in_vain + 1 if n_told == len(actuator.told) else 0), len(actuator.told)
+        until = time.monotonic() + DEADLINE_S / 10
+        while (in_vain >= KILLS_WITHOUT_A_TASK and n_told == len(actuator.told) and it.process.poll() is None and
+               time.monotonic() < until):
+            select_a_moment()
         until = time.monotonic() + random_.choice((0, 0.02, 0.1, 0.3)) * random_.random()
         while time.monotonic() < until and it.process.poll() is None:
             select_a_moment()
@@ -117,12 +174,25 @@ def under_fire(n, speed, duration_s):
         try:
             os.kill(pid, signal.SIGKILL)
             killed += 1
+            if killed == KILLED_AT_IT:
+                pipe.drain()
         except ProcessLookupError:
             pass
     text = it.output()
+    assert pipe.thread, f"killed {killed} times only"
     assert it.process.returncode == ("died while stopping (Killed)" in text), text
-    acted, missing = judge(actuator.end(), decisions(name), not_carried_out(text))
-    print(f"speed {speed}: killed {killed} times, {acted} tasks, {missing} of them told as lost or unknown")
+    # Killed in its last moments, its successor has nothing left to run for.
+    n_cut_off = 16 if "died while stopping" in text else 0
+    recorded, outcomes = decisions(name)
+    acted, missing = judge(actuator.end(), recorded, outcomes[0], n_cut_off)
+    lines = pipe.end()
+    assert len(set(lines)) == len(lines), "a line was written twice"
+    given = {seq for seq, decision in recorded.items() if decision["outcome"] == ACTED}
+    judge_outcomes(set(lines), recorded, given, outcomes[1], n_cut_off)
+    caught = sum(outcome["fate"] == UNKNOWN for outcome in outcomes[1].values())
+    print(f"speed {speed}: killed {killed} times, {acted} tasks, {missing} of them told as lost or unknown; of those that "
+          f"hung, {caught} were caught at it, {len(lines)} of {len(outcomes[1])} told")
+    assert caught, "no worker was killed while it was at it"
     assert killed and "lost: what was done before" not in text, text
     return acted
 
@@ -145,8 +215,8 @@ def asleep():
         naps.append((begin, time.monotonic_ns()))
         os.kill(pid, signal.SIGCONT)
     it.finish()
-    told, recorded = actuator.end(), decisions(name)
-    acted, _ = judge(told, recorded, not_carried_out(it.text))
+    told, (recorded, outcomes) = actuator.end(), decisions(name)
+    acted, _ = judge(told, recorded, outcomes[0], 0)
     for came_ns, task in told:
         age_ms = (came_ns - task["ingress_ns"]) / 1e6
         late = [end for begin, end in naps if begin < came_ns and task["ingress_ns"] < end - 400e6 and came_ns > end]

@@ -30,7 +30,7 @@ static int add_up(const struct fnx_call *call, void *context)
 int main(void)
 {
 	const struct fnx_task_kernel kernels[] = {
-		{"fill", 0, fill, NULL}, {"add_up", 0, add_up, NULL}};
+		{"fill", 0, fill, NULL, 0}, {"add_up", 0, add_up, NULL, 0}};
 	struct fnx_task_config config = {.kinds = {{.name = "compute", .n_threads = 2}},
 		.n_kinds = 1,
 		.kernels = kernels,

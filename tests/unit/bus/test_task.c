@@ -38,9 +38,9 @@ enum {
 static _Atomic uint64_t n_runs;
 
 static const struct fnx_task_kernel kernels[] = {
-	{"stir", 0, run_stir, &n_runs},
-	{"failing", 0, run_failing, NULL},
-	{"gated", 1, run_gated, NULL},
+	{"stir", 0, run_stir, &n_runs, 0},
+	{"failing", 0, run_failing, NULL, 0},
+	{"gated", 1, run_gated, NULL, 0},
 };
 
 /* Kind 0 has `n_threads`; kind 1 has one if the other has any. Without threads a test steps. */
@@ -83,6 +83,127 @@ static void step_all(struct fnx_task_runtime *rt)
 
 /* States
  * -------------------------------------------------------------------------------------------- */
+
+/* One that hangs ------------------------------------------------------------------------- */
+
+struct hanging {
+	_Atomic int begun, let_go, returned;
+	_Atomic uint64_t seen; /* scalar of the call, read when it has been let go */
+};
+
+/* Hangs until it is let go, and looks at its call once more. */
+static int run_hanging(const struct fnx_call *call, void *context)
+{
+	struct hanging *hanging = context;
+
+	atomic_store(&hanging->begun, 1);
+	for (uint64_t i = 0; i < 3 || !atomic_load(&hanging->let_go); i++)
+		sched_yield();
+	atomic_store(&hanging->seen, call->scalars[0]);
+	atomic_store(&hanging->returned, 1);
+	return 0;
+}
+
+static struct fnx_task_runtime *open_hanging(struct hanging *hanging)
+{
+	static struct fnx_task_kernel with_hanging[3];
+	struct fnx_task_config config = config_with(1);
+
+	memset(hanging, 0, sizeof(*hanging));
+	memcpy(with_hanging, kernels, sizeof(kernels));
+	with_hanging[GATED] = (struct fnx_task_kernel){"gated", 1, run_hanging, hanging, 1};
+	config.kernels = with_hanging;
+	return open_runtime(&config);
+}
+
+TEST(a_kernel_that_hangs_can_be_given_up_and_keeps_nothing_but_its_thread)
+{
+	struct hanging hanging;
+	struct fnx_task_runtime *rt = open_hanging(&hanging);
+	struct fnx_task_arg outside = scalar(4711), reads[2], args[2] = {scalar(1), scalar(0)};
+	struct fnx_task_after after = {0};
+	struct fnx_task_spec spec = {.kernels = {STIR},
+		.n_parts = 1,
+		.args = reads,
+		.n_args = 2,
+		.after = &after,
+		.n_after = 1,
+		.flags = FNX_TASK_HOLD};
+	uint64_t task, consumer, cause = 0;
+
+	assert_int_equal(fnx_task_submit(rt, GATED, &outside, 1, &task), 0);
+	while (!atomic_load(&hanging.begun))
+		sched_yield();
+	after.task = task;
+	reads[0] = scalar(1);
+	reads[1] = scalar(2);
+	assert_int_equal(fnx_task_submit_spec(rt, &spec, &consumer), 0);
+	/* The ring fills up behind it, and comes free with it. */
+	spec = (struct fnx_task_spec){.kernels = {STIR},
+		.n_parts = 1,
+		.args = args,
+		.n_args = 2,
+		.flags = FNX_TASK_NO_WAIT};
+	while (!fnx_task_submit_spec(rt, &spec, NULL))
+		;
+	assert_int_equal(fnx_task_expire(rt, task + 1, -ETIMEDOUT), -ESRCH);
+	assert_int_equal(fnx_task_expire(rt, task, -ETIMEDOUT), 0);
+	assert_int_equal(fnx_task_expire(rt, task, -ETIMEDOUT), -ESRCH);
+	for (unsigned i = 0; i < 40; i++)
+		assert_int_equal(fnx_task_submit(rt, STIR, args, 2, NULL), 0);
+	assert_int_equal(fnx_task_wait(rt, consumer, task_deadline_ns), 0);
+	assert_int_equal(fnx_task_result(rt, consumer, &cause), -ETIMEDOUT);
+	assert_true(cause == task);
+	fnx_task_drop(rt, consumer);
+	check_empty(rt);
+	/* What it does later is done to nobody. */
+	atomic_store(&hanging.let_go, 1);
+	while (!atomic_load(&hanging.returned))
+		sched_yield();
+	assert_true(atomic_load(&hanging.seen) == 4711);
+	assert_int_equal(fnx_task_submit(rt, GATED, &outside, 1, &task), 0);
+	check_empty(rt);
+	fnx_task_runtime_close(rt);
+}
+
+TEST(a_kernel_that_may_hang_and_does_not_ends_its_task_itself)
+{
+	struct hanging hanging;
+	struct fnx_task_runtime *rt = open_hanging(&hanging);
+	struct fnx_task_arg arg = scalar(5);
+	unsigned n_expired = 0;
+
+	atomic_store(&hanging.let_go, 1);
+	for (unsigned i = 0; i < 2000; i++) {
+		uint64_t task;
+
+		assert_int_equal(fnx_task_submit(rt, GATED, &arg, 1, &task), 0);
+		/* Whoever is first: exactly one of the two ends it, or the states would say so. */
+		while (fnx_task_state(rt, task) < FNX_TASK_COMPLETED)
+			n_expired += !fnx_task_expire(rt, task, -ETIMEDOUT);
+	}
+	check_empty(rt);
+	print_message("%u of 2000 were given up\n", n_expired);
+	fnx_task_runtime_close(rt);
+}
+
+TEST(the_submitter_runs_what_has_no_threads_and_its_consumers_directly)
+{
+	struct fnx_task_config config = config_with(0);
+	struct fnx_task_runtime *rt = open_runtime(&config);
+	uint64_t memory[4] = {0};
+	struct fnx_task_arg args[2] = {scalar(1), words(FNX_TASK_INOUT, memory, 0, 4)};
+
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(fnx_task_submit(rt, STIR, args, 2, NULL), 0);
+	/* One was ready; the others became so by it. */
+	assert_int_equal(fnx_task_help(rt, 0), 1);
+	assert_int_equal(atomic_load(&n_runs), 4);
+	assert_int_equal(fnx_task_help(rt, 0), 0);
+	assert_int_equal(fnx_task_help(rt, 7), 0);
+	check_empty(rt);
+	fnx_task_runtime_close(rt);
+}
 
 TEST(a_task_may_go_to_the_next_state_and_to_no_other)
 {

@@ -14,7 +14,7 @@
 /* A trace asks for the time, which on some machines is a system call. */
 static struct fnx_task_runtime *open_with(unsigned n_threads, uint32_t n_traced)
 {
-	static const struct fnx_task_kernel kernels[] = {{"stir", 0, run_stir, NULL}};
+	static const struct fnx_task_kernel kernels[] = {{"stir", 0, run_stir, NULL, 0}};
 	struct fnx_task_config config = {.kinds = {{.name = "compute", .n_threads = n_threads}},
 		.n_kinds = 1,
 		.kernels = kernels,

@@ -44,10 +44,10 @@ enum {
 };
 
 static const struct fnx_task_kernel worker_kernels[] = {
-	{"vandal", 0, run_vandal, NULL},
-	{"counting", 0, run_counting, NULL},
-	{"stir", 0, run_stir, NULL},
-	{"dying", 0, run_dying, NULL},
+	{"vandal", 0, run_vandal, NULL, 0},
+	{"counting", 0, run_counting, NULL, 0},
+	{"stir", 0, run_stir, NULL, 0},
+	{"dying", 0, run_dying, NULL, 0},
 };
 
 static int run_copy(const struct fnx_call *call, void *context)
@@ -58,11 +58,11 @@ static int run_copy(const struct fnx_call *call, void *context)
 }
 
 static const struct fnx_task_kernel kernels[] = {
-	{"stir", 0, NULL, NULL},
-	{"dying", 0, NULL, NULL},
-	{"counting", 0, NULL, NULL},
-	{"vandal", 0, NULL, NULL},
-	{"copy", 1, run_copy, NULL},
+	{"stir", 0, NULL, NULL, 0},
+	{"dying", 0, NULL, NULL, 0},
+	{"counting", 0, NULL, NULL, 0},
+	{"vandal", 0, NULL, NULL, 0},
+	{"copy", 1, run_copy, NULL, 0},
 };
 
 static struct fnx_task_runtime *open_with(const struct fnx_bus *bus, unsigned n_processes)
@@ -375,7 +375,7 @@ TEST(a_name_is_one_living_runtimes_and_a_dead_ones_is_taken_over)
 		.name = "tasks",
 		.kinds = {{.name = "here", .n_threads = 1}},
 		.n_kinds = 1,
-		.kernels = &(struct fnx_task_kernel){"copy", 0, run_copy, NULL},
+		.kernels = &(struct fnx_task_kernel){"copy", 0, run_copy, NULL, 0},
 		.n_kernels = 1};
 	struct fnx_task_runtime *rt;
 

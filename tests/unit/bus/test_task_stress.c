@@ -235,8 +235,8 @@ static uint64_t stress(struct check_random *random, uint64_t n_tasks)
 {
 	static struct graph g;
 	struct fnx_task_kernel kernels[2] = {
-		{"one", 0, run_stir, &g.n_runs},
-		{"two", 1, run_stir, &g.n_runs},
+		{"one", 0, run_stir, &g.n_runs, 0},
+		{"two", 1, run_stir, &g.n_runs, 0},
 	};
 	struct fnx_task_config config = {.kinds = {{.name = "a"}, {.name = "b"}},
 		.n_kinds = 2,

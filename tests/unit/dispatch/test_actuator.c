@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "nodes/dispatch/actuator.h"
+#include "tests/unit/dispatch/team_fixture.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,17 +20,8 @@
 #include "tests/support/check.h"
 
 enum {
-	DEADLINE_MS = 10000,
 	TEXT_MAX = 4 << 20
 };
-
-static int64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
-}
 
 static const char *scratch(const char *name)
 {
@@ -42,19 +33,18 @@ static const char *scratch(const char *name)
 	return path;
 }
 
-static struct fnx_actuator *log_to(const char *file, enum fnx_actuator_wake wake)
+static struct fnx_team *log_to(const char *file)
 {
-	const struct fnx_actuator_config config = {
-		.type = FNX_ACTUATOR_TYPE_LOG, .wake = wake, .file = file};
-	struct fnx_actuator *actuator;
+	const struct fnx_actuator_config config = {.type = FNX_ACTUATOR_TYPE_LOG, .file = file};
+	struct fnx_team *actuator;
 
-	assert_int_equal(fnx_actuator_open(&config, &actuator), 0);
+	assert_int_equal(try_team(&config, &actuator), 0);
 	return actuator;
 }
 
-static struct fnx_actuator_command command_of(uint32_t i)
+static struct fnx_act_command command_of(uint32_t i)
 {
-	return (struct fnx_actuator_command){
+	return (struct fnx_act_command){
 		.stamp = {.seq = i, .sample_time = 1000 + i, .ingress_ns = 1, .publish_ns = 2},
 		.decision = {.cause_seq = 7,
 			.cause_publish_ns = 11,
@@ -71,27 +61,17 @@ static struct fnx_actuator_command command_of(uint32_t i)
 	};
 }
 
-static void give(struct fnx_actuator *actuator, uint32_t i)
+static void give(struct fnx_team *actuator, uint32_t i)
 {
-	const struct fnx_actuator_command command = command_of(i);
+	const struct fnx_act_command command = command_of(i);
 	int64_t end = now_ns() + DEADLINE_MS * INT64_C(1000000);
 	int r;
 
-	while ((r = fnx_actuator_give(actuator, &command)) == -ENOBUFS && now_ns() < end)
+	while ((r = fnx_team_give(actuator, &command)) == -ENOBUFS && now_ns() < end) {
+		take_outcomes(actuator);
 		sched_yield();
+	}
 	assert_int_equal(r, 0);
-}
-
-static void await_done(const struct fnx_actuator *actuator, uint64_t n)
-{
-	int64_t end = now_ns() + DEADLINE_MS * INT64_C(1000000);
-	struct fnx_actuator_counts counts;
-
-	do {
-		counts = fnx_actuator_counts(actuator);
-		assert_true(now_ns() < end);
-		sched_yield();
-	} while (counts.told + counts.failed < n);
 }
 
 static const char *read_all(const char *path)
@@ -109,7 +89,7 @@ static const char *read_all(const char *path)
 
 TEST(a_line_of_the_log_says_all_about_a_task)
 {
-	const struct fnx_actuator_command command = command_of(4);
+	const struct fnx_act_command command = command_of(4);
 	char line[FNX_ACTUATOR_LINE];
 	uint32_t size = fnx_actuator_line(&command, line);
 
@@ -122,7 +102,7 @@ TEST(a_line_of_the_log_says_all_about_a_task)
 
 TEST(no_name_breaks_a_line_of_the_log)
 {
-	struct fnx_actuator_command command = command_of(4);
+	struct fnx_act_command command = command_of(4);
 	char line[FNX_ACTUATOR_LINE];
 
 	memset(command.decision.rule_name, '\n',
@@ -135,7 +115,7 @@ TEST(no_name_breaks_a_line_of_the_log)
 
 TEST(the_longest_line_fits)
 {
-	struct fnx_actuator_command command;
+	struct fnx_act_command command;
 	char line[FNX_ACTUATOR_LINE];
 
 	memset(&command, 0x80, sizeof(command));
@@ -154,18 +134,17 @@ TEST(the_log_holds_every_task_in_order_and_is_appended_to)
 	};
 
 	for (int session = 0; session < 2; session++) {
-		struct fnx_actuator *actuator =
-			log_to(path, session ? FNX_ACTUATOR_POLL : FNX_ACTUATOR_BELL);
+		struct fnx_team *actuator = log_to(path);
 
 		for (uint32_t i = 0; i < N; i++)
 			give(actuator, i);
-		fnx_actuator_close(actuator); /* what was given is carried out first */
+		fnx_team_close(actuator); /* what was given is carried out first */
 	}
 	const char *text = read_all(path);
 
 	for (int session = 0; session < 2; session++)
 		for (uint32_t i = 0; i < N; i++) {
-			const struct fnx_actuator_command command = command_of(i);
+			const struct fnx_act_command command = command_of(i);
 			char line[FNX_ACTUATOR_LINE];
 			uint32_t size = fnx_actuator_line(&command, line);
 
@@ -179,7 +158,7 @@ TEST(a_full_ring_refuses_and_counts_and_loses_nothing_it_took)
 {
 	const char *path = scratch("fifo");
 	struct fnx_actuator_counts counts;
-	struct fnx_actuator *actuator;
+	struct fnx_team *actuator;
 	static char text[TEXT_MAX];
 	uint32_t n_given = 0, n_refused = 0;
 	size_t used = 0, expected = 0;
@@ -188,24 +167,26 @@ TEST(a_full_ring_refuses_and_counts_and_loses_nothing_it_took)
 	assert_int_equal(mkfifo(path, 0600), 0);
 	fd = open(path, O_RDWR | O_NONBLOCK);
 	assert_true(fd >= 0 && fcntl(fd, F_SETPIPE_SZ, 4096) > 0);
-	actuator = log_to(path, FNX_ACTUATOR_BELL);
+	actuator = log_to(path);
 	/* The pipe takes some lines, the thread then hangs in its write; the ring takes 64 more. */
 	for (uint32_t i = 0; n_refused < 10; i++) {
-		const struct fnx_actuator_command command = command_of(n_given);
+		const struct fnx_act_command command = command_of(n_given);
 		char line[FNX_ACTUATOR_LINE];
 
 		assert_true(i < 100000000);
-		if (fnx_actuator_give(actuator, &command)) {
-			counts = fnx_actuator_counts(actuator);
+		take_outcomes(actuator);
+		if (fnx_team_give(actuator, &command)) {
+			counts = counts_of(actuator);
 			/* Refused while the thread was still at it: once more. */
-			n_refused =
-				counts.given - counts.told >= FNX_ACTUATOR_RING ? n_refused + 1 : 0;
+			n_refused = counts.given - counts.fates[FNX_OUTCOME_TOLD] >= FNX_BOOK_ACTS
+				? n_refused + 1
+				: 0;
 			continue;
 		}
 		expected += fnx_actuator_line(&command, line);
 		n_given++;
 	}
-	counts = fnx_actuator_counts(actuator);
+	counts = counts_of(actuator);
 	assert_int_equal(counts.given, n_given);
 	assert_true(counts.refused >= 10);
 	while (used < expected) {
@@ -214,43 +195,43 @@ TEST(a_full_ring_refuses_and_counts_and_loses_nothing_it_took)
 		assert_true(n > 0 || errno == EAGAIN);
 		used += n > 0 ? (size_t)n : 0;
 	}
-	await_done(actuator, n_given);
-	counts = fnx_actuator_counts(actuator);
-	assert_int_equal(counts.told, n_given);
-	assert_int_equal(counts.failed, 0);
+	await_fates(actuator, n_given);
+	counts = counts_of(actuator);
+	assert_int_equal(counts.fates[FNX_OUTCOME_TOLD], n_given);
+	assert_int_equal(counts.fates[FNX_OUTCOME_FAILED], 0);
 	assert_int_equal(used, expected);
-	fnx_actuator_close(actuator);
+	fnx_team_close(actuator);
 	close(fd);
 }
 
 TEST(what_the_disk_refuses_is_counted)
 {
-	struct fnx_actuator *actuator = log_to("/dev/full", FNX_ACTUATOR_BELL);
+	struct fnx_team *actuator = log_to("/dev/full");
 	struct fnx_actuator_counts counts;
 
 	give(actuator, 1);
 	give(actuator, 2);
-	await_done(actuator, 2);
-	counts = fnx_actuator_counts(actuator);
-	assert_int_equal(counts.failed, 2);
-	assert_int_equal(counts.told, 0);
+	await_fates(actuator, 2);
+	counts = counts_of(actuator);
+	assert_int_equal(counts.fates[FNX_OUTCOME_FAILED], 2);
+	assert_int_equal(counts.fates[FNX_OUTCOME_TOLD], 0);
 	assert_int_equal(counts.error, -ENOSPC);
-	fnx_actuator_close(actuator);
+	fnx_team_close(actuator);
 }
 
 TEST(what_cannot_be_opened_is_said_at_start)
 {
 	struct fnx_actuator_config config = {
 		.type = FNX_ACTUATOR_TYPE_LOG, .file = scratch("no/such/dir/x")};
-	struct fnx_actuator *actuator = NULL;
+	struct fnx_team *actuator = NULL;
 
-	assert_int_equal(fnx_actuator_open(&config, &actuator), -ENOENT);
+	assert_int_equal(try_team(&config, &actuator), -ENOENT);
 	config.type = FNX_ACTUATOR_TYPE_ZMQ;
-	assert_int_equal(fnx_actuator_open(&config, &actuator), -EINVAL);
+	assert_int_equal(try_team(&config, &actuator), -EINVAL);
 	config.endpoint = "carrier pigeon";
-	assert_true(fnx_actuator_open(&config, &actuator) < 0);
+	assert_true(try_team(&config, &actuator) < 0);
 	assert_null(actuator);
-	assert_null(fnx_actuator_close(NULL));
+	assert_null(fnx_team_close(NULL));
 }
 
 static void *pull_at(void *context, const char *endpoint)
@@ -265,14 +246,14 @@ static void *pull_at(void *context, const char *endpoint)
 
 /* The connection is made in the background: until it stands, tasks fail. Returns how many were
  * given. */
-static uint32_t give_until_taken(struct fnx_actuator *actuator)
+static uint32_t give_until_taken(struct fnx_team *actuator)
 {
 	int64_t end = now_ns() + DEADLINE_MS * INT64_C(1000000);
 	uint32_t n = 0;
 
-	while (!fnx_actuator_counts(actuator).told) {
+	while (!counts_of(actuator).fates[FNX_OUTCOME_TOLD]) {
 		give(actuator, 100000 + n);
-		await_done(actuator, ++n);
+		await_fates(actuator, ++n);
 		assert_true(now_ns() < end);
 	}
 	return n;
@@ -284,7 +265,7 @@ TEST(a_pull_socket_gets_the_decision_as_the_codec_writes_it)
 	struct fnx_actuator_config config = {.type = FNX_ACTUATOR_TYPE_ZMQ, .endpoint = endpoint};
 	void *context = zmq_ctx_new(), *pull;
 	struct fnx_codec_decoder *decoder;
-	struct fnx_actuator *actuator;
+	struct fnx_team *actuator;
 	struct fnx_layout layout;
 	uint32_t n_first;
 
@@ -292,11 +273,10 @@ TEST(a_pull_socket_gets_the_decision_as_the_codec_writes_it)
 	assert_int_equal(fnx_layout_init(&layout, &fnx_decision_schema, NULL), 0);
 	assert_int_equal(fnx_codec_decoder_new(&decoder), 0);
 	pull = pull_at(context, endpoint);
-	assert_int_equal(fnx_actuator_open(&config, &actuator), 0);
+	assert_int_equal(try_team(&config, &actuator), 0);
 	n_first = give_until_taken(actuator);
 	for (uint32_t i = 0; i < 41; i++) {
-		const struct fnx_actuator_command expected =
-			command_of(i ? i - 1 : 99999 + n_first);
+		const struct fnx_act_command expected = command_of(i ? i - 1 : 99999 + n_first);
 		unsigned char body[2048];
 		struct fnx_codec_stamp stamp;
 		struct fnx_decision decision;
@@ -311,9 +291,9 @@ TEST(a_pull_socket_gets_the_decision_as_the_codec_writes_it)
 		assert_memory_equal(&decision, &expected.decision, sizeof(decision));
 		give(actuator, i);
 	}
-	await_done(actuator, n_first + 41);
-	assert_int_equal(fnx_actuator_counts(actuator).told, 42);
-	fnx_actuator_close(actuator);
+	await_fates(actuator, n_first + 41);
+	assert_int_equal(counts_of(actuator).fates[FNX_OUTCOME_TOLD], 42);
+	fnx_team_close(actuator);
 	fnx_codec_decoder_free(decoder);
 	zmq_close(pull);
 	zmq_ctx_term(context);
@@ -325,7 +305,7 @@ TEST(with_nobody_connected_a_task_fails_and_does_not_arrive_later)
 	struct fnx_actuator_config config = {.type = FNX_ACTUATOR_TYPE_ZMQ, .endpoint = endpoint};
 	void *context = zmq_ctx_new(), *pull;
 	struct fnx_actuator_counts counts;
-	struct fnx_actuator *actuator;
+	struct fnx_team *actuator;
 	struct fnx_layout layout;
 	unsigned char body[2048];
 	char needle[] = "\xa4task\x2a"; /* {..., "task": 42, ...} */
@@ -334,21 +314,21 @@ TEST(with_nobody_connected_a_task_fails_and_does_not_arrive_later)
 
 	snprintf(endpoint, sizeof(endpoint), "ipc://%s/nobody", check_scratch_dir());
 	assert_int_equal(fnx_layout_init(&layout, &fnx_decision_schema, NULL), 0);
-	assert_int_equal(fnx_actuator_open(&config, &actuator), 0);
+	assert_int_equal(try_team(&config, &actuator), 0);
 	give(actuator, 42);
-	await_done(actuator, 1);
-	counts = fnx_actuator_counts(actuator);
-	assert_int_equal(counts.failed, 1);
+	await_fates(actuator, 1);
+	counts = counts_of(actuator);
+	assert_int_equal(counts.fates[FNX_OUTCOME_FAILED], 1);
 	assert_int_equal(counts.error, -EAGAIN);
 	pull = pull_at(context, endpoint);
-	for (n = 0; !fnx_actuator_counts(actuator).told; n++) {
+	for (n = 0; !counts_of(actuator).fates[FNX_OUTCOME_TOLD]; n++) {
 		give(actuator, 100000 + n);
-		await_done(actuator, n + 2);
+		await_fates(actuator, n + 2);
 	}
 	size = zmq_recv(pull, body, sizeof(body), 0);
 	assert_true(size > 0);
 	assert_null(memmem(body, (size_t)size, needle, sizeof(needle) - 1));
-	fnx_actuator_close(actuator);
+	fnx_team_close(actuator);
 	zmq_close(pull);
 	zmq_ctx_term(context);
 }
@@ -357,7 +337,7 @@ TEST(a_python_script_reads_a_task)
 {
 	char command[700], endpoint[220], said[64] = "";
 	struct fnx_actuator_config config = {.type = FNX_ACTUATOR_TYPE_ZMQ, .endpoint = endpoint};
-	struct fnx_actuator *actuator;
+	struct fnx_team *actuator;
 	FILE *script;
 
 	if (access("/usr/bin/python3", X_OK) ||
@@ -374,12 +354,12 @@ TEST(a_python_script_reads_a_task)
 		DEADLINE_MS, endpoint);
 	script = popen(command, "r");
 	assert_non_null(script);
-	assert_int_equal(fnx_actuator_open(&config, &actuator), 0);
+	assert_int_equal(try_team(&config, &actuator), 0);
 	give_until_taken(actuator);
 	assert_non_null(fgets(said, sizeof(said), script));
 	assert_string_equal(said, "replay left True 0.625\n");
 	assert_int_equal(pclose(script), 0);
-	fnx_actuator_close(actuator);
+	fnx_team_close(actuator);
 }
 
 /* Threads --------------------------------------------------------------------------------- */
@@ -394,8 +374,8 @@ TEST(two_threads_and_a_small_ring_agree_about_every_task)
 	};
 
 	unlink(path);
-	for (int wake = FNX_ACTUATOR_BELL; wake <= FNX_ACTUATOR_POLL; wake++) {
-		struct fnx_actuator *actuator = log_to(path, (enum fnx_actuator_wake)wake);
+	for (int life = 0; life < 2; life++) {
+		struct fnx_team *actuator = log_to(path);
 		uint32_t i = 0;
 
 		while (i < N) {
@@ -403,9 +383,9 @@ TEST(two_threads_and_a_small_ring_agree_about_every_task)
 			for (uint64_t n = check_random_below(&random, 100); n && i < N; n--)
 				give(actuator, i++);
 			if (check_random_below(&random, 3) == 0)
-				await_done(actuator, i);
+				await_fates(actuator, i);
 		}
-		fnx_actuator_close(actuator);
+		fnx_team_close(actuator);
 	}
 	for (const char *line = read_all(path); *line; line = strchr(line, '\n') + 1, n_lines++) {
 		const char *task = strstr(line, " task=");
@@ -420,12 +400,11 @@ TEST(two_threads_and_a_small_ring_agree_about_every_task)
 TEST(closing_an_idle_actuator_ends_its_thread)
 {
 	for (int i = 0; i < 50; i++) {
-		struct fnx_actuator *actuator =
-			log_to("/dev/null", i & 1 ? FNX_ACTUATOR_POLL : FNX_ACTUATOR_BELL);
+		struct fnx_team *actuator = log_to("/dev/null");
 
 		if (i & 2)
 			give(actuator, 1);
-		assert_null(fnx_actuator_close(actuator));
+		assert_null(fnx_team_close(actuator));
 	}
 }
 
@@ -438,134 +417,133 @@ static int compare(const void *a, const void *b)
 
 TEST(a_task_is_told_soon)
 {
-	static const char *const names[] = {"bell", "poll"};
 	enum {
 		N = 200
 	};
+	struct fnx_team *actuator = log_to("/dev/null");
+	int64_t giving[N], told[N];
 
-	for (int wake = FNX_ACTUATOR_BELL; wake <= FNX_ACTUATOR_POLL; wake++) {
-		struct fnx_actuator *actuator = log_to("/dev/null", (enum fnx_actuator_wake)wake);
-		int64_t giving[N], told[N];
+	for (uint32_t i = 0; i < N; i++) {
+		const struct fnx_act_command command = command_of(i);
+		int64_t begun = now_ns();
 
-		for (uint32_t i = 0; i < N; i++) {
-			const struct fnx_actuator_command command = command_of(i);
-			int64_t begun = now_ns();
-
-			/* The thread has fallen asleep meanwhile: that is what is measured. */
-			while (now_ns() < begun + 300000)
-				;
-			begun = now_ns();
-			assert_int_equal(fnx_actuator_give(actuator, &command), 0);
-			giving[i] = now_ns() - begun;
-			while (fnx_actuator_counts(actuator).told <= i)
-				;
-			told[i] = now_ns() - begun;
-		}
-		qsort(giving, N, sizeof(giving[0]), compare);
-		qsort(told, N, sizeof(told[0]), compare);
-		print_message("%s: giving p50 %.1f us p99 %.1f us, told p50 %.1f us p99 %.1f us\n",
-			names[wake], (double)giving[N / 2] / 1e3,
-			(double)giving[N * 99 / 100] / 1e3, (double)told[N / 2] / 1e3,
-			(double)told[N * 99 / 100] / 1e3);
-		assert_true(told[N / 2] <
-			20000000); /* a machine under load; the figure is for people */
-		fnx_actuator_close(actuator);
+		/* The thread has fallen asleep meanwhile: that is what is measured. */
+		while (now_ns() < begun + 300000)
+			;
+		begun = now_ns();
+		assert_int_equal(fnx_team_give(actuator, &command), 0);
+		giving[i] = now_ns() - begun;
+		while (!take_outcomes(actuator))
+			;
+		told[i] = now_ns() - begun;
 	}
+	qsort(giving, N, sizeof(giving[0]), compare);
+	qsort(told, N, sizeof(told[0]), compare);
+	print_message("giving p50 %.1f us p99 %.1f us, told p50 %.1f us p99 %.1f us\n",
+		(double)giving[N / 2] / 1e3, (double)giving[N * 99 / 100] / 1e3,
+		(double)told[N / 2] / 1e3, (double)told[N * 99 / 100] / 1e3);
+	/* A machine under load; the figure is for people. */
+	assert_true(told[N / 2] < 20000000);
+	fnx_team_close(actuator);
 }
 
 /* Lives ----------------------------------------------------------------------------------- */
 
-static struct fnx_actuator *log_with_ring(const char *file, struct fnx_actuator_ring *ring)
+static struct fnx_team *log_with_ring(const char *file, struct fnx_book *ring)
 {
 	const struct fnx_actuator_config config = {
-		.type = FNX_ACTUATOR_TYPE_LOG, .file = file, .ring = ring};
-	struct fnx_actuator *actuator;
+		.type = FNX_ACTUATOR_TYPE_LOG, .file = file, .book = ring};
+	struct fnx_team *actuator;
 
-	assert_int_equal(fnx_actuator_open(&config, &actuator), 0);
+	assert_int_equal(try_team(&config, &actuator), 0);
 	return actuator;
 }
 
-/* What a ring looks like that was left with `taken` of `given` commands done, one more `begun` or
- * not. */
-static void leave(struct fnx_actuator_ring *ring, uint32_t given, uint32_t taken, int begun)
+/* What a book looks like that was left with `done` of `given` acts done, one more `begun` or not. */
+static void leave(struct fnx_book *book, uint32_t given, uint32_t done, int begun)
 {
-	memset(ring, 0, sizeof(*ring));
-	for (uint32_t i = 0; i < given; i++)
-		ring->commands[i % FNX_ACTUATOR_RING] = command_of(i);
-	atomic_store(&ring->given, given);
-	atomic_store(&ring->taken, taken);
-	atomic_store(&ring->told, taken);
-	atomic_store(&ring->begun, taken + (begun ? 1 : 0));
+	memset(book, 0, sizeof(*book));
+	for (uint32_t i = 0; i < given; i++) {
+		struct fnx_act *act = fnx_book_act(book, i);
+
+		act->command = command_of(i);
+		act->state = i < done        ? (uint32_t)FNX_ACT_ENDED + FNX_OUTCOME_TOLD
+			: i == done && begun ? FNX_ACT_BEGUN
+					     : FNX_ACT_GIVEN;
+	}
+	book->given = given;
+	book->ended = book->reported = done;
+	book->fates[FNX_OUTCOME_TOLD] = done;
 }
 
 TEST(what_a_predecessor_gave_is_not_given_again_and_what_it_refused_stays_refused)
 {
-	static struct fnx_actuator_ring ring;
+	static struct fnx_book ring;
 	const char *path = scratch("given");
-	struct fnx_actuator_command command;
-	struct fnx_actuator *actuator;
+	struct fnx_act_command command;
+	struct fnx_team *actuator;
 
 	leave(&ring, 5, 5, 0);
 	command = command_of(7);
-	ring.last_refused[3] = (struct fnx_actuator_key){
-		.seq_plus_1 = 8, .sample_time = command.stamp.sample_time};
+	ring.last_refused[3] =
+		(struct fnx_act_key){.seq_plus_1 = 8, .sample_time = command.stamp.sample_time};
 	actuator = log_with_ring(path, &ring);
 	/* The same decision, made again at another time of day. */
 	command = command_of(4);
 	command.stamp.publish_ns = 99;
-	assert_int_equal(fnx_actuator_give(actuator, &command), 0);
+	assert_int_equal(fnx_team_give(actuator, &command), 0);
 	command = command_of(7);
-	assert_int_equal(fnx_actuator_give(actuator, &command), -ENOBUFS);
+	assert_int_equal(fnx_team_give(actuator, &command), -ENOBUFS);
 	command = command_of(8);
-	assert_int_equal(fnx_actuator_give(actuator, &command), 0);
+	assert_int_equal(fnx_team_give(actuator, &command), 0);
 	/* Within one life it is for the giver to know. */
-	assert_int_equal(fnx_actuator_give(actuator, &command), 0);
-	await_done(actuator, 7);
-	assert_int_equal(fnx_actuator_counts(actuator).given, 7);
-	fnx_actuator_close(actuator);
+	assert_int_equal(fnx_team_give(actuator, &command), 0);
+	await_fates(actuator, 7);
+	assert_int_equal(counts_of(actuator).given, 7);
+	fnx_team_close(actuator);
 	assert_null(strstr(read_all(path), "seq=4 "));
 	assert_non_null(strstr(read_all(path), "seq=8 "));
 }
 
 TEST(a_line_that_was_half_written_when_its_writer_was_killed_is_completed)
 {
-	static struct fnx_actuator_ring ring;
+	static struct fnx_book ring;
 	char line[FNX_ACTUATOR_LINE], before[FNX_ACTUATOR_LINE], expected[2 * FNX_ACTUATOR_LINE];
-	const struct fnx_actuator_command command = command_of(1), earlier = command_of(0);
+	const struct fnx_act_command command = command_of(1), earlier = command_of(0);
 	uint32_t size = fnx_actuator_line(&command, line);
 
 	fnx_actuator_line(&earlier, before);
 	snprintf(expected, sizeof(expected), "%s%s", before, line);
 	for (uint32_t written = 0; written <= size; written++) {
 		const char *path = scratch("half");
-		struct fnx_actuator *actuator;
+		struct fnx_team *actuator;
 		FILE *file = fopen(path, "w");
 
 		fprintf(file, "%s%.*s", before, (int)written, line);
 		fclose(file);
 		leave(&ring, 2, 1, 1);
 		actuator = log_with_ring(path, &ring);
-		assert_int_equal(fnx_actuator_counts(actuator).told, 2);
-		assert_int_equal(fnx_actuator_counts(actuator).unknown, 0);
-		fnx_actuator_close(actuator);
+		assert_int_equal(counts_of(actuator).fates[FNX_OUTCOME_TOLD], 2);
+		assert_int_equal(counts_of(actuator).fates[FNX_OUTCOME_UNKNOWN], 0);
+		fnx_team_close(actuator);
 		assert_string_equal(read_all(path), expected);
 	}
 }
 
 TEST(a_plain_log_gets_the_lines_that_its_writer_did_not_live_to_write)
 {
-	static struct fnx_actuator_ring ring;
+	static struct fnx_book ring;
 	const char *path = scratch("late");
-	struct fnx_actuator *actuator;
+	struct fnx_team *actuator;
 	char line[FNX_ACTUATOR_LINE];
 
 	leave(&ring, 5, 2, 0);
 	actuator = log_with_ring(path, &ring);
-	await_done(actuator, 5);
-	assert_int_equal(fnx_actuator_counts(actuator).lost, 0);
-	fnx_actuator_close(actuator);
+	await_fates(actuator, 5);
+	assert_int_equal(counts_of(actuator).fates[FNX_OUTCOME_LOST], 0);
+	fnx_team_close(actuator);
 	for (uint32_t i = 0; i < 5; i++) {
-		const struct fnx_actuator_command command = command_of(i);
+		const struct fnx_act_command command = command_of(i);
 
 		fnx_actuator_line(&command, line);
 		assert_int_equal(strstr(read_all(path), line) != NULL, i >= 2);
@@ -575,10 +553,10 @@ TEST(a_plain_log_gets_the_lines_that_its_writer_did_not_live_to_write)
 /* A device, say: what comes late is worse than what does not come. */
 TEST(what_is_no_plain_log_is_told_nothing_late_and_nothing_twice)
 {
-	static struct fnx_actuator_ring ring;
+	static struct fnx_book ring;
 	const char *path = scratch("device");
 	struct fnx_actuator_counts counts;
-	struct fnx_actuator *actuator;
+	struct fnx_team *actuator;
 	char byte;
 	int fd;
 
@@ -586,11 +564,11 @@ TEST(what_is_no_plain_log_is_told_nothing_late_and_nothing_twice)
 	fd = open(path, O_RDWR | O_NONBLOCK);
 	leave(&ring, 5, 2, 1);
 	actuator = log_with_ring(path, &ring);
-	counts = fnx_actuator_counts(actuator);
-	assert_int_equal(counts.unknown, 1);
-	assert_int_equal(counts.lost, 2);
-	assert_int_equal(counts.told, 2);
-	fnx_actuator_close(actuator);
+	counts = counts_of(actuator);
+	assert_int_equal(counts.fates[FNX_OUTCOME_UNKNOWN], 1);
+	assert_int_equal(counts.fates[FNX_OUTCOME_LOST], 2);
+	assert_int_equal(counts.fates[FNX_OUTCOME_TOLD], 2);
+	fnx_team_close(actuator);
 	assert_int_equal(read(fd, &byte, 1), -1);
 	close(fd);
 	unlink(path);
@@ -599,26 +577,27 @@ TEST(what_is_no_plain_log_is_told_nothing_late_and_nothing_twice)
 TEST(a_ring_of_any_bytes_is_taken_over_or_begun_anew)
 {
 	struct check_random random = check_random_seeded();
-	static struct fnx_actuator_ring ring;
+	static struct fnx_book ring;
 
 	for (int round = 0; round < 200; round++) {
 		const char *path = scratch("any");
-		struct fnx_actuator *actuator;
+		struct fnx_team *actuator;
 		uint64_t given;
 
 		for (size_t i = 0; i < sizeof(ring); i++)
 			((unsigned char *)&ring)[i] = (unsigned char)check_random_u64(&random);
 		if (round % 2) {
 			atomic_store(&ring.given, check_random_below(&random, 200));
-			atomic_store(&ring.taken, check_random_below(&random, 200));
-			atomic_store(&ring.begun, check_random_below(&random, 200));
+			atomic_store(&ring.reported, check_random_below(&random, 200));
+			for (unsigned i = 0; i < FNX_BOOK_ACTS; i++)
+				ring.acts[i].state = (uint32_t)check_random_below(&random, 11);
 		}
 		given = ring.given;
 		actuator = log_with_ring(path, &ring);
 		give(actuator, 1000); /* once there is room */
 		assert_true(ring.given == given + 1);
-		fnx_actuator_close(actuator);
-		assert_true(ring.taken == given + 1);
+		fnx_team_close(actuator);
+		assert_true(ring.ended == given + 1);
 		unlink(path);
 	}
 }

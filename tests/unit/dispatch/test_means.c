@@ -17,61 +17,23 @@
 
 #include <zmq.h>
 
-#include "nodes/dispatch/actuator.h"
 #include "schemas/trodes.h"
 #include "tests/support/check.h"
+#include "tests/unit/dispatch/team_fixture.h"
 
-enum {
-	DEADLINE_MS = 20000
-};
-
-static int64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
-}
-
-static int64_t end_of_patience(void)
-{
-	return now_ns() + DEADLINE_MS * INT64_C(1000000);
-}
-
-static struct fnx_actuator *open_actuator(const struct fnx_actuator_config *config)
-{
-	struct fnx_actuator *actuator;
-
-	assert_int_equal(fnx_actuator_open(config, &actuator), 0);
-	return actuator;
-}
-
-static void give_until(struct fnx_actuator *actuator, uint32_t task, int64_t expires_ns)
+static void give_until(struct fnx_team *actuator, uint32_t task, int64_t expires_ns)
 {
 	static uint64_t seq;
-	const struct fnx_actuator_command command = {.stamp = {.seq = seq++},
+	const struct fnx_act_command command = {.stamp = {.seq = seq++},
 		.decision = {.task = task, .cause_publish_ns = now_ns(), .rule_name = "r"},
 		.expires_ns = expires_ns};
 
-	assert_int_equal(fnx_actuator_give(actuator, &command), 0);
+	assert_int_equal(fnx_team_give(actuator, &command), 0);
 }
 
-static void give(struct fnx_actuator *actuator, uint32_t task)
+static void give(struct fnx_team *actuator, uint32_t task)
 {
 	give_until(actuator, task, 0);
-}
-
-static struct fnx_actuator_counts await_done(const struct fnx_actuator *actuator, uint64_t n)
-{
-	int64_t end = end_of_patience();
-	struct fnx_actuator_counts counts;
-
-	do {
-		counts = fnx_actuator_counts(actuator);
-		assert_true(now_ns() < end);
-		sched_yield();
-	} while (counts.told + counts.failed + counts.expired + counts.unconfirmed < n);
-	return counts;
 }
 
 /* udp ------------------------------------------------------------------------------------- */
@@ -103,15 +65,15 @@ TEST(a_datagram_bears_the_number_of_the_task)
 {
 	char endpoint[64], bytes[100];
 	int fd = bind_udp(endpoint);
-	struct fnx_actuator *actuator = open_actuator(&(struct fnx_actuator_config){
+	struct fnx_team *actuator = open_team(&(struct fnx_actuator_config){
 		.type = FNX_ACTUATOR_TYPE_UDP, .endpoint = endpoint, .text = "T{task}!"});
 	struct sockaddr_in from;
 
 	give(actuator, 14);
 	assert_int_equal(receive(fd, bytes, sizeof(bytes), &from), 4);
 	assert_memory_equal(bytes, "T14!", 4);
-	assert_int_equal(await_done(actuator, 1).told, 1);
-	fnx_actuator_close(actuator);
+	assert_int_equal(await_fates(actuator, 1).fates[FNX_OUTCOME_TOLD], 1);
+	fnx_team_close(actuator);
 	close(fd);
 }
 
@@ -123,7 +85,7 @@ TEST(a_datagram_without_text_is_the_decision)
 	struct fnx_codec_stamp stamp;
 	char endpoint[64], bytes[4096];
 	int fd = bind_udp(endpoint);
-	struct fnx_actuator *actuator = open_actuator(
+	struct fnx_team *actuator = open_team(
 		&(struct fnx_actuator_config){.type = FNX_ACTUATOR_TYPE_UDP, .endpoint = endpoint});
 	struct sockaddr_in from;
 	ssize_t n;
@@ -137,7 +99,7 @@ TEST(a_datagram_without_text_is_the_decision)
 		fnx_codec_decode(&layout, decoder, bytes, (size_t)n, &stamp, &decision), 0);
 	assert_int_equal(decision.task, 15);
 	fnx_codec_decoder_free(decoder);
-	fnx_actuator_close(actuator);
+	fnx_team_close(actuator);
 	close(fd);
 }
 
@@ -145,8 +107,8 @@ TEST(with_reply_a_datagram_counts_once_it_is_answered)
 {
 	char endpoint[64], bytes[100];
 	int fd = bind_udp(endpoint);
-	struct fnx_actuator *actuator =
-		open_actuator(&(struct fnx_actuator_config){.type = FNX_ACTUATOR_TYPE_UDP,
+	struct fnx_team *actuator =
+		open_team(&(struct fnx_actuator_config){.type = FNX_ACTUATOR_TYPE_UDP,
 			.endpoint = endpoint,
 			.text = "T{task}",
 			.reply = 1,
@@ -155,10 +117,10 @@ TEST(with_reply_a_datagram_counts_once_it_is_answered)
 
 	give(actuator, 1);
 	assert_int_equal(receive(fd, bytes, sizeof(bytes), &from), 2);
-	assert_int_equal(fnx_actuator_counts(actuator).told, 0);
+	assert_int_equal(counts_of(actuator).fates[FNX_OUTCOME_TOLD], 0);
 	assert_int_equal(sendto(fd, "ok", 2, 0, (struct sockaddr *)&from, sizeof(from)), 2);
-	assert_int_equal(await_done(actuator, 1).told, 1);
-	fnx_actuator_close(actuator);
+	assert_int_equal(await_fates(actuator, 1).fates[FNX_OUTCOME_TOLD], 1);
+	fnx_team_close(actuator);
 	close(fd);
 }
 
@@ -166,8 +128,8 @@ TEST(a_datagram_that_nobody_answers_is_unconfirmed)
 {
 	char endpoint[64];
 	int fd = bind_udp(endpoint);
-	struct fnx_actuator *actuator =
-		open_actuator(&(struct fnx_actuator_config){.type = FNX_ACTUATOR_TYPE_UDP,
+	struct fnx_team *actuator =
+		open_team(&(struct fnx_actuator_config){.type = FNX_ACTUATOR_TYPE_UDP,
 			.endpoint = endpoint,
 			.text = "T",
 			.reply = 1,
@@ -175,26 +137,25 @@ TEST(a_datagram_that_nobody_answers_is_unconfirmed)
 	struct fnx_actuator_counts counts;
 
 	give(actuator, 1);
-	counts = await_done(actuator, 1);
-	assert_int_equal(counts.unconfirmed, 1);
-	assert_int_equal(counts.told, 0);
+	counts = await_fates(actuator, 1);
+	assert_int_equal(counts.fates[FNX_OUTCOME_UNCONFIRMED], 1);
+	assert_int_equal(counts.fates[FNX_OUTCOME_TOLD], 0);
 	close(fd);
 	/* Nobody is there any more: that is known. */
 	give(actuator, 2);
-	assert_int_equal(await_done(actuator, 2).failed, 1);
-	fnx_actuator_close(actuator);
+	assert_int_equal(await_fates(actuator, 2).fates[FNX_OUTCOME_FAILED], 1);
+	fnx_team_close(actuator);
 }
 
 TEST(an_endpoint_that_is_none_is_refused)
 {
 	static const char *const endpoints[] = {"", "localhost", ":5", "127.0.0.1:", "[::1]:x"};
-	struct fnx_actuator *actuator;
+	struct fnx_team *actuator;
 
 	for (size_t i = 0; i < sizeof(endpoints) / sizeof(endpoints[0]); i++)
 		assert_int_equal(
-			fnx_actuator_open(
-				&(struct fnx_actuator_config){
-					.type = FNX_ACTUATOR_TYPE_UDP, .endpoint = endpoints[i]},
+			try_team(&(struct fnx_actuator_config){.type = FNX_ACTUATOR_TYPE_UDP,
+					 .endpoint = endpoints[i]},
 				&actuator),
 			-EINVAL);
 }
@@ -225,7 +186,7 @@ TEST(a_tty_gets_the_number_of_the_task_as_one_raw_byte)
 {
 	char device[100];
 	int fd = open_pty(device, sizeof(device));
-	struct fnx_actuator *actuator = open_actuator(
+	struct fnx_team *actuator = open_team(
 		&(struct fnx_actuator_config){.type = FNX_ACTUATOR_TYPE_SERIAL, .device = device});
 	static const uint32_t tasks[] = {1, 10, 13, 3, 0, 4, 26, 255};
 
@@ -234,10 +195,10 @@ TEST(a_tty_gets_the_number_of_the_task_as_one_raw_byte)
 		give(actuator, tasks[i]);
 		assert_int_equal(read_byte(fd), tasks[i]);
 	}
-	assert_int_equal(await_done(actuator, 8).told, 8);
+	assert_int_equal(await_fates(actuator, 8).fates[FNX_OUTCOME_TOLD], 8);
 	give(actuator, 256);
-	assert_int_equal(await_done(actuator, 9).failed, 1);
-	fnx_actuator_close(actuator);
+	assert_int_equal(await_fates(actuator, 9).fates[FNX_OUTCOME_FAILED], 1);
+	fnx_team_close(actuator);
 	close(fd);
 }
 
@@ -245,8 +206,8 @@ TEST(with_reply_a_tty_counts_once_a_byte_has_come_back)
 {
 	char device[100];
 	int fd = open_pty(device, sizeof(device));
-	struct fnx_actuator *actuator =
-		open_actuator(&(struct fnx_actuator_config){.type = FNX_ACTUATOR_TYPE_SERIAL,
+	struct fnx_team *actuator =
+		open_team(&(struct fnx_actuator_config){.type = FNX_ACTUATOR_TYPE_SERIAL,
 			.device = device,
 			.reply = 1,
 			.timeout_ms = 60000});
@@ -254,36 +215,34 @@ TEST(with_reply_a_tty_counts_once_a_byte_has_come_back)
 	assert_int_equal(write(fd, "x", 1), 1); /* of before: no answer to what comes */
 	give(actuator, 7);
 	assert_int_equal(read_byte(fd), 7);
-	assert_int_equal(fnx_actuator_counts(actuator).told, 0);
+	assert_int_equal(counts_of(actuator).fates[FNX_OUTCOME_TOLD], 0);
 	assert_int_equal(write(fd, "k", 1), 1);
-	assert_int_equal(await_done(actuator, 1).told, 1);
-	fnx_actuator_close(actuator);
+	assert_int_equal(await_fates(actuator, 1).fates[FNX_OUTCOME_TOLD], 1);
+	fnx_team_close(actuator);
 	close(fd);
 }
 
 TEST(a_tty_that_is_unplugged_fails_and_one_that_never_was_is_refused)
 {
-	struct fnx_actuator *actuator;
+	struct fnx_team *actuator;
 	char device[100];
 	int fd = open_pty(device, sizeof(device));
 
-	actuator = open_actuator(
+	actuator = open_team(
 		&(struct fnx_actuator_config){.type = FNX_ACTUATOR_TYPE_SERIAL, .device = device});
 	close(fd);
 	give(actuator, 1);
 	give(actuator, 2);
-	assert_int_equal(await_done(actuator, 2).failed, 2);
-	fnx_actuator_close(actuator);
-	assert_int_equal(
-		fnx_actuator_open(&(struct fnx_actuator_config){.type = FNX_ACTUATOR_TYPE_SERIAL,
+	assert_int_equal(await_fates(actuator, 2).fates[FNX_OUTCOME_FAILED], 2);
+	fnx_team_close(actuator);
+	assert_int_equal(try_team(&(struct fnx_actuator_config){.type = FNX_ACTUATOR_TYPE_SERIAL,
 					  .device = "/dev/none"},
-			&actuator),
+				 &actuator),
 		-ENOENT);
-	assert_int_equal(
-		fnx_actuator_open(
-			&(struct fnx_actuator_config){
-				.type = FNX_ACTUATOR_TYPE_SERIAL, .device = device, .baud = 17},
-			&actuator),
+	assert_int_equal(try_team(&(struct fnx_actuator_config){.type = FNX_ACTUATOR_TYPE_SERIAL,
+					  .device = device,
+					  .baud = 17},
+				 &actuator),
 		-EINVAL);
 }
 
@@ -398,29 +357,29 @@ static void stop_trodes(struct trodes *trodes)
 }
 
 /* It is looked up between tasks: those that come before it was found fail. */
-static uint64_t give_until_told(struct fnx_actuator *actuator, uint32_t task)
+static uint64_t give_until_told(struct fnx_team *actuator, uint32_t task)
 {
-	struct fnx_actuator_counts counts = fnx_actuator_counts(actuator);
-	uint64_t told = counts.told;
+	struct fnx_actuator_counts counts = counts_of(actuator);
+	uint64_t told = counts.fates[FNX_OUTCOME_TOLD];
 	int64_t end = end_of_patience();
 
 	do {
 		uint64_t n = counts.given;
 
 		give(actuator, task);
-		counts = await_done(actuator, n + 1);
+		counts = await_fates(actuator, n + 1);
 		assert_true(now_ns() < end);
-	} while (counts.told == told);
+	} while (counts.fates[FNX_OUTCOME_TOLD] == told);
 	return counts.given;
 }
 
 TEST(a_statescript_function_is_asked_of_the_service_that_the_central_server_names)
 {
-	struct fnx_actuator *actuator;
+	struct fnx_team *actuator;
 	struct trodes trodes;
 
 	start_trodes(&trodes);
-	actuator = open_actuator(&(struct fnx_actuator_config){
+	actuator = open_team(&(struct fnx_actuator_config){
 		.type = FNX_ACTUATOR_TYPE_TRODES, .endpoint = trodes.address, .timeout_ms = 5000});
 	give_until_told(actuator, 14);
 	assert_int_equal(atomic_load(&trodes.function), 14);
@@ -428,56 +387,55 @@ TEST(a_statescript_function_is_asked_of_the_service_that_the_central_server_name
 	give_until_told(actuator, 15);
 	assert_int_equal(atomic_load(&trodes.function), 15);
 	assert_int_equal(atomic_load(&trodes.n_requests), 2);
-	fnx_actuator_close(actuator);
+	fnx_team_close(actuator);
 	stop_trodes(&trodes);
 }
 
 TEST(a_service_that_is_not_registered_yet_is_found_later)
 {
-	struct fnx_actuator *actuator;
+	struct fnx_team *actuator;
 	struct trodes trodes;
 
 	start_trodes(&trodes);
 	atomic_store(&trodes.registered, 0);
-	actuator = open_actuator(&(struct fnx_actuator_config){
+	actuator = open_team(&(struct fnx_actuator_config){
 		.type = FNX_ACTUATOR_TYPE_TRODES, .endpoint = trodes.address, .timeout_ms = 5000});
 	give(actuator, 14);
-	assert_int_equal(await_done(actuator, 1).failed, 1);
+	assert_int_equal(await_fates(actuator, 1).fates[FNX_OUTCOME_FAILED], 1);
 	atomic_store(&trodes.registered, 1);
 	give_until_told(actuator, 14);
 	assert_int_equal(atomic_load(&trodes.n_requests), 1);
-	fnx_actuator_close(actuator);
+	fnx_team_close(actuator);
 	stop_trodes(&trodes);
 }
 
 TEST(a_service_that_hangs_is_unconfirmed_holds_up_no_other_actuator_and_is_told_again_later)
 {
-	struct fnx_actuator *actuator, *log;
+	struct fnx_team *actuator, *log;
 	struct trodes trodes;
 	uint64_t n;
 	char path[300];
 
 	snprintf(path, sizeof(path), "%s/log", check_scratch_dir());
 	start_trodes(&trodes);
-	actuator = open_actuator(&(struct fnx_actuator_config){
+	actuator = open_team(&(struct fnx_actuator_config){
 		.type = FNX_ACTUATOR_TYPE_TRODES, .endpoint = trodes.address, .timeout_ms = 5000});
 	n = give_until_told(actuator, 14);
-	fnx_actuator_close(actuator);
-	actuator = open_actuator(&(struct fnx_actuator_config){
+	fnx_team_close(actuator);
+	actuator = open_team(&(struct fnx_actuator_config){
 		.type = FNX_ACTUATOR_TYPE_TRODES, .endpoint = trodes.address, .timeout_ms = 300});
 	n = give_until_told(actuator, 14);
-	log = open_actuator(
-		&(struct fnx_actuator_config){.type = FNX_ACTUATOR_TYPE_LOG, .file = path});
+	log = open_team(&(struct fnx_actuator_config){.type = FNX_ACTUATOR_TYPE_LOG, .file = path});
 	atomic_store(&trodes.hangs, 1);
 	give(actuator, 16);
 	give(log, 16);
-	assert_int_equal(await_done(log, 1).told, 1);
-	assert_int_equal(await_done(actuator, n + 1).unconfirmed, 1);
+	assert_int_equal(await_fates(log, 1).fates[FNX_OUTCOME_TOLD], 1);
+	assert_int_equal(await_fates(actuator, n + 1).fates[FNX_OUTCOME_UNCONFIRMED], 1);
 	atomic_store(&trodes.hangs, 0);
 	give_until_told(actuator, 17);
 	assert_int_equal(atomic_load(&trodes.function), 17);
-	fnx_actuator_close(log);
-	fnx_actuator_close(actuator);
+	fnx_team_close(log);
+	fnx_team_close(actuator);
 	stop_trodes(&trodes);
 }
 
@@ -515,7 +473,7 @@ TEST(a_command_whose_time_is_over_is_not_carried_out_and_counted)
 {
 	char endpoint[64], bytes[100];
 	int fd = bind_udp(endpoint);
-	struct fnx_actuator *actuator = open_actuator(&(struct fnx_actuator_config){
+	struct fnx_team *actuator = open_team(&(struct fnx_actuator_config){
 		.type = FNX_ACTUATOR_TYPE_UDP, .endpoint = endpoint, .text = "T{task}"});
 	struct sockaddr_in from;
 
@@ -523,8 +481,8 @@ TEST(a_command_whose_time_is_over_is_not_carried_out_and_counted)
 	give_until(actuator, 2, end_of_patience());
 	assert_int_equal(receive(fd, bytes, sizeof(bytes), &from), 2);
 	assert_memory_equal(bytes, "T2", 2);
-	assert_int_equal(await_done(actuator, 2).expired, 1);
-	fnx_actuator_close(actuator);
+	assert_int_equal(await_fates(actuator, 2).fates[FNX_OUTCOME_EXPIRED], 1);
+	fnx_team_close(actuator);
 	close(fd);
 }
 
@@ -532,8 +490,8 @@ TEST(what_waited_behind_one_that_hung_is_not_carried_out_late)
 {
 	char endpoint[64], bytes[100];
 	int fd = bind_udp(endpoint);
-	struct fnx_actuator *actuator =
-		open_actuator(&(struct fnx_actuator_config){.type = FNX_ACTUATOR_TYPE_UDP,
+	struct fnx_team *actuator =
+		open_team(&(struct fnx_actuator_config){.type = FNX_ACTUATOR_TYPE_UDP,
 			.endpoint = endpoint,
 			.text = "T{task}",
 			.reply = 1,
@@ -544,12 +502,12 @@ TEST(what_waited_behind_one_that_hung_is_not_carried_out_late)
 	give(actuator, 1);
 	for (uint32_t i = 0; i < 20; i++)
 		give_until(actuator, 2, now_ns() + 1000000);
-	counts = await_done(actuator, 21);
-	assert_int_equal(counts.unconfirmed, 1);
-	assert_int_equal(counts.expired, 20);
+	counts = await_fates(actuator, 21);
+	assert_int_equal(counts.fates[FNX_OUTCOME_UNCONFIRMED], 1);
+	assert_int_equal(counts.fates[FNX_OUTCOME_EXPIRED], 20);
 	assert_int_equal(receive(fd, bytes, sizeof(bytes), &from), 2);
 	assert_memory_equal(bytes, "T1", 2);
 	assert_int_equal(recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT), -1);
-	fnx_actuator_close(actuator);
+	fnx_team_close(actuator);
 	close(fd);
 }

@@ -20,7 +20,7 @@ static int run_nothing(const struct fnx_call *call, void *context)
 	return 0;
 }
 
-static const struct fnx_task_kernel kernels[] = {{"nothing", 0, run_nothing, NULL}};
+static const struct fnx_task_kernel kernels[] = {{"nothing", 0, run_nothing, NULL, 0}};
 
 static struct fnx_task_runtime *open_runtime(const struct fnx_bus *bus, uint32_t n_traced)
 {

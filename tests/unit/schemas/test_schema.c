@@ -12,7 +12,7 @@ TEST(every_message_is_found_by_its_name_and_no_other)
 {
 	for (size_t i = 0; fnx_schemas[i]; i++)
 		assert_ptr_equal(fnx_schema_find(fnx_schemas[i]->name), fnx_schemas[i]);
-	assert_int_equal(n_messages(), 9);
+	assert_int_equal(n_messages(), 10);
 	assert_null(fnx_schema_find("spik"));
 	assert_null(fnx_schema_find("spikes"));
 	assert_null(fnx_schema_find(""));

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What became of each act, as a subscriber of decision.outcome sees it. */
+#include "schemas/outcome.h"
+
+#include <sched.h>
+
+#include "tests/unit/dispatch/dispatch_fixture.h"
+
+static struct fnx_subscriber *outcomes;
+
+static void subscribe(void)
+{
+	const struct fnx_subscriber_config config = {.topic = "decision.outcome",
+		.node = "tester",
+		.policy = FNX_LOSSLESS,
+		.start = FNX_START_OLDEST,
+		.bell = FNX_BELL_FORM_PIPE};
+
+	assert_int_equal(fnx_subscriber_open(&node.bus, &config, &outcomes), 0);
+}
+
+static int next_outcome(struct fnx_outcome *ret_outcome, struct fnx_frame *ret_frame)
+{
+	struct fnx_gap gap;
+
+	if (fnx_subscriber_peek(outcomes, ret_frame, &gap) != FNX_FRAME)
+		return 0;
+	assert_int_equal(ret_frame->length, sizeof(*ret_outcome));
+	memcpy(ret_outcome, ret_frame->payload, sizeof(*ret_outcome));
+	fnx_subscriber_release(outcomes);
+	return 1;
+}
+
+/* Frames go on until there is one. */
+static struct fnx_outcome await_outcome(struct fnx_frame *ret_frame)
+{
+	int64_t until = fnx_node_now() + 10 * INT64_C(1000000000);
+	struct fnx_outcome found;
+
+	while (!next_outcome(&found, ret_frame)) {
+		assert_true(fnx_node_now() < until);
+		send_posterior(0, 1);
+		sched_yield();
+	}
+	return found;
+}
+
+TEST(each_act_has_one_outcome_that_names_its_decision)
+{
+	struct fnx_decision decision;
+	struct fnx_outcome found;
+	struct fnx_frame of_decision, frame;
+
+	begin(ARMED "  rules:\n" REPLAY_RULE("r"));
+	subscribe();
+	for (int64_t n = 0; n < 100; n++) {
+		send_posterior(0.75, 1);
+		send_posterior(0.75, 1);
+		assert_int_equal(next_decision(&decision, &of_decision), 1);
+		found = await_outcome(&frame);
+		assert_true(found.decision_seq == (int64_t)of_decision.seq);
+		assert_true(found.decision_sample_time == of_decision.stamp.sample_time);
+		assert_true(frame.stamp.sample_time >= of_decision.stamp.sample_time);
+		assert_int_equal(found.fate, FNX_OUTCOME_TOLD);
+		assert_int_equal(found.task, 17);
+		assert_true(found.told_ns > 0 && found.ended_ns >= found.told_ns);
+		send_posterior(0, 1);
+		now_samples += 30000;
+		assert_int_equal(next_outcome(&found, &frame), 0);
+	}
+	fnx_subscriber_close(outcomes);
+	end();
+}
+
+TEST(what_is_not_done_has_no_outcome)
+{
+	struct fnx_outcome found;
+	struct fnx_frame frame;
+
+	begin(LIMITS "  rules:\n" REPLAY_RULE("r"));
+	subscribe();
+	send_posterior(0.75, 1);
+	send_posterior(0.75, 1);
+	assert_int_equal(outcome(), FNX_DECISION_DISARMED);
+	send_posterior(0.75, 1);
+	assert_int_equal(next_outcome(&found, &frame), 0);
+	fnx_subscriber_close(outcomes);
+	end();
+}
+
+TEST(the_session_does_not_end_before_its_last_outcome)
+{
+	struct fnx_outcome found;
+	struct fnx_frame frame;
+
+	begin(ARMED "  rules:\n" REPLAY_RULE("r"));
+	subscribe();
+	send_posterior(0.75, 1);
+	send_posterior(0.75, 1);
+	fnx_publisher_advance(position, FNX_END, 1);
+	fnx_publisher_advance(ripple, FNX_END, 1);
+	fnx_publisher_advance(posterior, FNX_END, 1);
+	assert_int_equal(fnx_node_drive(&node, fnx_node_now(), 1000), FNX_DRIVE_ENDED);
+	assert_int_equal(next_outcome(&found, &frame), 1);
+	assert_int_equal(found.fate, FNX_OUTCOME_TOLD);
+	fnx_subscriber_close(outcomes);
+	end();
+}
