@@ -91,3 +91,4 @@ int fnx_dispatch_report_last(struct dispatch *dispatch);
 /* To people. [slow] */
 void fnx_dispatch_say_failures(struct dispatch *dispatch);
 void fnx_dispatch_say_latencies(struct dispatch *dispatch);
+void fnx_dispatch_say_tasks(struct dispatch *dispatch);

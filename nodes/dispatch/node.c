@@ -150,6 +150,7 @@ static void dispatch_close(void *self)
 	if (dispatch->team) {
 		fnx_dispatch_say_failures(dispatch);
 		fnx_dispatch_say_latencies(dispatch);
+		fnx_dispatch_say_tasks(dispatch);
 	}
 	fnx_team_close(dispatch->team);
 	for (uint32_t k = 0; dispatch->rules && k < dispatch->n_rules; k++)

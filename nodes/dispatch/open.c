@@ -222,6 +222,10 @@ static int open_team(struct dispatch *dispatch)
 		.decide = fnx_dispatch_decide,
 		.context = dispatch,
 		.spins = fnx_node_wait(dispatch->node) == FNX_WAIT_SPIN,
+		.window = rig->task_window,
+		.consumed_window = rig->task_consumed_window,
+		.heap_size = (uint64_t)rig->task_heap_kb << 10,
+		.n_traced = rig->task_trace,
 	};
 	struct fnx_task_problem problem = {.text = ""};
 	uint32_t fault;

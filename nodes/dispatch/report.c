@@ -7,6 +7,8 @@
  * which frame of the topic it will be.
  */
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "nodes/dispatch/dispatch.h"
@@ -123,4 +125,22 @@ void fnx_dispatch_say_latencies(struct dispatch *dispatch)
 				(unsigned long long)latency.n, latency.p50_us, latency.p99_us,
 				latency.p999_us);
 	}
+}
+
+void fnx_dispatch_say_tasks(struct dispatch *dispatch)
+{
+	struct fnx_task_stats stats;
+	char rings[256] = "";
+	size_t used = 0;
+
+	fnx_task_stats(fnx_team_runtime(dispatch->team), &stats);
+	for (unsigned i = 0; i <= FNX_TASK_RING_HEAP; i++) {
+		const struct fnx_task_ring_stats *ring = &stats.rings[i];
+
+		used += (size_t)snprintf(rings + used, sizeof(rings) - used,
+			"; %s ring: at most %" PRIu64 " of %" PRIu64 ", blocked for %.1f ms",
+			fnx_task_ring_name(i), ring->high_water, ring->size,
+			(double)ring->blocked_ns / 1e6);
+	}
+	fnx_node_say(dispatch->node, "tasks: %" PRIu64 "%s", stats.n_submitted, rings);
 }

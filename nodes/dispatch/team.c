@@ -24,9 +24,6 @@ enum {
 	CONFIRM,
 	PREPARE,
 	N_EACH,
-	/* Room for what one that hangs may have in its queue, actuate and confirm, beside others'. */
-	WINDOW = 16 * FNX_BOOK_ACTS,
-	DECIDED_MAX = WINDOW / 8, /* decisions that may lie in the ring behind an act under way */
 	STACK_SIZE = 256 << 10, /* memory may be locked: no more of it than needed */
 };
 
@@ -50,7 +47,8 @@ struct fnx_team {
 	int (*decide)(const struct fnx_call *call, void *context);
 	void *context;
 	uint64_t decided; /* task */
-	unsigned n_decided; /* since nothing was under way */
+	uint64_t n_decided; /* since nothing was under way */
+	uint64_t decided_max; /* that may lie in the ring behind an act under way */
 };
 
 /* The giver empties the queue of one that is stuck. */
@@ -233,7 +231,7 @@ void fnx_team_decide(struct fnx_team *team, void *subject, uint32_t size)
 
 	team->n_decided = fnx_team_is_busy(team) ? team->n_decided + 1 : 0;
 	/* Most decide nothing: these must not fill the ring behind one that takes its time. */
-	if (team->n_decided > DECIDED_MAX) {
+	if (team->n_decided > team->decided_max) {
 		team->score(NULL, team->context);
 		team->decide(NULL, team->context);
 		return;
@@ -430,15 +428,24 @@ static int open_runtime(struct fnx_team *team, const struct fnx_team_config *con
 				    .n_kinds = 1 + team->n,
 				    .kernels = plan.kernels,
 				    .n_kernels = N_HERE + team->n * N_EACH,
-				    .window = WINDOW,
-				    .heap_size = 1, /* no task has an output of its own */
+				    .window = config->window,
+				    .consumed_window = config->consumed_window,
+				    .heap_size = config->heap_size,
+				    .n_traced = config->n_traced,
 				    .spin_ns = config->spins ? 0 : -1,
 				    .stack_size = STACK_SIZE}};
+	struct fnx_task_stats stats;
+	int r;
 
 	plan_here(team, &plan);
 	for (uint32_t i = 0; i < team->n; i++)
 		plan_member(team, &plan, i);
-	return fnx_task_runtime_open(&plan.config, ret_problem, &team->rt);
+	r = fnx_task_runtime_open(&plan.config, ret_problem, &team->rt);
+	if (r)
+		return r;
+	fnx_task_stats(team->rt, &stats);
+	team->decided_max = stats.rings[FNX_TASK_RING_MAIN].size / 8;
+	return 0;
 }
 
 static int open_members(

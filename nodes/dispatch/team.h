@@ -41,6 +41,9 @@ struct fnx_team_config {
 	int (*decide)(const struct fnx_call *call, void *context);
 	void *context;
 	int spins; /* 1: its threads spin for a while before they sleep */
+	uint32_t window, consumed_window; /* of the runtime, see bus/task.h; 0: the defaults */
+	uint64_t heap_size;
+	uint32_t n_traced;
 };
 
 struct fnx_team;

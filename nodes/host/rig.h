@@ -375,6 +375,10 @@ struct fnx_rig_dispatch {
 	uint64_t sham_seed; /* which ones; default 1 */
 	double lease_s; /* armed only while somebody says so again within this; default 0: no need
 			 */
+	uint32_t task_window; /* sizes of the task runtime's rings, see bus/task.h; default 1024 */
+	uint32_t task_consumed_window; /* 0: four times task_window */
+	uint32_t task_heap_kb; /* default 4: no task of dispatch has an output there */
+	uint32_t task_trace; /* state changes that it keeps for `fornix trace`; default 0 */
 	struct fnx_rig_ids targets; /* instructive: arms, one after the other; default none */
 	struct fnx_rig_actuator *actuators;
 	uint32_t n_actuators;

@@ -206,7 +206,9 @@ static const cyaml_schema_field_t dispatch_fields[] = {
 	COUNT(fnx_rig_dispatch, max_per_run), NUMBER(fnx_rig_dispatch, max_age_ms),
 	NUMBER(fnx_rig_dispatch, stall_ms), NUMBER(fnx_rig_dispatch, blanking_ms),
 	NUMBER(fnx_rig_dispatch, sham_fraction), COUNT(fnx_rig_dispatch, sham_seed),
-	NUMBER(fnx_rig_dispatch, lease_s), IDS(fnx_rig_dispatch, targets, 65536),
+	NUMBER(fnx_rig_dispatch, lease_s), COUNT(fnx_rig_dispatch, task_window),
+	COUNT(fnx_rig_dispatch, task_consumed_window), COUNT(fnx_rig_dispatch, task_heap_kb),
+	COUNT(fnx_rig_dispatch, task_trace), IDS(fnx_rig_dispatch, targets, 65536),
 	LIST(fnx_rig_dispatch, actuators, &actuator_value, 8), CYAML_FIELD_END};
 
 static const cyaml_schema_field_t record_fields[] = {
