@@ -115,9 +115,11 @@ LANES_INLINE void LANES(weigh_i32_dims)(const struct fnx_blocks *blocks, uint32_
 #pragma GCC unroll 2
 		for (uint32_t part = 0; part < 2 * PARTS; part += AT_ONCE)
 			LANES(weights_i32)(lanes + part, AT_ONCE, n_dims, x, weights + part);
+		if (by_mass) {
 #pragma GCC unroll 8
-		for (uint32_t i = 0; by_mass && i < 2 * PARTS; i++)
-			weights[i] *= LANES(masses_f32)(blocks, block)[i];
+			for (uint32_t i = 0; i < 2 * PARTS; i++)
+				weights[i] *= LANES(masses_f32)(blocks, block)[i];
+		}
 #pragma GCC unroll 4
 		for (uint32_t i = 0; i < PARTS; i++)
 			weights[i] += weights[PARTS + i];
