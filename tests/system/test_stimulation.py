@@ -10,6 +10,7 @@
 FORNIX_DECISIONS: how many tasks there must have been under fire (200). FORNIX_TEST_SEED: another sequence of moments.
 """
 import os
+import pathlib
 import random
 import re
 import select
@@ -28,7 +29,6 @@ SEED = int(os.environ.get("FORNIX_TEST_SEED", time.time_ns() % 10**9))
 ACTED, FAILED, STALE, STALLED = 0, 5, 10, 12
 TOLD, UNKNOWN = 0, 5
 KILLS_WITHOUT_A_TASK = 3
-KILLED_AT_IT = 2  # so many times while a worker hangs in its kernel
 random_ = random.Random(SEED)
 print(f"FORNIX_TEST_SEED={SEED}")
 
@@ -151,13 +151,21 @@ def judge_outcomes(came, recorded, acted, outcomes, n_cut_off):
         assert outcome["fate"] in fits, f"{'came' if seq in came else 'did not come'}: {outcome}"
 
 
+def is_at_it(pid):
+    """Whether a thread of this process is in a write to a pipe that is full."""
+    try:
+        return any("pipe_write" in (task / "wchan").read_text() for task in pathlib.Path(f"/proc/{pid}/task").iterdir())
+    except OSError:
+        return False
+
+
 def under_fire(n, speed, duration_s):
     """One session in which dispatch is killed again and again; how many tasks there were."""
     name, actuator = f"fire{n}", Actuator()
     pipe = Pipe(f"pipe{n}")
     rig = write_rig(name, actuator, "  max_age_ms: 0\n  stall_ms: 0\n", f"\n    - {{type: log, file: {pipe.path}}}")
     it = Run(rig, "--duration", duration_s, "--speed", speed, "--record", WORK / f"{name}.mcap")
-    killed = in_vain = n_told = 0
+    killed = killed_at_it = in_vain = n_told = 0
     while it.process.poll() is None:
         # A session that does not come on would teach nothing: now and then a task is waited for.
         in_vain, n_told = (in_vain + 1 if n_told == len(actuator.told) else 0), len(actuator.told)
@@ -166,20 +174,25 @@ def under_fire(n, speed, duration_s):
                time.monotonic() < until):
             select_a_moment()
         until = time.monotonic() + random_.choice((0, 0.02, 0.1, 0.3)) * random_.random()
-        while time.monotonic() < until and it.process.poll() is None:
+        # Once a task has been told the worker of the log hangs at it, and is killed there.
+        while it.process.poll() is None and (time.monotonic() < until or (not killed_at_it and actuator.told)):
+            if not killed_at_it and is_at_it(it.children().get("dispatch")):
+                break
             select_a_moment()
         pid = it.children().get("dispatch")
         if not pid or not it.children().get("acquire"):
             continue
+        at_it = is_at_it(pid)
         try:
             os.kill(pid, signal.SIGKILL)
-            killed += 1
-            if killed == KILLED_AT_IT:
-                pipe.drain()
         except ProcessLookupError:
-            pass
+            continue
+        killed += 1
+        if at_it and not killed_at_it:
+            pipe.drain()
+        killed_at_it += at_it
     text = it.output()
-    assert pipe.thread, f"killed {killed} times only"
+    assert killed_at_it, f"killed {killed} times, and never at a task:\n{text}"
     assert it.process.returncode == ("died while stopping (Killed)" in text), text
     # Killed in its last moments, its successor has nothing left to run for.
     n_cut_off = 16 if "died while stopping" in text else 0
@@ -229,5 +242,5 @@ def asleep():
 asleep()
 total = runs = 0
 while total < DECISIONS:
-    total += under_fire(runs, "max" if runs % 2 else 10, 40)
+    total += under_fire(runs, *(("max", 150) if runs % 2 else (10, 40)))
     runs += 1
