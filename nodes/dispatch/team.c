@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The regions of the graph are the decision at hand (score, decide) and the act in the actuator's book
- * (actuate, confirm): an act must not name the decision, or the next decision would wait for it.
+ * score and decide name the decision at hand. actuate and confirm name no memory: an act must not
+ * name the decision, or the next decision would wait for it; nor its place in the actuator's book,
+ * or it would come after the act that had the place before, which may have ended while its task has
+ * not, and so, as that task's consumer, be run before all that wait in the queue.
  *
  * The ring of the runtime comes free in order, so one task that hangs would hold up all that come
  * after it once the window is full. That is why the submitter never waits for the ring: it is told
@@ -176,13 +178,11 @@ static struct fnx_task_arg number(uint64_t value)
 
 static int submit_act(struct fnx_team *team, struct member *member, uint64_t n, uint32_t which)
 {
-	uint64_t place = n % FNX_BOOK_ACTS;
-	struct fnx_task_arg args[] = {number(n),
-		memory(FNX_TASK_INOUT, member->book->acts, place * sizeof(struct fnx_act),
-			sizeof(struct fnx_act))};
+	uint64_t *tasks = member->tasks[n % FNX_BOOK_ACTS];
+	struct fnx_task_arg arg = number(n);
 
-	return submit(team, kernel_of(team, member, which), args, 2, team->decided,
-		&member->tasks[place][which]);
+	return submit(team, kernel_of(team, member, which), &arg, 1,
+		which == CONFIRM ? tasks[ACTUATE] : team->decided, &tasks[which]);
 }
 
 /* An act that could not be submitted ends here, unless the worker that hung has let it end. */
@@ -211,13 +211,11 @@ static int leave_to_worker(struct fnx_team *team, struct member *member, uint64_
 /* Tells it from here. Claimed. */
 static void tell(struct fnx_team *team, struct member *member, uint64_t n)
 {
-	uint64_t place = n % FNX_BOOK_ACTS, i = (uint64_t)(member - team->members);
-	struct fnx_task_arg args[] = {number(i), number(n),
-		memory(FNX_TASK_INOUT, member->book->acts, place * sizeof(struct fnx_act),
-			sizeof(struct fnx_act))};
+	uint64_t *tasks = member->tasks[n % FNX_BOOK_ACTS];
+	struct fnx_task_arg args[] = {number((uint64_t)(member - team->members)), number(n)};
 
-	member->tasks[place][CONFIRM] = 0;
-	if (submit(team, TELL, args, 3, team->decided, &member->tasks[place][ACTUATE]))
+	tasks[ACTUATE] = tasks[CONFIRM] = 0;
+	if (submit(team, TELL, args, 2, team->decided, &tasks[ACTUATE]))
 		fnx_actuator_tell(member->actuator, n);
 	else
 		fnx_task_help(team->rt, HERE);
