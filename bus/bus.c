@@ -150,16 +150,13 @@ static int open_dir(const char *path)
 	return fd;
 }
 
-static int create_dir(const char *path)
+static int check_dir(const char *path, int is_ours)
 {
-	int fd, r, made = mkdir(path, 0770) == 0;
+	int r, fd = open_dir(path);
 
-	if (!made && errno != EEXIST)
-		return -errno;
-	fd = open_dir(path);
 	if (fd < 0)
 		return fd;
-	if (made)
+	if (is_ours)
 		r = fchmod(fd, 0770) < 0 ? -errno : 0;
 	else
 		r = check_trust(fd);
@@ -169,20 +166,33 @@ static int create_dir(const char *path)
 	return r;
 }
 
+/* 1: made; 0: it was there; negative: no directory that was not there before. */
+static int create_dir(const char *path)
+{
+	int r, made = mkdir(path, 0770) == 0;
+
+	if (!made && errno != EEXIST)
+		return -errno;
+	r = check_dir(path, made);
+	if (r < 0 && made)
+		rmdir(path);
+	return r < 0 ? r : made;
+}
+
 int fnx_bus_create(const struct fnx_bus *bus, const char **ret_path)
 {
-	const char *dirs[] = {bus->segment_dir, bus->run_dir};
-	int r;
+	const char *fault = bus->segment_dir;
+	int made = create_dir(fault), r = made;
 
-	for (size_t i = 0; i < 2; i++) {
-		r = create_dir(dirs[i]);
-		if (r < 0) {
-			if (ret_path)
-				*ret_path = dirs[i];
-			return r;
-		}
+	if (made >= 0) {
+		fault = bus->run_dir;
+		r = create_dir(fault);
+		if (r < 0 && made)
+			rmdir(bus->segment_dir);
 	}
-	return 0;
+	if (r < 0 && ret_path)
+		*ret_path = fault;
+	return r < 0 ? r : 0;
 }
 
 /* Leftovers

@@ -40,7 +40,7 @@ FNX_MUST_CHECK int fnx_bus_path(
 /* Creates both directories (mode 0770, whatever the umask) if need be; their parents must exist.
  * -EACCES, -EROFS, -ENOSPC, -ENOENT, -ENOTDIR (also for a symbolic link) ...; -EPERM: the directory
  * exists and lets everybody, or a stranger, write in it. `ret_path` (may be NULL) then points to
- * the directory at fault. */
+ * the directory at fault, and none is left that was not there before. */
 FNX_MUST_CHECK int fnx_bus_create(const struct fnx_bus *bus, const char **ret_path);
 
 /* Removes what dead owners left behind: segments whose publisher is dead, status pages, bells,

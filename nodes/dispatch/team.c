@@ -32,7 +32,6 @@ enum {
 static const int64_t retry_ns = 250000000; /* until those who are not there are looked for again */
 
 struct member {
-	struct fnx_team *team;
 	struct fnx_actuator *actuator;
 	struct fnx_book *book;
 	uint64_t tasks[FNX_BOOK_ACTS][2]; /* actuate and confirm of the act in that place */
@@ -460,7 +459,6 @@ static int open_members(
 			return r;
 		}
 		team->n++;
-		member->team = team;
 		member->book = fnx_actuator_giver(member->actuator)->book;
 	}
 	return 0;
@@ -475,7 +473,7 @@ static void resume(struct fnx_team *team, struct member *member)
 }
 
 int fnx_team_open(const struct fnx_team_config *config, struct fnx_task_problem *ret_problem,
-	uint32_t *ret_fault, struct fnx_team **ret_crew)
+	uint32_t *ret_fault, struct fnx_team **ret_team)
 {
 	struct fnx_team *team = calloc(1, sizeof(*team));
 	int r;
@@ -496,7 +494,7 @@ int fnx_team_open(const struct fnx_team_config *config, struct fnx_task_problem 
 	for (uint32_t i = 0; i < team->n; i++)
 		resume(team, &team->members[i]);
 	fnx_team_tend(team, 0);
-	*ret_crew = team;
+	*ret_team = team;
 	return 0;
 }
 

@@ -51,7 +51,7 @@ struct fnx_team;
 /* `ret_fault` is the actuator at fault, n_actuators: none of them. -EINVAL ..., see actuator.h and
  * bus/task.h; `ret_problem` says what of the runtime. [slow] */
 FNX_MUST_CHECK int fnx_team_open(const struct fnx_team_config *config,
-	struct fnx_task_problem *ret_problem, uint32_t *ret_fault, struct fnx_team **ret_crew);
+	struct fnx_task_problem *ret_problem, uint32_t *ret_fault, struct fnx_team **ret_team);
 /* Waits until what was given has ended, ends the threads, closes. NULL is fine. Returns NULL. [slow]
  */
 struct fnx_team *fnx_team_close(struct fnx_team *team);

@@ -4,7 +4,8 @@
  * successor, says what one says that nothing happened to. A child does the step, instruction by
  * instruction, in shared memory, and is killed at a random one; what it leaves is recovered, the
  * subject made anew over it, and the step done again. So a change that the journal was not told of,
- * and anything that is kept elsewhere, shows.
+ * and anything that is kept elsewhere, shows. Long, since each piece of arithmetic is set
+ * up here.
  */
 #include <math.h>
 #include <signal.h>

@@ -103,6 +103,8 @@ def fails(*arguments, status, says):
     own = [] if arguments[0] != "run" or "bus.name=" in str(arguments) else ["--set", f"bus.name=t{os.getpid()}"]
     result = subprocess.run([PROGRAM, *map(str, arguments), *own], capture_output=True, text=True, timeout=DEADLINE_S)
     text = result.stderr.strip()
+    left = pathlib.Path(f"/dev/shm/fornix-t{os.getpid()}")
+    assert not left.exists(), f"{arguments}: left behind: {left}"
     assert result.returncode == status, f"{arguments}: exit status {result.returncode}, expected {status}: {text}"
     for words in says:
         assert words in text, f"{arguments}: expected {words!r} in: {text}"

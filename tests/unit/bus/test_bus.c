@@ -135,7 +135,11 @@ TEST(a_directory_that_cannot_be_had_is_named)
 	limit = limit_descriptors(0);
 	assert_int_equal(fnx_bus_create(&bus, &fault), -EMFILE);
 	lift_limit(&limit);
-	assert_int_equal(rmdir(bus.segment_dir), 0);
+	assert_int_equal(access(bus.segment_dir, F_OK), -1);
+	assert_int_equal(symlink("/tmp", bus.run_dir), 0);
+	assert_int_equal(fnx_bus_create(&bus, &fault), -ENOTDIR);
+	assert_int_equal(access(bus.segment_dir, F_OK), -1);
+	assert_int_equal(unlink(bus.run_dir), 0);
 	strcat(bus.segment_dir, "/none/deeper");
 	assert_int_equal(fnx_bus_create(&bus, &fault), -ENOENT);
 	assert_ptr_equal(fault, bus.segment_dir);

@@ -364,7 +364,7 @@ TEST(a_python_script_reads_a_task)
 
 /* Threads --------------------------------------------------------------------------------- */
 
-TEST(two_threads_and_a_small_ring_agree_about_every_task)
+TEST(two_threads_and_a_small_book_agree_about_every_task_and_its_turn)
 {
 	const char *path = scratch("threads.log");
 	struct check_random random = check_random_seeded();

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/* Long, since both ways share the messages, and what is hostile is made from them. */
 #include "schemas/codec.h"
 
 #include <errno.h>
