@@ -26,9 +26,10 @@ FNX_MUST_CHECK int fnx_bell_measure(const struct fnx_bus *bus, const char *node,
 	enum fnx_bell_form form, int ringer_cpu, int sleeper_cpu, unsigned n,
 	struct fnx_bell_wake *ret_wake);
 
-/* The form that wakes soonest: a pipe, unless none can be had here or ZeroMQ is found to be faster
- * by a quarter. `ret_wake_ns`: what a wake takes with it. Errors only if neither works. Takes a few
- * milliseconds. */
+/* The form that wakes soonest: a pipe, unless none can be had here or ZeroMQ was sooner by a quarter
+ * in each of 32 pairs of rings: what else runs on the machine must not decide, for ZeroMQ allocates
+ * memory when it rings. `ret_wake_ns`: what a wake takes with it. -ETIME; other errors only if
+ * neither works. Takes a few milliseconds. */
 FNX_MUST_CHECK int fnx_bell_choose(const struct fnx_bus *bus, const char *node,
 	enum fnx_bell_form *ret_form, int64_t *ret_wake_ns);
 

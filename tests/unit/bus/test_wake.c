@@ -2,7 +2,9 @@
 #include "bus/wake.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -64,6 +66,40 @@ TEST(the_choice_is_a_form_that_can_be_opened_afterwards)
 	assert_int_equal(fnx_bell_open(&bus, "sleeper", form, &bell), 0);
 	assert_int_equal(fnx_bell_drain(bell), 0);
 	fnx_bell_close(bell);
+}
+
+static void *hog(void *argument)
+{
+	while (!atomic_load((_Atomic int *)argument))
+		;
+	return NULL;
+}
+
+/* Two for each of the machine's processors, so that a sleeper waits for its turn most of the time. */
+TEST(whatever_else_the_machine_does_a_pipe_is_not_taken_for_slower_than_zeromq)
+{
+	enum {
+		N_HOGS = 8,
+		N_CHOICES = 20
+	};
+	struct fnx_bus bus = fixture_bus();
+	_Atomic int stop = 0;
+	pthread_t hogs[N_HOGS];
+	unsigned n_pipes = 0;
+
+	for (unsigned i = 0; i < N_HOGS; i++)
+		assert_int_equal(pthread_create(&hogs[i], NULL, hog, &stop), 0);
+	for (unsigned i = 0; i < N_CHOICES; i++) {
+		enum fnx_bell_form form = 0;
+		int64_t wake_ns = 0;
+
+		if (!fnx_bell_choose(&bus, "sleeper", &form, &wake_ns))
+			n_pipes += form == FNX_BELL_FORM_PIPE && wake_ns > 0;
+	}
+	atomic_store(&stop, 1);
+	for (unsigned i = 0; i < N_HOGS; i++)
+		pthread_join(hogs[i], NULL);
+	assert_int_equal(n_pipes, N_CHOICES);
 }
 
 TEST(a_reader_is_placed_with_its_publisher_where_that_wakes_it_sooner_than_it_works)
