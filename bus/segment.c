@@ -361,7 +361,7 @@ static int open_data(
 {
 	struct fnx_segment header;
 	char path[512];
-	void *memory;
+	void *memory = NULL;
 	int r;
 
 	r = topic_path(path, sizeof(path), bus, topic, ".data");
@@ -384,7 +384,7 @@ static int open_data(
 static int open_subs(const struct fnx_bus *bus, const char *topic, struct fnx_mapping *m)
 {
 	char path[512];
-	void *memory;
+	void *memory = NULL;
 	int r;
 
 	r = topic_path(path, sizeof(path), bus, topic, ".subs");

@@ -107,11 +107,17 @@ static int refuse(struct fnx_node *node, const char *key, const char *found,
 	char (*names)[FNX_NAME_MAX], unsigned n)
 {
 	char list[160] = "";
+	size_t used = 0;
 
 	for (unsigned i = 0; i < n; i++) {
-		size_t used = strlen(list);
+		size_t left = sizeof(list) - sizeof(", ...") - used;
+		int length = snprintf(list + used, left, "%s%s", i ? ", " : "", names[i]);
 
-		snprintf(list + used, sizeof(list) - used, "%s%s", i ? ", " : "", names[i]);
+		if (length < 0 || (size_t)length >= left) {
+			strcpy(list + used, i ? ", ..." : "...");
+			break;
+		}
+		used += (size_t)length;
 	}
 	return fnx_node_fail(node, -EINVAL, "%s: the rig has no topic %s; it has %s", key, found,
 		n ? list : "none");

@@ -4,6 +4,7 @@
 Each test is a script: it gets the build directory and the source directory, prints what it found, and exits non-zero
 through an assertion that failed. Only Python's standard library, unless a test says otherwise.
 """
+import atexit
 import json
 import os
 import pathlib
@@ -45,6 +46,13 @@ class Run:
             [PROGRAM, "run", *map(str, arguments), "--json", self.json_path,
              "--set", f"bus.name={self.bus}", "--set", f"bus.run_dir={self.run_dir}"],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+        atexit.register(self.end)
+
+    def end(self):
+        """A test that failed leaves nobody running."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.communicate(timeout=DEADLINE_S)
 
     def children(self):
         """{node name: pid} of the nodes that run now."""

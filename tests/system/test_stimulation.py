@@ -214,11 +214,15 @@ def asleep():
     """dispatch sleeps while the session goes on."""
     name, actuator = "asleep", Actuator()
     rig = write_rig(name, actuator, "  max_age_ms: 400\n  stall_ms: 300\n")
-    it = Run(rig, "--duration", 12, "--speed", 1, "--record", WORK / f"{name}.mcap")
+    it = Run(rig, "--duration", 600, "--speed", 1, "--record", WORK / f"{name}.mcap")
     naps = []
-    for _ in range(3):
+
+    def await_tasks():
         n = len(actuator.told)
         it.wait_for(lambda: len(actuator.told) >= n + 3, "tasks")
+
+    for _ in range(3):
+        await_tasks()
         pid = it.children()["dispatch"]
         os.kill(pid, signal.SIGSTOP)
         begin = time.monotonic_ns()
@@ -227,6 +231,8 @@ def asleep():
             select_a_moment()
         naps.append((begin, time.monotonic_ns()))
         os.kill(pid, signal.SIGCONT)
+    await_tasks()
+    it.process.send_signal(signal.SIGINT)
     it.finish()
     told, (recorded, outcomes) = actuator.end(), decisions(name)
     acted, _ = judge(told, recorded, outcomes[0], 0)

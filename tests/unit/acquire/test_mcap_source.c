@@ -533,6 +533,7 @@ TEST(a_spike_that_claims_more_channels_than_there_are_is_damage)
 	struct lab *lab = empty_lab();
 	struct writing writing = begin_writing(lab);
 	struct fnx_codec_stamp stamp = {.sample_time = 2};
+	const uint32_t n_channels = 1u << 30;
 	uint64_t payload[LAB_PAYLOAD_MAX / 8];
 	struct fnx_source *source;
 	char bytes[4096];
@@ -542,7 +543,8 @@ TEST(a_spike_that_claims_more_channels_than_there_are_is_damage)
 	add_topic(&writing, 1, "fornix", 0);
 	add_message(&writing, 1, 0, 1);
 	lab_fill(&lab->topics[1], 1, 1, payload);
-	((struct fnx_spike *)payload)->n_channels = 1u << 30;
+	memcpy((char *)payload + offsetof(struct fnx_spike, n_channels), &n_channels,
+		sizeof(n_channels));
 	assert_int_equal(fnx_codec_encode(&lab->topics[1].layout, &stamp, payload,
 				 lab->topics[1].layout.size, bytes, sizeof(bytes), &size),
 		0);
