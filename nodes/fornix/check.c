@@ -2,22 +2,16 @@
 #include "nodes/fornix/check.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "nodes/host/command_line.h"
 #include "nodes/host/placement.h"
 #include "nodes/host/rig_schema.h"
 #include "nodes/host/topics.h"
 
-struct options {
-	const char *path;
-	const char *overrides[FNX_RIG_OVERRIDES_MAX];
-	size_t n_overrides;
-};
-
-static void usage(void)
+static int usage(void)
 {
 	printf("fornix check: checks a rig file and shows what it would run\n"
 	       "\n"
@@ -31,38 +25,24 @@ static void usage(void)
 	       "cost, rules, topics with the memory they take; and what is allowed but odd. Opens "
 	       "nothing.\n"
 	       "Exit status: 0 the rig can be used, warnings or not; 2 it cannot, or wrong use.\n");
+	return 0;
 }
 
-/* 0: go on; -1: helped; 2: wrong use. */
-static int parse(int argc, char **argv, struct options *options)
+static int parse(int argc, char **argv, const char **ret_path, struct fnx_texts *ret_overrides)
 {
-	static const struct option table[] = {
-		{"set", required_argument, NULL, 's'},
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
+	const struct fnx_option options[] = {
+		fnx_option_texts("set", ret_overrides),
+		{.name = NULL},
 	};
-	int option;
+	struct fnx_command_line line = {.program = "fornix check",
+		.options = options,
+		.words_min = 1,
+		.words_max = 1,
+		.expected = "one RIG.yaml"};
+	int r = fnx_command_line_read(&line, argc, argv);
 
-	optind = 0;
-	while ((option = getopt_long(argc, argv, "h", table, NULL)) != -1) {
-		if (option == 'h') {
-			usage();
-			return -1;
-		}
-		if (option != 's')
-			return 2;
-		if (options->n_overrides == FNX_RIG_OVERRIDES_MAX) {
-			fprintf(stderr, "fornix check: too many --set\n");
-			return 2;
-		}
-		options->overrides[options->n_overrides++] = optarg;
-	}
-	if (argc - optind != 1) {
-		fprintf(stderr, "fornix check: expected one RIG.yaml; --help tells more\n");
-		return 2;
-	}
-	options->path = argv[optind];
-	return 0;
+	*ret_path = line.words[0];
+	return r;
 }
 
 /* Printing
@@ -368,16 +348,17 @@ static void print(struct fnx_check *check)
 
 int fnx_command_check(int argc, char **argv)
 {
-	struct options options = {.path = NULL};
+	struct fnx_texts overrides = {.n = 0};
+	const char *path;
 	struct fnx_check check = {.rig = NULL};
 	char error[FNX_RIG_ERROR_MAX];
 	struct fnx_rig *rig;
 	int r;
 
-	r = parse(argc, argv, &options);
+	r = parse(argc, argv, &path, &overrides);
 	if (r)
-		return r < 0 ? 0 : r;
-	r = fnx_rig_load(options.path, options.overrides, options.n_overrides, &rig, error);
+		return r > 0 ? usage() : 2;
+	r = fnx_rig_load(path, overrides.at, overrides.n, &rig, error);
 	if (r) {
 		fprintf(stderr, "fornix check: %s\n", error);
 		return 2;
@@ -387,7 +368,7 @@ int fnx_command_check(int argc, char **argv)
 	if (!r)
 		r = build_filters(&check, error);
 	if (r)
-		fprintf(stderr, "fornix check: %s: %s\n", options.path, error);
+		fprintf(stderr, "fornix check: %s: %s\n", path, error);
 	else
 		print(&check);
 	fnx_track_free(check.track);

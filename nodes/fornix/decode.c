@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* fornix decode: decodes recordings; so far what needs the whole session: smoothing. */
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <math.h>
@@ -12,18 +11,15 @@
 
 #include "nodes/fornix/command.h"
 #include "nodes/fornix/smooth.h"
-
-enum {
-	SETS_MAX = 16
-};
+#include "nodes/host/command_line.h"
 
 struct options {
-	const char *in, *out, *rig, *sets[SETS_MAX];
-	size_t n_sets;
+	const char *in, *out, *rig;
+	struct fnx_texts overrides;
 	int json, quiet;
 };
 
-static void usage(void)
+static int usage(void)
 {
 	printf("fornix decode: decodes a recorded session\n"
 	       "\n"
@@ -48,6 +44,7 @@ static void usage(void)
 	       "track. Needs\n"
 	       "room for the session's posteriors in $TMPDIR (else /tmp). Exit status: 0 done, 1 "
 	       "failed, 2 wrong use.\n");
+	return 0;
 }
 
 static int shown = -1; /* percent, of the last progress */
@@ -116,49 +113,24 @@ static int print_json(const char *out, const struct fnx_smooth_result *result)
 	return r ? 1 : 0;
 }
 
-/* 0; 1: it was --help; 2: wrong use, told. */
-static int parse(struct options *options, int argc, char **argv)
+static int parse(int argc, char **argv, struct options *options)
 {
-	static const struct option table[] = {{"smooth", required_argument, NULL, 's'},
-		{"out", required_argument, NULL, 'o'}, {"rig", required_argument, NULL, 'r'},
-		{"set", required_argument, NULL, 'S'}, {"json", no_argument, NULL, 'j'},
-		{"quiet", no_argument, NULL, 'q'}, {"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0}};
-	int option;
+	const struct fnx_option table[] = {
+		fnx_option_text("smooth", &options->in),
+		fnx_option_text("out", &options->out),
+		fnx_option_text("rig", &options->rig),
+		fnx_option_texts("set", &options->overrides),
+		fnx_option_flag("json", &options->json),
+		fnx_option_flag("quiet", &options->quiet),
+		{.name = NULL},
+	};
+	struct fnx_command_line line = {.program = "fornix decode", .options = table};
+	int r = fnx_command_line_read(&line, argc, argv);
 
-	optind = 0;
-	while ((option = getopt_long(argc, argv, "h", table, NULL)) != -1) {
-		switch (option) {
-		case 'h':
-			return 1;
-		case 's':
-			options->in = optarg;
-			break;
-		case 'o':
-			options->out = optarg;
-			break;
-		case 'r':
-			options->rig = optarg;
-			break;
-		case 'S':
-			if (options->n_sets == SETS_MAX)
-				return 2;
-			options->sets[options->n_sets++] = optarg;
-			break;
-		case 'j':
-			options->json = 1;
-			break;
-		case 'q':
-			options->quiet = 1;
-			break;
-		default:
-			return 2;
-		}
-	}
-	if (options->in && optind == argc)
-		return 0;
+	if (r || options->in)
+		return r;
 	fprintf(stderr, "fornix decode: expected --smooth FILE.mcap; --help tells more\n");
-	return 2;
+	return -EINVAL;
 }
 
 static char *default_out(const char *in)
@@ -176,12 +148,10 @@ int fnx_command_decode(int argc, char **argv)
 	struct options options = {0};
 	char error[FNX_SMOOTH_ERROR_MAX], *made = NULL;
 	struct fnx_smooth_result result;
-	int r = parse(&options, argc, argv);
+	int r = parse(argc, argv, &options);
 
-	if (r == 1)
-		usage();
 	if (r)
-		return r == 1 ? 0 : r;
+		return r > 0 ? usage() : 2;
 	if (!options.out)
 		options.out = made = default_out(options.in);
 	shown = -1;
@@ -189,8 +159,8 @@ int fnx_command_decode(int argc, char **argv)
 		? fnx_smooth(&(struct fnx_smooth_options){.in = options.in,
 				     .out = options.out,
 				     .rig = options.rig,
-				     .overrides = options.sets,
-				     .n_overrides = options.n_sets,
+				     .overrides = options.overrides.at,
+				     .n_overrides = options.overrides.n,
 				     .progress =
 					     options.quiet || !isatty(STDERR_FILENO) ? NULL : show},
 			  &result, error)

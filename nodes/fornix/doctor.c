@@ -2,7 +2,6 @@
 /* fornix doctor: checks, measurement and report. It changes nothing and needs no rights. */
 #include "nodes/fornix/doctor.h"
 
-#include <getopt.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +9,7 @@
 
 #include "nodes/fornix/cells.h"
 #include "nodes/fornix/command.h"
+#include "nodes/host/command_line.h"
 
 enum {
 	WAKES = 500, /* per case */
@@ -27,7 +27,7 @@ struct options {
 /* Options
  * --------------------------------------------------------------------------------------------- */
 
-static void usage(void)
+static int usage(void)
 {
 	printf("fornix doctor: what this machine lacks for real-time work, and the remedies\n"
 	       "\n"
@@ -48,43 +48,23 @@ static void usage(void)
 	       "and by a bell of the bus; with load every processor is busy at nice 19. Exit "
 	       "status: 0 nothing is\n"
 	       "lacking, 1 something is, 2 wrong use or a rig that cannot be used.\n");
+	return 0;
 }
 
-/* 0: go on; -1: helped; 2: wrong use. */
 static int parse(int argc, char **argv, struct options *options)
 {
-	static const struct option table[] = {
-		{"quick", no_argument, NULL, 'q'},
-		{"json", no_argument, NULL, 'j'},
-		{"root", required_argument, NULL, 'r'},
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
+	const struct fnx_option table[] = {
+		fnx_option_flag("quick", &options->quick),
+		fnx_option_flag("json", &options->json),
+		fnx_option_text("root", &options->root),
+		{.name = NULL},
 	};
-	int option;
+	struct fnx_command_line line = {
+		.program = "fornix doctor", .options = table, .words_max = 1};
+	int r = fnx_command_line_read(&line, argc, argv);
 
-	optind = 0;
-	while ((option = getopt_long(argc, argv, "h", table, NULL)) != -1) {
-		if (option == 'h') {
-			usage();
-			return -1;
-		} else if (option == 'q') {
-			options->quick = 1;
-		} else if (option == 'j') {
-			options->json = 1;
-		} else if (option == 'r') {
-			options->root = optarg;
-		} else {
-			return 2;
-		}
-	}
-	if (optind < argc)
-		options->rig_path = argv[optind++];
-	if (optind < argc) {
-		fprintf(stderr, "fornix doctor: unexpected argument %s; --help tells more\n",
-			argv[optind]);
-		return 2;
-	}
-	return 0;
+	options->rig_path = line.words[0];
+	return r;
 }
 
 /* Text
@@ -272,7 +252,7 @@ int fnx_command_doctor(int argc, char **argv)
 	int r = parse(argc, argv, &options);
 
 	if (r)
-		return r < 0 ? 0 : r;
+		return r > 0 ? usage() : 2;
 	if (options.rig_path && fnx_rig_load(options.rig_path, NULL, 0, &rig, error)) {
 		fprintf(stderr, "%s\n", error);
 		return 2;

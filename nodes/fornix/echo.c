@@ -5,7 +5,6 @@
  * takes both away when it leaves.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
@@ -56,7 +55,7 @@ enum {
 /* Options
  * --------------------------------------------------------------------------------------------- */
 
-static void usage(void)
+static int usage(void)
 {
 	printf("fornix echo: prints the frames of a topic\n"
 	       "\n"
@@ -72,61 +71,27 @@ static void usage(void)
 	       "slow for are told\n"
 	       "as lost. `latency` is from the sample's arrival in this machine to the frame's "
 	       "publishing.\n");
-}
-
-static int parse_count(const char *text, uint64_t *ret_count)
-{
-	char *end;
-	unsigned long long n;
-
-	errno = 0;
-	n = strtoull(text, &end, 10);
-	if (text[0] < '0' || text[0] > '9' || *end || errno || !n)
-		return -EINVAL;
-	*ret_count = n;
 	return 0;
 }
 
-/* 0: go on; -1: helped; 2: wrong use. */
 static int parse(int argc, char **argv, struct echo *echo)
 {
-	static const struct option table[] = {
-		FNX_LOCATE_OPTIONS,
-		{"count", required_argument, NULL, 'c'},
-		{"new", no_argument, NULL, 'n'},
-		{"all", no_argument, NULL, 'a'},
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
+	const struct fnx_option options[] = {
+		fnx_option_count("count", 1, UINT64_MAX, &echo->left),
+		fnx_option_flag("new", &echo->only_new),
+		fnx_option_flag("all", &echo->all_items),
+		FNX_LOCATE_OPTIONS(&echo->locate),
+		{.name = NULL},
 	};
-	int option;
+	struct fnx_command_line line = {.program = "fornix echo",
+		.options = options,
+		.words_min = 1,
+		.words_max = 1,
+		.expected = "one TOPIC"};
+	int r = fnx_command_line_read(&line, argc, argv);
 
-	optind = 0;
-	while ((option = getopt_long(argc, argv, "h", table, NULL)) != -1) {
-		if (option == 'h') {
-			usage();
-			return -1;
-		} else if (option == 'n') {
-			echo->only_new = 1;
-		} else if (option == 'a') {
-			echo->all_items = 1;
-		} else if (option == 'c') {
-			if (parse_count(optarg, &echo->left)) {
-				fprintf(stderr,
-					"fornix echo: --count: expected a number from 1, found "
-					"%s\n",
-					optarg);
-				return 2;
-			}
-		} else if (!fnx_locate_option(&echo->locate, option, optarg)) {
-			return 2;
-		}
-	}
-	if (argc - optind != 1) {
-		fprintf(stderr, "fornix echo: expected one TOPIC; --help tells more\n");
-		return 2;
-	}
-	echo->topic = argv[optind];
-	return 0;
+	echo->topic = line.words[0];
+	return r;
 }
 
 /* Coming and going
@@ -393,7 +358,7 @@ int fnx_command_echo(int argc, char **argv)
 
 	r = parse(argc, argv, &echo);
 	if (r)
-		return r < 0 ? 0 : r;
+		return r > 0 ? usage() : 2;
 	r = fnx_locate_bus("fornix echo", &echo.locate, &echo.bus);
 	if (r)
 		return r;

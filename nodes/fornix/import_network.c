@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,8 +7,9 @@
 
 #include "nodes/fornix/command.h"
 #include "nodes/fornix/saved_layers.h"
+#include "nodes/host/command_line.h"
 
-static void usage(void)
+static int usage(void)
 {
 	printf("fornix import-network: makes a network file for the ripple node\n"
 	       "\n"
@@ -24,6 +24,7 @@ static void usage(void)
 	       "  --height N   the network looks at N samples at a time, whatever the model says\n"
 	       "\n"
 	       "Exit status: 0 done, 1 failed, 2 wrong use.\n");
+	return 0;
 }
 
 static int complain(const char *error)
@@ -86,34 +87,19 @@ static int import(const char *directory, const char *out, uint32_t height)
 
 int fnx_command_import_network(int argc, char **argv)
 {
-	static const struct option table[] = {{"help", no_argument, NULL, 'h'},
-		{"height", required_argument, NULL, 'n'}, {NULL, 0, NULL, 0}};
-	unsigned long height = 0;
-	char *end;
-	int option;
+	uint64_t height = 0;
+	const struct fnx_option options[] = {
+		fnx_option_count("height", 1, FNX_NETWORK_SIZE_MAX, &height),
+		{.name = NULL},
+	};
+	struct fnx_command_line line = {.program = "fornix import-network",
+		.options = options,
+		.words_min = 2,
+		.words_max = 2,
+		.expected = "DIR and OUT.h5"};
+	int r = fnx_command_line_read(&line, argc, argv);
 
-	optind = 0;
-	while ((option = getopt_long(argc, argv, "h", table, NULL)) != -1) {
-		if (option == 'h') {
-			usage();
-			return 0;
-		}
-		if (option != 'n')
-			return 2;
-		height = strtoul(optarg, &end, 10);
-		if (*end || optarg[0] < '0' || optarg[0] > '9' || height < 1 ||
-			height > FNX_NETWORK_SIZE_MAX) {
-			fprintf(stderr,
-				"fornix import-network: --height: expected a whole number from 1, "
-				"found %.40s\n",
-				optarg);
-			return 2;
-		}
-	}
-	if (argc - optind != 2) {
-		fprintf(stderr,
-			"fornix import-network: expected DIR and OUT.h5; --help tells more\n");
-		return 2;
-	}
-	return import(argv[optind], argv[optind + 1], (uint32_t)height);
+	if (r)
+		return r > 0 ? usage() : 2;
+	return import(line.words[0], line.words[1], (uint32_t)height);
 }

@@ -5,7 +5,6 @@
  * or what damage they have.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -37,7 +36,7 @@ struct inspect {
 /* Options
  * --------------------------------------------------------------------------------------------- */
 
-static void usage(void)
+static int usage(void)
 {
 	printf("fornix inspect: shows a topic's header, pool, readers and youngest frames\n"
 	       "\n"
@@ -56,52 +55,26 @@ static void usage(void)
 	       "arrival in this machine to its publishing, ORIGIN the input (from 0) and frame it "
 	       "was made from.\n",
 		ENTRIES_DEFAULT);
+	return 0;
 }
 
-static int parse_entries(struct inspect *inspect, const char *text)
-{
-	char *end;
-
-	errno = 0;
-	inspect->n_entries = strtoull(text, &end, 10);
-	if (text[0] >= '0' && text[0] <= '9' && !*end && !errno)
-		return 0;
-	fprintf(stderr, "fornix inspect: --entries: expected a number, found %.60s\n", text);
-	return 2;
-}
-
-/* 0: go on; -1: helped; 2: wrong use. */
 static int parse(int argc, char **argv, struct inspect *inspect)
 {
-	static const struct option table[] = {
-		FNX_LOCATE_OPTIONS,
-		{"entries", required_argument, NULL, 'e'},
-		{"json", no_argument, NULL, 'j'},
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
+	const struct fnx_option options[] = {
+		fnx_option_count("entries", 0, UINT64_MAX, &inspect->n_entries),
+		fnx_option_flag("json", &inspect->json),
+		FNX_LOCATE_OPTIONS(&inspect->locate),
+		{.name = NULL},
 	};
-	int option;
+	struct fnx_command_line line = {.program = "fornix inspect",
+		.options = options,
+		.words_min = 1,
+		.words_max = 1,
+		.expected = "one TOPIC"};
+	int r = fnx_command_line_read(&line, argc, argv);
 
-	optind = 0;
-	while ((option = getopt_long(argc, argv, "h", table, NULL)) != -1) {
-		if (option == 'h') {
-			usage();
-			return -1;
-		} else if (option == 'j') {
-			inspect->json = 1;
-		} else if (option == 'e') {
-			if (parse_entries(inspect, optarg))
-				return 2;
-		} else if (!fnx_locate_option(&inspect->locate, option, optarg)) {
-			return 2;
-		}
-	}
-	if (optind + 1 != argc) {
-		fprintf(stderr, "fornix inspect: expected one topic; --help tells more\n");
-		return 2;
-	}
-	inspect->topic = argv[optind];
-	return 0;
+	inspect->topic = line.words[0];
+	return r;
 }
 
 /* Words
@@ -498,10 +471,11 @@ int fnx_command_inspect(int argc, char **argv)
 	struct inspect inspect = {.n_entries = ENTRIES_DEFAULT};
 	int r = parse(argc, argv, &inspect);
 
-	if (!r)
-		r = fnx_locate_remains("fornix inspect", &inspect.locate, &inspect.bus);
 	if (r)
-		return r < 0 ? 0 : r;
+		return r > 0 ? usage() : 2;
+	r = fnx_locate_remains("fornix inspect", &inspect.locate, &inspect.bus);
+	if (r)
+		return r;
 	r = fnx_view_open(
 		&inspect.bus, inspect.topic, FNX_VIEW_LEDGER | FNX_VIEW_SCHEMA, &inspect.view);
 	if (r)

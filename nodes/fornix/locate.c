@@ -80,23 +80,6 @@ int fnx_names_have(const struct fnx_names *names, const char *name)
  * -----------------------------------------------------------------------------------------------
  */
 
-int fnx_locate_option(struct fnx_locate *locate, int option, const char *argument)
-{
-	switch (option) {
-	case FNX_OPTION_BUS:
-		locate->bus = argument;
-		return 1;
-	case FNX_OPTION_SEGMENT_DIR:
-		locate->segment_dir = argument;
-		return 1;
-	case FNX_OPTION_RUN_DIR:
-		locate->run_dir = argument;
-		return 1;
-	default:
-		return 0;
-	}
-}
-
 /* A directory of one's own is named like the default one, or as one likes. */
 static const char *name_after(const char *segment_dir)
 {

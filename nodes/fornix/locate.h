@@ -5,9 +5,8 @@
  */
 #pragma once
 
-#include <getopt.h>
-
 #include "bus/bus.h"
+#include "nodes/host/command_line.h"
 
 enum {
 	FNX_LOCATE_NAMES_MAX = 1024
@@ -18,24 +17,15 @@ struct fnx_locate {
 	const char *bus, *segment_dir, *run_dir;
 };
 
-/* For a command's table of options, and its switch. */
-enum {
-	FNX_OPTION_BUS = 256,
-	FNX_OPTION_SEGMENT_DIR,
-	FNX_OPTION_RUN_DIR
-};
-#define FNX_LOCATE_OPTIONS \
-	{"bus", required_argument, NULL, FNX_OPTION_BUS}, \
-		{"segment-dir", required_argument, NULL, FNX_OPTION_SEGMENT_DIR}, \
-	{ \
-		"run-dir", required_argument, NULL, FNX_OPTION_RUN_DIR \
-	}
+/* For a command's table of options. */
+#define FNX_LOCATE_OPTIONS(locate) \
+	fnx_option_text("bus", &(locate)->bus), \
+		fnx_option_text("segment-dir", &(locate)->segment_dir), \
+		fnx_option_text("run-dir", &(locate)->run_dir)
 #define FNX_LOCATE_HELP \
 	"  --bus NAME         (default: $FORNIX_BUS, else the only bus there is, or is alive)\n" \
 	"  --segment-dir DIR  where the bus keeps its segments, if its rig says bus.segment_dir\n" \
 	"  --run-dir DIR      where it keeps its sockets, if its rig says bus.run_dir\n"
-/* 1 if the option was one of these. */
-int fnx_locate_option(struct fnx_locate *locate, int option, const char *argument);
 
 /* The bus that is meant, which exists. 0; or the command's exit status, after saying to standard
  * error what is wrong and which buses there are. `command`: "fornix top". */

@@ -52,7 +52,7 @@ struct ls {
 /* Options
  * --------------------------------------------------------------------------------------------- */
 
-static void usage(void)
+static int usage(void)
 {
 	printf("fornix ls: lists the buses of this machine, their nodes and topics, dead ones "
 	       "too\n"
@@ -71,36 +71,19 @@ static void usage(void)
 	       "yet to give\n"
 	       "back. Buses with a segment directory of their own are found by --segment-dir "
 	       "only.\n");
+	return 0;
 }
 
-/* 0: go on; -1: helped; 2: wrong use. */
 static int parse(int argc, char **argv, struct ls *ls)
 {
-	static const struct option table[] = {
-		FNX_LOCATE_OPTIONS,
-		{"json", no_argument, NULL, 'j'},
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
+	const struct fnx_option options[] = {
+		fnx_option_flag("json", &ls->json),
+		FNX_LOCATE_OPTIONS(&ls->locate),
+		{.name = NULL},
 	};
-	int option;
+	struct fnx_command_line line = {.program = "fornix ls", .options = options};
 
-	optind = 0;
-	while ((option = getopt_long(argc, argv, "h", table, NULL)) != -1) {
-		if (option == 'h') {
-			usage();
-			return -1;
-		} else if (option == 'j') {
-			ls->json = 1;
-		} else if (!fnx_locate_option(&ls->locate, option, optarg)) {
-			return 2;
-		}
-	}
-	if (optind < argc) {
-		fprintf(stderr, "fornix ls: unexpected argument %s; --help tells more\n",
-			argv[optind]);
-		return 2;
-	}
-	return 0;
+	return fnx_command_line_read(&line, argc, argv);
 }
 
 /* Looking
@@ -428,7 +411,7 @@ int fnx_command_ls(int argc, char **argv)
 	int r = parse(argc, argv, &ls);
 
 	if (r)
-		return r < 0 ? 0 : r;
+		return r > 0 ? usage() : 2;
 	if (ls.json)
 		list = json_array();
 	if (ls.locate.bus || ls.locate.segment_dir) {

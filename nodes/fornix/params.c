@@ -241,7 +241,7 @@ static int set_one(struct call *call, const char *key, const char *text)
 /* Commands
  * -------------------------------------------------------------------------------------------- */
 
-static void usage_get(void)
+static int usage_get(void)
 {
 	printf("fornix get: shows a node's parameters\n"
 	       "\n"
@@ -251,9 +251,10 @@ static void usage_get(void)
 	       "value, unit,\n"
 	       "range, meaning.\n"
 	       "\n" FNX_LOCATE_HELP);
+	return 0;
 }
 
-static void usage_set(void)
+static int usage_set(void)
 {
 	printf("fornix set: changes a parameter while the node runs\n"
 	       "\n"
@@ -263,113 +264,60 @@ static void usage_set(void)
 	       "Recordings hold\n"
 	       "the change, and who made it. `fornix get NODE` lists the keys.\n"
 	       "\n" FNX_LOCATE_HELP);
-}
-
-/* What the command line says; at most three words beside the options. */
-struct words {
-	char *at[4];
-	int n;
-};
-
-static void add_word(struct words *words, char *word)
-{
-	if (words->n < 4)
-		words->at[words->n++] = word;
-}
-
-static int is_negative_number(const char *text)
-{
-	return text[0] == '-' && text[1] && strchr(".0123456789", text[1]);
-}
-
-/* 0: go on; -1: helped; 2: wrong use. */
-static int parse(
-	int argc, char **argv, void (*usage)(void), struct fnx_locate *locate, struct words *words)
-{
-	static const struct option table[] = {
-		FNX_LOCATE_OPTIONS,
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
-	};
-	int option;
-
-	optind = 0;
-	for (;;) {
-		/* getopt would take a number below 0 for options. */
-		if (optind && optind < argc && is_negative_number(argv[optind])) {
-			add_word(words, argv[optind++]);
-			continue;
-		}
-		option = getopt_long(argc, argv, "-h", table, NULL);
-		if (option == -1)
-			break;
-		if (option == 'h') {
-			usage();
-			return -1;
-		}
-		if (option == 1)
-			add_word(words, optarg);
-		else if (!fnx_locate_option(locate, option, optarg))
-			return 2;
-	}
-	while (optind < argc)
-		add_word(words, argv[optind++]);
 	return 0;
 }
 
-static int command(int argc, char **argv, struct call *call, void (*usage)(void), int min_words,
-	int max_words, const char *expected,
-	int (*carry_out)(struct call *call, const struct words *words))
+static int command(int argc, char **argv, struct call *call, struct fnx_command_line *line,
+	int (*usage)(void),
+	int (*carry_out)(struct call *call, const struct fnx_command_line *line))
 {
-	struct words words = {.n = 0};
+	const struct fnx_option options[] = {FNX_LOCATE_OPTIONS(&call->locate), {.name = NULL}};
 	int r;
 
-	r = parse(argc, argv, usage, &call->locate, &words);
+	call->command = line->program;
+	line->options = options;
+	r = fnx_command_line_read(line, argc, argv);
 	if (r)
-		return r < 0 ? 0 : r;
-	if (words.n < min_words || words.n > max_words) {
-		fprintf(stderr, "%s: expected %s; --help tells more\n", call->command, expected);
-		return 2;
-	}
+		return r > 0 ? usage() : 2;
 	r = fnx_locate_bus(call->command, &call->locate, &call->bus);
 	if (r)
 		return r;
-	call->node = words.at[0];
-	return carry_out(call, &words);
+	call->node = line->words[0];
+	return carry_out(call, line);
 }
 
-static int get(struct call *call, const struct words *words)
+static int get(struct call *call, const struct fnx_command_line *line)
 {
-	return words->n == 2 ? print_key(call, words->at[1]) : print_all(call);
+	return line->n_words == 2 ? print_key(call, line->words[1]) : print_all(call);
 }
 
-static int set(struct call *call, const struct words *words)
+static int set(struct call *call, const struct fnx_command_line *line)
 {
-	return set_one(call, words->at[1], words->at[2]);
+	return set_one(call, line->words[1], line->words[2]);
 }
 
 int fnx_command_get(int argc, char **argv)
 {
+	struct fnx_command_line line = {.program = "fornix get",
+		.words_min = 1,
+		.words_max = 2,
+		.expected = "NODE, or NODE and KEY"};
 	struct call *call = calloc(1, sizeof(*call));
-	int r = 1;
+	int r = call ? command(argc, argv, call, &line, usage_get, get) : 1;
 
-	if (call) {
-		call->command = "fornix get";
-		r = command(argc, argv, call, usage_get, 1, 2, "NODE, or NODE and KEY", get);
-	}
 	free(call);
 	return r;
 }
 
 int fnx_command_set(int argc, char **argv)
 {
+	struct fnx_command_line line = {.program = "fornix set",
+		.words_min = 3,
+		.words_max = 3,
+		.expected = "NODE, KEY and VALUE"};
 	struct call *call = calloc(1, sizeof(*call));
-	int r = 1;
+	int r = call ? command(argc, argv, call, &line, usage_set, set) : 1;
 
-	if (call) {
-		call->command = "fornix set";
-		r = command(argc, argv, call, usage_set, 3, 3, "NODE, KEY and VALUE", set);
-	}
 	free(call);
 	return r;
 }

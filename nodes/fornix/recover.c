@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "bus/mcap.h"
 #include "nodes/fornix/command.h"
+#include "nodes/host/command_line.h"
 
-static void usage(void)
+static int usage(void)
 {
 	printf("fornix recover: makes a damaged recording whole again\n"
 	       "\n"
@@ -19,6 +19,7 @@ static void usage(void)
 	       "IN.mcap is only read. Of a recording that was cut off (power, kill -9) all but the "
 	       "last chunk is\n"
 	       "there. Exit status: 0 done, whatever was lost is told; 1 failed; 2 wrong use.\n");
+	return 0;
 }
 
 static void report(const char *in, const char *out, const struct fnx_mcap_recover_stats *stats)
@@ -60,25 +61,20 @@ static int complain(const char *in, const char *out, int error)
 
 int fnx_command_recover(int argc, char **argv)
 {
-	static const struct option table[] = {{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+	const struct fnx_option options[] = {{.name = NULL}};
+	struct fnx_command_line line = {.program = "fornix recover",
+		.options = options,
+		.words_min = 2,
+		.words_max = 2,
+		.expected = "IN.mcap and OUT.mcap"};
 	struct fnx_mcap_recover_stats stats = {0};
-	int option, r;
+	int r = fnx_command_line_read(&line, argc, argv);
 
-	optind = 0;
-	while ((option = getopt_long(argc, argv, "h", table, NULL)) != -1) {
-		if (option != 'h')
-			return 2;
-		usage();
-		return 0;
-	}
-	if (argc - optind != 2) {
-		fprintf(stderr,
-			"fornix recover: expected IN.mcap and OUT.mcap; --help tells more\n");
-		return 2;
-	}
-	r = fnx_mcap_recover(argv[optind], argv[optind + 1], &stats);
 	if (r)
-		return complain(argv[optind], argv[optind + 1], r);
-	report(argv[optind], argv[optind + 1], &stats);
+		return r > 0 ? usage() : 2;
+	r = fnx_mcap_recover(line.words[0], line.words[1], &stats);
+	if (r)
+		return complain(line.words[0], line.words[1], r);
+	report(line.words[0], line.words[1], &stats);
 	return 0;
 }

@@ -7,7 +7,6 @@
  * lossless reader like any other.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -20,6 +19,7 @@
 #include "nodes/fornix/crew.h"
 #include "nodes/fornix/score.h"
 #include "nodes/fornix/summary.h"
+#include "nodes/host/command_line.h"
 
 enum {
 	LOOK_MS = 20,
@@ -47,35 +47,34 @@ struct run {
 	int64_t started_ns, ended_ns; /* of the session */
 };
 
-static void usage(FILE *out)
+static int usage(void)
 {
-	fprintf(out,
-		"fornix run: runs one session from beginning to end\n"
-		"\n"
-		"usage: fornix run [RIG.yaml] [options]\n"
-		"\n"
-		"  RIG.yaml              describes the experiment; without it a demonstration on "
-		"the simulator\n"
-		"  --source FILE|simulator\n"
-		"                        takes the session from FILE.nwb or FILE.mcap instead of "
-		"the rig's source\n"
-		"  --duration S          stops after S seconds of session time\n"
-		"  --speed X|max         X times real time (1: as recorded); max: as fast as the "
-		"slowest node\n"
-		"  --machine NAME        runs the nodes that the rig has on this machine, with "
-		"bridges to the others\n"
-		"  --threads             nodes are threads of one process instead of processes\n"
-		"  --record FILE.mcap    records the session\n"
-		"  --json FILE           writes the summary for programs\n"
-		"  --quiet               no progress, no summary; errors only\n"
-		"  --set KEY=VALUE       as if the rig said so; KEY is one of:\n");
+	printf("fornix run: runs one session from beginning to end\n"
+	       "\n"
+	       "usage: fornix run [RIG.yaml] [options]\n"
+	       "\n"
+	       "  RIG.yaml              describes the experiment; without it a demonstration on "
+	       "the simulator\n"
+	       "  --source FILE|simulator\n"
+	       "                        takes the session from FILE.nwb or FILE.mcap instead of "
+	       "the rig's source\n"
+	       "  --duration S          stops after S seconds of session time\n"
+	       "  --speed X|max         X times real time (1: as recorded); max: as fast as the "
+	       "slowest node\n"
+	       "  --machine NAME        runs the nodes that the rig has on this machine, with "
+	       "bridges to the others\n"
+	       "  --threads             nodes are threads of one process instead of processes\n"
+	       "  --record FILE.mcap    records the session\n"
+	       "  --json FILE           writes the summary for programs\n"
+	       "  --quiet               no progress, no summary; errors only\n"
+	       "  --set KEY=VALUE       as if the rig said so; KEY is one of:\n");
 	for (const char *const *key = fnx_rig_override_keys; *key; key++)
-		fprintf(out, "                          %s\n", *key);
-	fprintf(out,
-		"\n"
-		"Ctrl-C ends the session in good order. Exit status: 0 all well; 1 a node failed, "
-		"or something was\n"
-		"lost that should not have been; 2 wrong use or a rig that cannot be used.\n");
+		printf("                          %s\n", *key);
+	printf("\n"
+	       "Ctrl-C ends the session in good order. Exit status: 0 all well; 1 a node failed, "
+	       "or something was\n"
+	       "lost that should not have been; 2 wrong use or a rig that cannot be used.\n");
+	return 0;
 }
 
 /* Options
@@ -133,86 +132,67 @@ static int put_source(struct options *options, const char *source)
 static int wrong(const char *why, const char *what)
 {
 	fprintf(stderr, "fornix run: %s: %s; --help tells more\n", what, why);
-	return 2;
+	return -EINVAL;
 }
 
-/* An option that stands for an override. */
-static int stand_for(int put_result)
+/* What else the line said, in the words of the rig file; what is set by its key comes last. */
+struct said {
+	const char *source, *duration, *speed, *machine, *record;
+	struct fnx_texts overrides;
+};
+
+static int put_all(struct options *options, const struct said *said)
 {
-	return put_result ? wrong("too long, or one option too many", optarg) : 0;
+	const char *speed = said->speed && !strcmp(said->speed, "max") ? "0" : said->speed;
+	int r = 0;
+
+	if (said->source && put_source(options, said->source))
+		return wrong("a source is `simulator` or a file that ends in .nwb or .mcap",
+			said->source);
+	if (said->duration)
+		r = put(options, "source.duration_s", said->duration);
+	if (!r && speed)
+		r = put(options, "source.speed", speed);
+	if (!r && said->machine)
+		r = put(options, "machine", said->machine);
+	if (!r && said->record)
+		r = put_path(options, "record.file", said->record);
+	for (size_t i = 0; !r && i < said->overrides.n; i++)
+		r = put(options, "", said->overrides.at[i]);
+	return r ? wrong("too many, or one that is too long", "options") : 0;
 }
 
-static int take_option(struct options *options, int option)
+/* Nodes may run elsewhere: the rig is named from the root, too. */
+static void put_rig(struct options *options, const char *path)
 {
-	switch (option) {
-	case 's':
-		if (put_source(options, optarg))
-			return wrong("a source is `simulator` or a file that ends in .nwb or .mcap",
-				optarg);
-		return 0;
-	case 'd':
-		return stand_for(put(options, "source.duration_s", optarg));
-	case 'x':
-		return stand_for(
-			put(options, "source.speed", strcmp(optarg, "max") ? optarg : "0"));
-	case 'm':
-		return stand_for(put(options, "machine", optarg));
-	case 't':
-		options->threads = 1;
-		return 0;
-	case 'r':
-		return stand_for(put_path(options, "record.file", optarg));
-	case 'j':
-		options->json = optarg;
-		return 0;
-	case 'q':
-		options->quiet = 1;
-		return 0;
-	case 'S':
-		return stand_for(put(options, "", optarg));
-	default:
-		return 2;
-	}
+	options->rig_path = path ? path : FNX_RIG_DEMO;
+	if (options->rig_path[0] != '/' && options->rig_path[0] != '@' &&
+		realpath(options->rig_path, options->rig_absolute))
+		options->rig_path = options->rig_absolute;
 }
 
-/* 0: go on; -1: helped, exit 0; 2: wrong use. */
 static int parse(int argc, char **argv, struct options *options)
 {
-	static const struct option table[] = {
-		{"source", required_argument, NULL, 's'},
-		{"duration", required_argument, NULL, 'd'},
-		{"speed", required_argument, NULL, 'x'},
-		{"machine", required_argument, NULL, 'm'},
-		{"threads", no_argument, NULL, 't'},
-		{"record", required_argument, NULL, 'r'},
-		{"json", required_argument, NULL, 'j'},
-		{"quiet", no_argument, NULL, 'q'},
-		{"set", required_argument, NULL, 'S'},
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
+	struct said said = {.source = NULL};
+	const struct fnx_option table[] = {
+		fnx_option_text("source", &said.source),
+		fnx_option_text("duration", &said.duration),
+		fnx_option_text("speed", &said.speed),
+		fnx_option_text("machine", &said.machine),
+		fnx_option_flag("threads", &options->threads),
+		fnx_option_text("record", &said.record),
+		fnx_option_text("json", &options->json),
+		fnx_option_flag("quiet", &options->quiet),
+		fnx_option_texts("set", &said.overrides),
+		{.name = NULL},
 	};
-	int option, r;
+	struct fnx_command_line line = {.program = "fornix run", .options = table, .words_max = 1};
+	int r = fnx_command_line_read(&line, argc, argv);
 
-	optind = 1;
-	while ((option = getopt_long(argc, argv, "h", table, NULL)) != -1) {
-		if (option == 'h') {
-			usage(stdout);
-			return -1;
-		}
-		r = take_option(options, option);
-		if (r)
-			return r;
-	}
-	if (argc - optind > 1)
-		return wrong("one rig file at a time", argv[optind + 1]);
-	options->rig_path = FNX_RIG_DEMO;
-	if (optind < argc) {
-		options->rig_path = argv[optind];
-		if (argv[optind][0] != '/' && argv[optind][0] != '@' &&
-			realpath(argv[optind], options->rig_absolute))
-			options->rig_path = options->rig_absolute;
-	}
-	return 0;
+	if (r)
+		return r;
+	put_rig(options, line.words[0]);
+	return put_all(options, &said);
 }
 
 /* The bus
@@ -431,6 +411,28 @@ static int load_rig(struct run *run)
 	return 2;
 }
 
+static int carry_out(struct run *run)
+{
+	int r = load_rig(run);
+
+	/* Twice: who is to be awaited follows from the rig, and is told to the nodes like
+	 * everything else. */
+	if (!r)
+		r = await_all(run) ? 1 : load_rig(run);
+	if (!r && (fnx_score_init(&run->score) || catch_signals(run) || claim_bus(run)))
+		r = 1;
+	if (!r) {
+		r = session(run);
+		fnx_bus_remove(&run->crew.bus);
+		fnx_presence_drop(&run->presence);
+	}
+	if (run->signal_fd >= 0)
+		close(run->signal_fd);
+	fnx_score_fini(&run->score);
+	fnx_rig_free(run->rig);
+	return r;
+}
+
 int fnx_command_run(int argc, char **argv)
 {
 	struct run *run = calloc(1, sizeof(*run));
@@ -441,25 +443,10 @@ int fnx_command_run(int argc, char **argv)
 	run->presence.fd = -1;
 	run->signal_fd = -1;
 	r = parse(argc, argv, &run->options);
-	/* Twice: who is to be awaited follows from the rig, and is told to the nodes like
-	 * everything else. */
-	if (!r)
-		r = load_rig(run);
-	if (!r)
-		r = await_all(run) ? 1 : load_rig(run);
-	if (!r && (fnx_score_init(&run->score) || catch_signals(run)))
-		r = 1;
-	if (!r)
-		r = claim_bus(run) ? 1 : 0;
-	if (!r) {
-		r = session(run);
-		fnx_bus_remove(&run->crew.bus);
-		fnx_presence_drop(&run->presence);
-	}
-	if (run->signal_fd >= 0)
-		close(run->signal_fd);
-	fnx_score_fini(&run->score);
-	fnx_rig_free(run->rig);
+	if (r)
+		r = r > 0 ? usage() : 2;
+	else
+		r = carry_out(run);
 	free(run);
-	return r < 0 ? 0 : r;
+	return r;
 }

@@ -4,20 +4,19 @@
  * (systemd) need not know which that is. Exec, not fork: the process that was started is the node.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "nodes/fornix/command.h"
+#include "nodes/host/command_line.h"
 
 struct options {
-	char *name, *rig_path;
-	char *overrides[FNX_RIG_OVERRIDES_MAX];
-	size_t n_overrides;
+	const char *name, *rig_path;
+	struct fnx_texts overrides;
 };
 
-static void usage(void)
+static int usage(void)
 {
 	printf("fornix node: runs one node of a rig\n"
 	       "\n"
@@ -34,49 +33,28 @@ static void usage(void)
 	       "The nodes of a rig may be started in any order and wait for each other. `fornix "
 	       "check FILE` lists\n"
 	       "them. Stops in good order on Ctrl-C or SIGTERM.\n");
+	return 0;
 }
 
-static int wrong(const char *what)
-{
-	fprintf(stderr, "fornix node: %s; --help tells more\n", what);
-	return 2;
-}
-
-/* 0: go on; -1: helped; 2: wrong use. */
 static int parse(int argc, char **argv, struct options *options)
 {
-	static const struct option table[] = {
-		{"rig", required_argument, NULL, 'r'},
-		{"set", required_argument, NULL, 's'},
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
+	const struct fnx_option table[] = {
+		fnx_option_text("rig", &options->rig_path),
+		fnx_option_texts("set", &options->overrides),
+		{.name = NULL},
 	};
-	int option;
+	struct fnx_command_line line = {.program = "fornix node",
+		.options = table,
+		.words_min = 1,
+		.words_max = 1,
+		.expected = "the NAME of one node"};
+	int r = fnx_command_line_read(&line, argc, argv);
 
-	optind = 0;
-	while ((option = getopt_long(argc, argv, "h", table, NULL)) != -1) {
-		switch (option) {
-		case 'r':
-			options->rig_path = optarg;
-			break;
-		case 's':
-			if (options->n_overrides == FNX_RIG_OVERRIDES_MAX)
-				return wrong("too many --set");
-			options->overrides[options->n_overrides++] = optarg;
-			break;
-		case 'h':
-			usage();
-			return -1;
-		default:
-			return 2;
-		}
-	}
-	if (argc - optind != 1)
-		return wrong("expected the NAME of one node");
-	if (!options->rig_path)
-		return wrong("--rig FILE is missing");
-	options->name = argv[optind];
-	return 0;
+	options->name = line.words[0];
+	if (r || options->rig_path)
+		return r;
+	fprintf(stderr, "fornix node: --rig FILE is missing; --help tells more\n");
+	return -EINVAL;
 }
 
 int fnx_executable_path(const char *type, char *ret_path, size_t size)
@@ -132,24 +110,27 @@ static int refuse(const struct fnx_rig *rig, const struct options *options)
 
 static int become(const struct fnx_node_ops *ops, const struct options *options)
 {
-	static char rig[] = "--rig", name[] = "--name", set[] = "--set";
-	char *argv[8 + 2 * FNX_RIG_OVERRIDES_MAX];
+	/* execv changes nothing, whatever its type says. */
+	union {
+		const char *said[8 + 2 * FNX_RIG_OVERRIDES_MAX];
+		char *argv[8 + 2 * FNX_RIG_OVERRIDES_MAX];
+	} words;
 	char path[4200];
 	int r, n = 0;
 
 	r = fnx_executable_path(ops->type, path, sizeof(path));
 	if (!r) {
-		argv[n++] = path;
-		argv[n++] = rig;
-		argv[n++] = options->rig_path;
-		argv[n++] = name;
-		argv[n++] = options->name;
-		for (size_t i = 0; i < options->n_overrides; i++) {
-			argv[n++] = set;
-			argv[n++] = options->overrides[i];
+		words.said[n++] = path;
+		words.said[n++] = "--rig";
+		words.said[n++] = options->rig_path;
+		words.said[n++] = "--name";
+		words.said[n++] = options->name;
+		for (size_t i = 0; i < options->overrides.n; i++) {
+			words.said[n++] = "--set";
+			words.said[n++] = options->overrides.at[i];
 		}
-		argv[n] = NULL;
-		execv(path, argv);
+		words.said[n] = NULL;
+		execv(path, words.argv);
 		r = -errno;
 	}
 	fprintf(stderr, "fornix node: cannot start fornix-%s from this program's folder: %s\n",
@@ -167,9 +148,8 @@ int fnx_command_node(int argc, char **argv)
 
 	r = parse(argc, argv, &options);
 	if (r)
-		return r < 0 ? 0 : r;
-	r = fnx_rig_load(options.rig_path, (const char *const *)options.overrides,
-		options.n_overrides, &rig, error);
+		return r > 0 ? usage() : 2;
+	r = fnx_rig_load(options.rig_path, options.overrides.at, options.overrides.n, &rig, error);
 	if (r) {
 		fprintf(stderr, "fornix node: %s\n", error);
 		return 2;

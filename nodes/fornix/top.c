@@ -8,7 +8,6 @@
  * pipe it writes one table after the other.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <math.h>
 #include <poll.h>
 #include <signal.h>
@@ -50,7 +49,7 @@ struct watch {
 /* Options
  * --------------------------------------------------------------------------------------------- */
 
-static void usage(void)
+static int usage(void)
 {
 	printf("fornix top: shows the nodes and topics of a bus at work\n"
 	       "\n"
@@ -88,6 +87,7 @@ static void usage(void)
 	       "arrival to then.\n"
 	       "\n"
 	       "Looking costs the nodes nothing.\n");
+	return 0;
 }
 
 static int parse_clock(struct watch *watch, const char *text)
@@ -98,45 +98,23 @@ static int parse_clock(struct watch *watch, const char *text)
 	if (end != text && !*end && isfinite(watch->clock_hz) && watch->clock_hz > 0)
 		return 0;
 	fprintf(stderr, "fornix top: --clock-rate: expected Hz, found %.60s\n", text);
-	return 2;
+	return -EINVAL;
 }
 
-/* 0: go on; -1: helped; 2: wrong use. */
 static int parse(int argc, char **argv, struct watch *watch)
 {
-	static const struct option table[] = {
-		FNX_LOCATE_OPTIONS,
-		{"once", no_argument, NULL, 'o'},
-		{"json", no_argument, NULL, 'j'},
-		{"clock-rate", required_argument, NULL, 'c'},
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
+	const char *clock = "30000";
+	const struct fnx_option options[] = {
+		fnx_option_flag("once", &watch->once),
+		fnx_option_flag("json", &watch->json),
+		fnx_option_text("clock-rate", &clock),
+		FNX_LOCATE_OPTIONS(&watch->locate),
+		{.name = NULL},
 	};
-	int option;
+	struct fnx_command_line line = {.program = "fornix top", .options = options};
+	int r = fnx_command_line_read(&line, argc, argv);
 
-	optind = 0;
-	watch->clock_hz = 30000;
-	while ((option = getopt_long(argc, argv, "h", table, NULL)) != -1) {
-		if (option == 'h') {
-			usage();
-			return -1;
-		} else if (option == 'o') {
-			watch->once = 1;
-		} else if (option == 'j') {
-			watch->json = 1;
-		} else if (option == 'c') {
-			if (parse_clock(watch, optarg))
-				return 2;
-		} else if (!fnx_locate_option(&watch->locate, option, optarg)) {
-			return 2;
-		}
-	}
-	if (optind < argc) {
-		fprintf(stderr, "fornix top: unexpected argument %s; --help tells more\n",
-			argv[optind]);
-		return 2;
-	}
-	return 0;
+	return r ? r : parse_clock(watch, clock);
 }
 
 /* Terminal
@@ -497,10 +475,11 @@ int fnx_command_top(int argc, char **argv)
 	struct watch watch = {.signal_fd = -1, .sections = FNX_TOP_ALL};
 	int r = parse(argc, argv, &watch);
 
-	if (!r)
-		r = fnx_locate_bus("fornix top", &watch.locate, &watch.bus);
 	if (r)
-		return r < 0 ? 0 : r;
+		return r > 0 ? usage() : 2;
+	r = fnx_locate_bus("fornix top", &watch.locate, &watch.bus);
+	if (r)
+		return r;
 	r = catch_signals(&watch);
 	if (r) {
 		fprintf(stderr, "fornix top: cannot wait for signals: %s\n", strerror(-r));

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,7 +9,7 @@
 #include "nodes/fornix/command.h"
 #include "nodes/fornix/locate.h"
 
-static void usage(void)
+static int usage(void)
 {
 	printf("fornix trace: writes what a task runtime did, for Perfetto or chrome://tracing\n"
 	       "\n"
@@ -27,6 +26,7 @@ static void usage(void)
 	       "\n"
 	       "Exit status: 0 done, 1 no such runtime or nothing traced, 2 wrong use.\n",
 		FNX_LOCATE_HELP);
+	return 0;
 }
 
 static int complain(const struct fnx_bus *bus, const char *name, int error)
@@ -86,29 +86,23 @@ static int export(const struct fnx_bus *bus, const char *name, const char *path)
 
 int fnx_command_trace(int argc, char **argv)
 {
-	static const struct option table[] = {{"out", required_argument, NULL, 'o'},
-		{"help", no_argument, NULL, 'h'}, FNX_LOCATE_OPTIONS, {NULL, 0, NULL, 0}};
 	struct fnx_locate locate = {0};
 	const char *path = NULL;
+	const struct fnx_option options[] = {
+		fnx_option_text("out", &path),
+		FNX_LOCATE_OPTIONS(&locate),
+		{.name = NULL},
+	};
+	struct fnx_command_line line = {.program = "fornix trace",
+		.options = options,
+		.words_min = 1,
+		.words_max = 1,
+		.expected = "one NAME"};
 	struct fnx_bus bus;
-	int option, r;
+	int r = fnx_command_line_read(&line, argc, argv);
 
-	optind = 0;
-	while ((option = getopt_long(argc, argv, "h", table, NULL)) != -1) {
-		if (fnx_locate_option(&locate, option, optarg))
-			continue;
-		if (option == 'h') {
-			usage();
-			return 0;
-		}
-		if (option != 'o')
-			return 2;
-		path = optarg;
-	}
-	if (argc - optind != 1) {
-		fprintf(stderr, "fornix trace: expected NAME; --help tells more\n");
-		return 2;
-	}
+	if (r)
+		return r > 0 ? usage() : 2;
 	r = fnx_locate_bus("fornix trace", &locate, &bus);
-	return r ? r : export(&bus, argv[optind], path);
+	return r ? r : export(&bus, line.words[0], path);
 }

@@ -278,8 +278,8 @@ TEST(wrong_use_of_echo_is_told_in_one_line)
 {
 	fails(FORNIX("echo"), 2, "expected one TOPIC");
 	fails(FORNIX("echo", "a", "b"), 2, "expected one TOPIC");
-	fails(FORNIX("echo", "a", "--count", "0"), 2, "--count: expected a number from 1");
-	fails(FORNIX("echo", "a", "--count", "-3"), 2, "--count: expected a number from 1");
+	fails(FORNIX("echo", "a", "--count", "0"), 2, "--count: expected a whole number from 1");
+	fails(FORNIX("echo", "a", "--count", "-3"), 2, "--count: expected a whole number from 1");
 	fails(FORNIX("echo", "a", "--colour"), 2, "fornix echo: unrecognized option");
 	fails(FORNIX("echo", "a", "--bus", "there-is-no-such-bus"), 1,
 		"there is no bus there-is-no-such-bus");

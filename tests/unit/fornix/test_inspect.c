@@ -182,8 +182,8 @@ TEST(a_topic_that_is_not_there_is_told_with_those_that_are)
 
 TEST(wrong_use_of_inspect_is_told_in_one_line)
 {
-	fails(FORNIX("inspect"), 2, "expected one topic");
-	fails(FORNIX("inspect", "a", "b"), 2, "expected one topic");
-	fails(FORNIX("inspect", "a", "--entries", "-1"), 2, "--entries: expected a number");
-	fails(FORNIX("inspect", "a", "--entries", "few"), 2, "--entries: expected a number");
+	fails(FORNIX("inspect"), 2, "expected one TOPIC");
+	fails(FORNIX("inspect", "a", "b"), 2, "expected one TOPIC");
+	fails(FORNIX("inspect", "a", "--entries", "-1"), 2, "--entries: expected a whole number");
+	fails(FORNIX("inspect", "a", "--entries", "few"), 2, "--entries: expected a whole number");
 }

@@ -145,6 +145,6 @@ TEST(what_cannot_be_traced_is_said_in_one_line)
 
 	fails(FORNIX("trace", "tasks", ON(bus)), 1, "without a trace");
 	fails(FORNIX("trace", "none", ON(bus)), 1, "no task runtime none; it has: tasks");
-	fails(FORNIX("trace", ON(bus)), 2, "expected NAME");
+	fails(FORNIX("trace", ON(bus)), 2, "expected one NAME");
 	fnx_task_runtime_close(rt);
 }
