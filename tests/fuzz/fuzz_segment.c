@@ -8,26 +8,17 @@
  * cut short while it is mapped is not played: that ends a process on every system.)
  */
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "bus/segment.h"
 #include "bus/validate.h"
+#include "tests/fuzz/fuzz_topic.h"
 #include "tests/support/shared_access.h"
 
 enum {
-	N_FRAMES = 21,
 	STEPS_MAX = 64,
 	PENDING_MAX = 16,
 	UNDO_MAX = 1024,
 	ACCESSES_MAX = 100000,
-};
-
-struct reader {
-	const uint8_t *at;
-	const uint8_t *end;
 };
 
 struct scribble {
@@ -43,12 +34,6 @@ static struct fnx_mapping map;
 static struct scribble pending[PENDING_MAX], undos[UNDO_MAX];
 static unsigned n_pending, n_undos;
 static uint64_t n_accesses;
-
-static void must(int condition)
-{
-	if (!condition)
-		abort();
-}
 
 static _Atomic uint64_t *word_at(size_t word)
 {
@@ -143,29 +128,11 @@ void shared_fence(int order)
 
 static void make_world(void)
 {
-	const struct fnx_topic_config config = {.name = "topic",
-		.node = "writer",
-		.schema = "\x81\xa1s\x01",
-		.schema_size = 4,
-		.slot_size = 64,
-		.n_slots = 8,
-		.full = FNX_FULL_DROP,
-		.bell = FNX_BELL_FORM_PIPE};
 	static struct fnx_publisher *pub; /* lives as long as the world */
-	char directory[64];
 
-	snprintf(directory, sizeof(directory), "/dev/shm/fuzz-segment-%d", (int)getpid());
-	must(fnx_bus_init(&bus, "fuzz", directory, directory) == 0);
-	must(fnx_bus_create(&bus, NULL) == 0);
-	must(fnx_publisher_open(&bus, &config, &pub) == 0);
-	for (int64_t i = 0; i < N_FRAMES; i++) {
-		const struct fnx_stamp stamp = {.sample_time = i};
-		void *payload;
-
-		must(fnx_publisher_loan(pub, i, &payload) == 0);
-		memset(payload, (int)i, 64);
-		fnx_publisher_publish(pub, 64, &stamp);
-	}
+	make_bus(&bus, "segment");
+	pub = make_topic(&bus);
+	publish_frames(pub);
 	n_accesses = 0;
 	must(fnx_mapping_open(&bus, "topic", 1, &map) == 0);
 }
@@ -177,31 +144,12 @@ static void leave_world(void)
 
 /* Steps ------------------------------------------------------------------------------ */
 
-static unsigned take(struct reader *r)
+static uint64_t other_entry(unsigned kind)
 {
-	return r->at < r->end ? *r->at++ : 0;
+	return fnx_tag(N_FRAMES - 16 + (kind >> 2), (enum fnx_entry_state)(kind & 3));
 }
 
-static uint64_t take_value(struct reader *r, uint64_t before)
-{
-	unsigned kind = take(r);
-	uint64_t value = 0;
-
-	switch (kind % 4) {
-	case 0:
-		return before ^ (uint64_t)1 << (kind >> 2);
-	case 1:
-		return before + (kind >> 2) - 32;
-	case 2:
-		return fnx_tag(N_FRAMES - 16 + (kind >> 4), (enum fnx_entry_state)(kind >> 2 & 3));
-	default:
-		for (unsigned i = 0; i < 8; i++)
-			value |= (uint64_t)take(r) << 8 * i;
-		return value;
-	}
-}
-
-static void plan_scribble(struct reader *r)
+static void plan_scribble(struct bytes *r)
 {
 	size_t ledger = (size_t)((char *)map.ledger - (char *)map.segment) / 8;
 	unsigned where = take(r), when = take(r);
@@ -209,7 +157,7 @@ static void plan_scribble(struct reader *r)
 
 	if (n_pending < PENDING_MAX)
 		pending[n_pending++] = (struct scribble){n_accesses + when / 2 % 32, word,
-			take_value(r, shared_raw_load(word_at(word), 8))};
+			take_near(r, shared_raw_load(word_at(word), 8), other_entry)};
 	write_pending();
 }
 
@@ -284,7 +232,7 @@ static struct fnx_subscriber *join(unsigned op)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct reader r = {data, data + size};
+	struct bytes r = {data, data + size};
 	struct fnx_subscriber *sub = NULL;
 
 	if (!map.segment) {

@@ -20,6 +20,7 @@
 
 #include "bus/presence.h"
 #include "bus/segment.h"
+#include "tests/fuzz/fuzz_topic.h"
 #include "tests/support/shared_access.h"
 
 enum {
@@ -66,12 +67,6 @@ static unsigned n_pinned_used; /* entries of the pinned table that were ever wri
 static uint64_t answers; /* bits that bells and presence answer with */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(int condition)
-{
-	if (!condition)
-		abort();
-}
 
 /* Shared memory ---------------------------------------------------------------------- */
 
@@ -366,25 +361,6 @@ static void leave(void)
 
 /* Steps ------------------------------------------------------------------------------ */
 
-struct reader {
-	const uint8_t *at;
-	const uint8_t *end;
-};
-
-static unsigned take(struct reader *r)
-{
-	return r->at < r->end ? *r->at++ : 0;
-}
-
-static uint64_t take_u64(struct reader *r)
-{
-	uint64_t value = 0;
-
-	for (unsigned i = 0; i < 8; i++)
-		value |= (uint64_t)take(r) << 8 * i;
-	return value;
-}
-
 static uint64_t raw_head(void)
 {
 	return shared_raw_load(&world->map.segment->head, 8);
@@ -393,7 +369,7 @@ static uint64_t raw_head(void)
 static const uint64_t names[] = {0x31617461, 0x6e6f, 0x2f2e2e, 0, 0x72657469727764};
 
 /* A number that may do harm: close to what is true, or any. */
-static uint64_t take_value(struct reader *r)
+static uint64_t take_value(struct bytes *r)
 {
 	unsigned kind = take(r);
 
@@ -415,7 +391,7 @@ static uint64_t take_value(struct reader *r)
 	}
 }
 
-static void plan_scribble(struct reader *r)
+static void plan_scribble(struct bytes *r)
 {
 	unsigned where = take(r), when = take(r), n;
 	size_t word;
@@ -485,7 +461,7 @@ static void succeed(void)
 	must(fnx_publisher_adopted(world->pub) && world->pub != before);
 }
 
-static int64_t step(struct reader *r, int64_t now_ns)
+static int64_t step(struct bytes *r, int64_t now_ns)
 {
 	unsigned op = take(r);
 
@@ -560,7 +536,7 @@ static void expect_all_slots(int64_t now_ns)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct reader r = {data, data + size};
+	struct bytes r = {data, data + size};
 	struct fnx_publisher *as_made;
 	int64_t now_ns = 1;
 

@@ -6,23 +6,13 @@
  *
  * The topic is made once, and what was written is taken back after each execution.
  */
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
 #include "bus/segment.h"
 #include "bus/validate.h"
 #include "bus/view.h"
+#include "tests/fuzz/fuzz_topic.h"
 
 enum {
-	N_FRAMES = 21,
 	WORDS_MAX = 64,
-};
-
-struct reader {
-	const uint8_t *at;
-	const uint8_t *end;
 };
 
 struct undo {
@@ -37,12 +27,6 @@ static struct fnx_mapping map;
 static struct undo undos[WORDS_MAX];
 static unsigned n_undos;
 
-static void must(int condition)
-{
-	if (!condition)
-		abort();
-}
-
 static void leave_world(void)
 {
 	(void)fnx_bus_remove(&bus);
@@ -50,65 +34,30 @@ static void leave_world(void)
 
 static void make_world(void)
 {
-	const struct fnx_topic_config config = {.name = "topic",
-		.node = "writer",
-		.schema = "\x81\xa1s\x01",
-		.schema_size = 4,
-		.slot_size = 64,
-		.n_slots = 8,
-		.full = FNX_FULL_DROP,
-		.bell = FNX_BELL_FORM_PIPE};
 	const struct fnx_subscriber_config reader = {.topic = "topic",
 		.node = "reader",
 		.policy = FNX_LOSSLESS,
 		.start = FNX_START_NEXT,
 		.bell = FNX_BELL_FORM_PIPE};
-	const struct fnx_stamp stamp = {.sample_time = 1};
 	/* Static: they live as long as the world. */
 	static struct fnx_publisher *pub;
 	static struct fnx_subscriber *sub;
-	char directory[64];
-	void *payload;
 
-	snprintf(directory, sizeof(directory), "/dev/shm/fuzz-validate-%d", (int)getpid());
-	must(fnx_bus_init(&bus, "fuzz", directory, directory) == 0);
-	must(fnx_bus_create(&bus, NULL) == 0);
+	make_bus(&bus, "validate");
 	atexit(leave_world);
-	must(fnx_publisher_open(&bus, &config, &pub) == 0);
+	pub = make_topic(&bus);
 	must(fnx_subscriber_open(&bus, &reader, &sub) == 0);
-	for (int64_t i = 0; i < N_FRAMES; i++) {
-		must(fnx_publisher_loan(pub, i, &payload) == 0);
-		fnx_publisher_publish(pub, 64, &stamp);
-	}
+	publish_frames(pub);
 	must(fnx_mapping_open(&bus, "topic", 1, &map) == 0);
 }
 
-static unsigned take(struct reader *r)
+static uint64_t large(unsigned kind)
 {
-	return r->at < r->end ? *r->at++ : 0;
-}
-
-static uint64_t take_value(struct reader *r, uint64_t before)
-{
-	unsigned kind = take(r);
-	uint64_t value = 0;
-
-	switch (kind % 4) {
-	case 0:
-		return before ^ (uint64_t)1 << (kind >> 2);
-	case 1:
-		return before + (kind >> 2) - 32;
-	case 2:
-		return UINT64_MAX - (kind >> 2);
-	default:
-		for (unsigned i = 0; i < 8; i++)
-			value |= (uint64_t)take(r) << 8 * i;
-		return value;
-	}
+	return UINT64_MAX - kind;
 }
 
 /* A word of the header, of the pinned slots, of the ledger, or of `.subs`. */
-static uint64_t *take_word(struct reader *r)
+static uint64_t *take_word(struct bytes *r)
 {
 	unsigned where = take(r), word = take(r);
 
@@ -144,7 +93,7 @@ static void look(void)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct reader r = {data, data + size};
+	struct bytes r = {data, data + size};
 	size_t data_size, subs_size;
 	unsigned how;
 	int found;
@@ -157,7 +106,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		uint64_t *word = take_word(&r);
 
 		undos[n_undos++] = (struct undo){word, *word};
-		*word = take_value(&r, *word);
+		*word = take_near(&r, *word, large);
 	}
 	/* Cut short, now and then, at any byte. */
 	data_size = how & 1 ? map.segment_size : (how * 2654435761u) % (map.segment_size + 1);

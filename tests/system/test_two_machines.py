@@ -125,7 +125,7 @@ def the_posteriors_are_those_of_one_machine(machines, rig, whole):
     # The decisions came back over the same link.
     assert sent["decisions"] == decoded["decisions"] == whole["decisions"] > 0
     for half in (front, back):
-        assert half.text().count("connected with") == 1, half.text()
+        assert half.text().count("connected with") == 1, front.text() + "\n== back\n" + back.text()
     # ZeroMQ allocates in the bridges and on its own threads, and nowhere else.
     for summary in (decoded, sent):
         allocations = summary["heap_allocations_after_start"]

@@ -135,12 +135,13 @@ TEST(too_many_words_or_too_few_are_told_by_what_was_expected)
 
 TEST(an_option_may_be_repeated_as_often_as_there_is_room_and_no_more)
 {
-	char *argv[2 * FNX_RIG_OVERRIDES_MAX + 4] = {WORD("fornix try")};
+	static char program[] = "fornix try", option[] = "--set", value[] = "a=1";
+	char *argv[2 * FNX_RIG_OVERRIDES_MAX + 4] = {program};
 	struct told told = {.all = 0};
 
 	for (unsigned i = 0; i <= FNX_RIG_OVERRIDES_MAX; i++) {
-		argv[2 * i + 1] = WORD("--set");
-		argv[2 * i + 2] = WORD("a=1");
+		argv[2 * i + 1] = option;
+		argv[2 * i + 2] = value;
 	}
 	assert_int_equal(read_line(&told, 0, NULL, argv), -EINVAL);
 	assert_string_equal(told.said, "fornix try: --set: expected at most 64 of them\n");
