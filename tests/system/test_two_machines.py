@@ -124,8 +124,9 @@ def the_posteriors_are_those_of_one_machine(machines, rig, whole):
     assert abs(decoded["session_s"] - whole["session_s"]) < 0.1, decoded["session_s"]
     # The decisions came back over the same link.
     assert sent["decisions"] == decoded["decisions"] == whole["decisions"] > 0
+    # Told once; and once more where a busy machine let the other end wait for seconds.
     for half in (front, back):
-        assert half.text().count("connected with") == 1, front.text() + "\n== back\n" + back.text()
+        assert half.text().count("connected with") == 1 + half.text().count("is silent"), half.text()
     # ZeroMQ allocates in the bridges and on its own threads, and nowhere else.
     for summary in (decoded, sent):
         allocations = summary["heap_allocations_after_start"]
