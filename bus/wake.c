@@ -12,15 +12,14 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <sched.h>
 #include <semaphore.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
 
+/* Arrays are by form; what is not rung is NULL or closed. */
 enum {
-	N_FORMS =
-		FNX_BELL_FORM_ZMQ + 1, /* arrays are by form; what is not rung is NULL or closed */
+	N_FORMS = FNX_BELL_FORM_ZMQ + 1,
 	N_RINGS = 9, /* to know what a wake takes */
 	N_PAIRS = 32, /* to choose something else than a pipe */
 	FALL_ASLEEP_NS = 150000,
@@ -31,8 +30,6 @@ struct sleeper {
 	struct fnx_bell *bells[N_FORMS];
 	struct fnx_ringer ringers[N_FORMS];
 	pthread_t thread;
-	int cpu;
-	int error;
 	_Atomic int quit;
 	_Atomic int64_t heard_ns;
 	sem_t heard;
@@ -44,19 +41,6 @@ static int64_t now(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
-}
-
-static int settle(int cpu)
-{
-	cpu_set_t cpus;
-
-	if (cpu < 0)
-		return 0;
-	if (cpu >= CPU_SETSIZE)
-		return -EINVAL;
-	CPU_ZERO(&cpus);
-	CPU_SET((size_t)cpu, &cpus);
-	return sched_setaffinity(0, sizeof(cpus), &cpus) < 0 ? -errno : 0;
 }
 
 static int drain(struct sleeper *s)
@@ -77,9 +61,7 @@ static void *sleep_and_hear(void *argument)
 	for (unsigned form = 0; form < N_FORMS; form++)
 		fds[form] = (struct pollfd){
 			.fd = s->bells[form] ? fnx_bell_fd(s->bells[form]) : -1, .events = POLLIN};
-	s->error = settle(s->cpu);
-	sem_post(&s->heard);
-	while (!s->error && !atomic_load(&s->quit)) {
+	while (!atomic_load(&s->quit)) {
 		poll(fds, N_FORMS, PATIENCE_S * 1000);
 		atomic_store(&s->heard_ns, now());
 		if (drain(s) > 0)
@@ -131,14 +113,6 @@ static int begin(struct sleeper *s)
 	return r;
 }
 
-/* The sleeper is where it should be. */
-static int await_begun(struct sleeper *s)
-{
-	int r = await(s);
-
-	return r ? r : s->error;
-}
-
 static void end(struct sleeper *s)
 {
 	atomic_store(&s->quit, 1);
@@ -174,57 +148,6 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static int time_rings(
-	struct sleeper *s, enum fnx_bell_form form, unsigned n, struct fnx_bell_wake *ret_wake)
-{
-	int64_t ns[FNX_WAKE_RINGS_MAX];
-	int r = 0;
-
-	for (unsigned i = 0; i < n && !r; i++)
-		r = time_ring(s, form, &ns[i]);
-	if (r)
-		return r;
-	qsort(ns, n, sizeof(*ns), compare);
-	*ret_wake = (struct fnx_bell_wake){.p50_ns = ns[n / 2], .p99_ns = ns[n * 99 / 100]};
-	return 0;
-}
-
-static int measure_from(struct sleeper *s, enum fnx_bell_form form, int ringer_cpu, unsigned n,
-	struct fnx_bell_wake *ret_wake)
-{
-	cpu_set_t before;
-	int r;
-
-	if (sched_getaffinity(0, sizeof(before), &before) < 0)
-		return -errno;
-	r = settle(ringer_cpu);
-	if (!r)
-		r = begin(s);
-	if (!r) {
-		r = await_begun(s);
-		if (!r)
-			r = time_rings(s, form, n, ret_wake);
-		end(s);
-	}
-	sched_setaffinity(0, sizeof(before), &before);
-	return r;
-}
-
-int fnx_bell_measure(const struct fnx_bus *bus, const char *node, enum fnx_bell_form form,
-	int ringer_cpu, int sleeper_cpu, unsigned n, struct fnx_bell_wake *ret_wake)
-{
-	struct sleeper s = {.cpu = sleeper_cpu};
-	int r;
-
-	if (n < 1 || n > FNX_WAKE_RINGS_MAX)
-		return -EINVAL;
-	r = add_bell(&s, bus, node, form);
-	if (!r)
-		r = measure_from(&s, form, ringer_cpu, n, ret_wake);
-	remove_bells(&s);
-	return r;
-}
-
 /* ZeroMQ wins if it is ahead by a quarter in each of many pairs: usually the first pair decides. */
 static int prefers_zmq(struct sleeper *s)
 {
@@ -238,43 +161,34 @@ static int prefers_zmq(struct sleeper *s)
 	return 1;
 }
 
-static int choose(struct sleeper *s, int without_pipe, int without_zmq,
-	enum fnx_bell_form *ret_form, int64_t *ret_wake_ns)
+static int time_form(struct sleeper *s, enum fnx_bell_form form, int64_t *ret_wake_ns)
 {
-	struct fnx_bell_wake wake;
-	enum fnx_bell_form form;
-	int r = await_begun(s);
+	int64_t ns[N_RINGS];
+	int r = 0;
 
+	for (unsigned i = 0; i < N_RINGS && !r; i++)
+		r = time_ring(s, form, &ns[i]);
 	if (r)
 		return r;
-	form = without_pipe || (!without_zmq && prefers_zmq(s)) ? FNX_BELL_FORM_ZMQ
-								: FNX_BELL_FORM_PIPE;
-	r = time_rings(s, form, N_RINGS, &wake);
-	if (r)
-		return r;
-	*ret_form = form;
-	*ret_wake_ns = wake.p50_ns;
+	qsort(ns, N_RINGS, sizeof(*ns), compare);
+	*ret_wake_ns = ns[N_RINGS / 2];
 	return 0;
 }
 
 int fnx_bell_choose(const struct fnx_bus *bus, const char *node, enum fnx_bell_form *ret_form,
 	int64_t *ret_wake_ns)
 {
-	struct sleeper s = {.cpu = -1};
+	struct sleeper s = {.quit = 0};
 	int without_pipe = add_bell(&s, bus, node, FNX_BELL_FORM_PIPE);
 	int without_zmq = add_bell(&s, bus, node, FNX_BELL_FORM_ZMQ);
 	int r = without_pipe && without_zmq ? without_pipe : begin(&s);
 
 	if (!r) {
-		r = choose(&s, without_pipe, without_zmq, ret_form, ret_wake_ns);
+		*ret_form = without_pipe || (!without_zmq && prefers_zmq(&s)) ? FNX_BELL_FORM_ZMQ
+									      : FNX_BELL_FORM_PIPE;
+		r = time_form(&s, *ret_form, ret_wake_ns);
 		end(&s);
 	}
 	remove_bells(&s);
 	return r;
-}
-
-enum fnx_placement fnx_bell_place(
-	const struct fnx_bell_wake *together, const struct fnx_bell_wake *apart, int64_t work_ns)
-{
-	return together->p50_ns + work_ns < apart->p50_ns ? FNX_PLACE_TOGETHER : FNX_PLACE_APART;
 }

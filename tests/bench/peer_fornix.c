@@ -17,7 +17,6 @@ enum {
 	BATCH = 32, /* frames per flush and per commit, at full speed */
 	POOL_SIZE = 1 << 20,
 	PAUSES = 8, /* between two looks of one who waits awake: the writer is to get ahead */
-	N_RINGS = 9,
 	SPIN_US = 50,
 	SLOTS_MAX = 1024,
 	SLOTS_ONE_BY_ONE =
@@ -112,7 +111,8 @@ static int open_end(struct bench_run *run, unsigned index, void **ret_end)
 {
 	struct end *end = calloc(1, sizeof(*end));
 	struct epoll_event event = {.events = EPOLLIN};
-	struct fnx_bell_wake wake = {0};
+	enum fnx_bell_form form;
+	int64_t wake_ns = 0;
 	char node[16];
 	int r;
 
@@ -126,8 +126,8 @@ static int open_end(struct bench_run *run, unsigned index, void **ret_end)
 	if (!r)
 		r = fnx_presence_claim(&end->bus, node, &end->presence, NULL);
 	if (!r && streams(end))
-		r = fnx_bell_measure(&end->bus, node, FNX_BELL_FORM_PIPE, -1, -1, N_RINGS, &wake);
-	fnx_patience_init(&end->patience, SPIN_US * 1000, wake.p50_ns);
+		r = fnx_bell_choose(&end->bus, node, &form, &wake_ns);
+	fnx_patience_init(&end->patience, SPIN_US * 1000, wake_ns);
 	if (!r)
 		r = fnx_bell_open(&end->bus, node, FNX_BELL_FORM_PIPE, &end->bell);
 	if (!r)

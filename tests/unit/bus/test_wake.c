@@ -3,42 +3,11 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "tests/unit/bus/bus_fixture.h"
-
-TEST(a_wake_takes_time_with_either_form_and_leaves_the_callers_affinity_alone)
-{
-	static const enum fnx_bell_form forms[] = {FNX_BELL_FORM_PIPE, FNX_BELL_FORM_ZMQ};
-	struct fnx_bus bus = fixture_bus();
-	cpu_set_t before, after;
-
-	assert_int_equal(sched_getaffinity(0, sizeof(before), &before), 0);
-	for (unsigned i = 0; i < 2; i++) {
-		struct fnx_bell_wake wake = {0};
-
-		assert_int_equal(fnx_bell_measure(&bus, "sleeper", forms[i], 0, 0, 20, &wake), 0);
-		assert_true(wake.p50_ns > 0 && wake.p50_ns <= wake.p99_ns);
-	}
-	assert_int_equal(sched_getaffinity(0, sizeof(after), &after), 0);
-	assert_true(CPU_EQUAL(&before, &after));
-}
-
-TEST(a_processor_that_is_not_there_is_an_error)
-{
-	struct fnx_bus bus = fixture_bus();
-	struct fnx_bell_wake wake;
-
-	assert_int_equal(
-		fnx_bell_measure(&bus, "sleeper", FNX_BELL_FORM_PIPE, 1000, -1, 3, &wake), -EINVAL);
-	assert_int_equal(
-		fnx_bell_measure(&bus, "sleeper", FNX_BELL_FORM_PIPE, -1, 1000, 3, &wake), -EINVAL);
-	assert_int_equal(
-		fnx_bell_measure(&bus, "sleeper", FNX_BELL_FORM_PIPE, -1, -1, 0, &wake), -EINVAL);
-}
 
 TEST(where_a_pipe_cannot_be_had_the_choice_is_zeromq)
 {
@@ -100,13 +69,4 @@ TEST(whatever_else_the_machine_does_a_pipe_is_not_taken_for_slower_than_zeromq)
 	for (unsigned i = 0; i < N_HOGS; i++)
 		pthread_join(hogs[i], NULL);
 	assert_int_equal(n_pipes, N_CHOICES);
-}
-
-TEST(a_reader_is_placed_with_its_publisher_where_that_wakes_it_sooner_than_it_works)
-{
-	const struct fnx_bell_wake near = {.p50_ns = 2000}, far = {.p50_ns = 30000};
-
-	assert_int_equal(fnx_bell_place(&near, &far, 1000), FNX_PLACE_TOGETHER);
-	assert_int_equal(fnx_bell_place(&near, &far, 50000), FNX_PLACE_APART);
-	assert_int_equal(fnx_bell_place(&near, &near, 0), FNX_PLACE_APART);
 }
