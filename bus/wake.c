@@ -62,9 +62,13 @@ static void *sleep_and_hear(void *argument)
 		fds[form] = (struct pollfd){
 			.fd = s->bells[form] ? fnx_bell_fd(s->bells[form]) : -1, .events = POLLIN};
 	while (!atomic_load(&s->quit)) {
+		int n_rings;
+
 		poll(fds, N_FORMS, PATIENCE_S * 1000);
+		n_rings = drain(s);
+		/* After it: no ring that it took is later than this. */
 		atomic_store(&s->heard_ns, now());
-		if (drain(s) > 0)
+		if (n_rings > 0)
 			sem_post(&s->heard);
 	}
 	return NULL;
