@@ -115,9 +115,9 @@ def wait_for(condition, what, *halves):
         select_a_moment()
 
 
-def the_posteriors_are_those_of_one_machine(machines, rig, whole):
-    front = Half(machines, rig, "front", "--duration", DURATION)
-    back = Half(machines, rig, "back", "--duration", DURATION)
+def the_posteriors_are_those_of_one_machine(machines, rig, whole, *mode):
+    front = Half(machines, rig, "front", "--duration", DURATION, *mode)
+    back = Half(machines, rig, "back", "--duration", DURATION, *mode)
     decoded, sent = back.finish(), front.finish()
     assert decoded["posterior_digest"] == whole["posterior_digest"], (decoded, whole)
     assert decoded["gaps"] == sent["gaps"] == 0
@@ -131,7 +131,7 @@ def the_posteriors_are_those_of_one_machine(machines, rig, whole):
     for summary in (decoded, sent):
         allocations = summary["heap_allocations_after_start"]
         assert not any(allocations.values()), allocations
-    print(f"  posterior_digest {decoded['posterior_digest']}, {decoded['decisions']} decisions, on two and on one")
+    print(f"  posterior_digest {decoded['posterior_digest']}, {decoded['decisions']} decisions, on two and on one {' '.join(mode)}")
 
 
 def bridges_that_are_killed_lose_nothing(machines, rig, whole):
@@ -180,6 +180,7 @@ def main():
         rig = write_rig("two.yaml", machines.address)
         whole = run(rig, "--duration", DURATION, "--quiet")
         the_posteriors_are_those_of_one_machine(machines, rig, whole)
+        the_posteriors_are_those_of_one_machine(machines, rig, whole, "--threads")
         bridges_that_are_killed_lose_nothing(machines, rig, whole)
         # back takes another for front: it does not believe the listener.
         deceived = write_rig("deceived.yaml", machines.address, front_public="other.key.pub")
