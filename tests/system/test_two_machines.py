@@ -134,6 +134,22 @@ def the_posteriors_are_those_of_one_machine(machines, rig, whole, *mode):
     print(f"  posterior_digest {decoded['posterior_digest']}, {decoded['decisions']} decisions, on two and on one {' '.join(mode)}")
 
 
+def a_live_session_goes_its_own_pace(machines, rig):
+    """Nobody waits for the link: each time bin is closed in time, and what came too late for it is counted."""
+    live = WORK / "live.yaml"
+    live.write_text(rig.read_text().replace("  name: demo\n", "  name: demo\n  live: true\n"))
+    front = Half(machines, live, "front", "--duration", "40", "--speed", "10")
+    back = Half(machines, live, "back", "--duration", "40", "--speed", "10")
+    decoded, sent = back.finish(), front.finish()
+    assert sent["drops"] == 0 and abs(sent["session_s"] - 40) < 0.1, sent
+    published = decoded["frames"]["posterior"]
+    assert abs(published - sent["session_s"] / 0.006) <= 2, decoded
+    told = decoded["late"] + decoded["gaps"]
+    assert decoded["posteriors"] == published or told > 0, decoded
+    assert decoded["frames"]["spikes"] == sent["spikes"] > 0 or told > 0, (decoded, sent)
+    print(f"  live: {published} posteriors in {sent['session_s']:.1f} s, {decoded['late']} frames late")
+
+
 def bridges_that_are_killed_lose_nothing(machines, rig, whole):
     """Each end in turn, in the middle of it; the session is paced, so that there is a middle."""
     front = Half(machines, rig, "front", "--duration", DURATION, "--speed", "40")
@@ -181,6 +197,7 @@ def main():
         whole = run(rig, "--duration", DURATION, "--quiet")
         the_posteriors_are_those_of_one_machine(machines, rig, whole)
         the_posteriors_are_those_of_one_machine(machines, rig, whole, "--threads")
+        a_live_session_goes_its_own_pace(machines, rig)
         bridges_that_are_killed_lose_nothing(machines, rig, whole)
         # back takes another for front: it does not believe the listener.
         deceived = write_rig("deceived.yaml", machines.address, front_public="other.key.pub")
