@@ -31,7 +31,8 @@ if(FORNIX_WERROR)
 endif()
 if(FORNIX_SANITIZE)
 	target_compile_options(fnx_options INTERFACE
-		-fsanitize=${FORNIX_SANITIZE} -fno-sanitize-recover=undefined -fno-omit-frame-pointer -Wno-tsan)
+		-fsanitize=${FORNIX_SANITIZE} -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+		$<$<COMPILE_LANG_AND_ID:C,GNU>:-Wno-tsan>)
 	target_link_options(fnx_options INTERFACE -fsanitize=${FORNIX_SANITIZE})
 	target_compile_definitions(fnx_options INTERFACE FNX_SANITIZED=1)
 endif()
