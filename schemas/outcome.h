@@ -24,6 +24,7 @@ enum fnx_outcome_fate {
 	SCALAR(int64_t, decision_seq, "", "sequence number of the decision") \
 	SCALAR(int64_t, decision_sample_time, "sample", "its sample time") \
 	SCALAR(int64_t, cause_publish_ns, "ns", "when the frame that caused it was published") \
+	SCALAR(int64_t, begun_ns, "ns", "when telling it began last, 0: never or not known") \
 	SCALAR(int64_t, told_ns, "ns", "when the actuator was told, 0: never or not known") \
 	SCALAR(int64_t, ended_ns, "ns", "when that was settled") \
 	SCALAR(uint32_t, actuator, "", "index of the actuator in the rig") \

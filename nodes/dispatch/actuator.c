@@ -167,9 +167,10 @@ static int end(struct fnx_actuator *actuator, uint64_t n, enum fnx_outcome_fate 
 }
 
 /* A line in a plain file does no harm however late it comes. */
-static int has_expired(const struct fnx_actuator *actuator, const struct fnx_act_command *command)
+static int has_expired(const struct fnx_actuator *actuator, const struct fnx_act_command *command,
+	int64_t at_ns)
 {
-	return command->expires_ns && !actuator->is_plain && now_ns() > command->expires_ns;
+	return command->expires_ns && !actuator->is_plain && at_ns > command->expires_ns;
 }
 
 static int transmit(
@@ -213,14 +214,22 @@ static int tell(struct fnx_actuator *actuator, uint64_t n, int may_wait, int *re
 	struct fnx_act *act = act_of(actuator, n);
 	/* If the act is taken away its place may become another's. */
 	const struct fnx_act_command command = act->command;
+	uint32_t given = FNX_ACT_GIVEN;
+	int64_t begun_ns = now_ns();
 	int r;
 
-	if (!is_in_hand(actuator, n) || has_expired(actuator, &command)) {
+	if (!is_in_hand(actuator, n) || has_expired(actuator, &command, begun_ns)) {
 		*ret_error = end(actuator, n, FNX_OUTCOME_EXPIRED, -ETIME);
 		return OVER;
 	}
-	/* Killed from here on, a successor will not do it again. */
-	atomic_store_explicit(&act->state, FNX_ACT_BEGUN, memory_order_release);
+	/* Killed from here on, a successor will not do it again. Taken away a moment ago, it has ended
+	 * already. */
+	if (!atomic_compare_exchange_strong_explicit(&act->state, &given, FNX_ACT_BEGUN,
+		    memory_order_acq_rel, memory_order_relaxed)) {
+		*ret_error = end(actuator, n, FNX_OUTCOME_EXPIRED, -ETIME);
+		return OVER;
+	}
+	atomic_store_explicit(&act->begun_ns, begun_ns, memory_order_relaxed);
 	r = transmit(actuator, &command, may_wait);
 	if (r == -EAGAIN && !may_wait) {
 		atomic_store_explicit(&act->state, FNX_ACT_GIVEN, memory_order_release);

@@ -103,6 +103,7 @@ int fnx_book_give(
 	}
 	act->command = *command;
 	atomic_store_explicit(&act->error, 0, memory_order_relaxed);
+	atomic_store_explicit(&act->begun_ns, 0, memory_order_relaxed);
 	atomic_store_explicit(&act->told_ns, 0, memory_order_relaxed);
 	atomic_store_explicit(&act->ended_ns, 0, memory_order_relaxed);
 	atomic_store_explicit(&act->state, FNX_ACT_GIVEN, memory_order_release);
@@ -149,6 +150,7 @@ int fnx_book_next(const struct fnx_book *book, uint32_t actuator, struct fnx_out
 		.decision_seq = (int64_t)act->command.stamp.seq,
 		.decision_sample_time = act->command.stamp.sample_time,
 		.cause_publish_ns = act->command.decision.cause_publish_ns,
+		.begun_ns = atomic_load_explicit(&act->begun_ns, memory_order_relaxed),
 		.told_ns = atomic_load_explicit(&act->told_ns, memory_order_relaxed),
 		.ended_ns = atomic_load_explicit(&act->ended_ns, memory_order_relaxed),
 		.actuator = actuator,

@@ -57,7 +57,7 @@ enum fnx_act_state {
 struct fnx_act {
 	_Atomic uint32_t state;
 	_Atomic int32_t error; /* negative errno, 0 */
-	_Atomic int64_t told_ns, ended_ns; /* CLOCK_MONOTONIC, 0 */
+	_Atomic int64_t begun_ns, told_ns, ended_ns; /* CLOCK_MONOTONIC, 0 */
 	struct fnx_act_command command;
 };
 
