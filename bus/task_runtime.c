@@ -42,6 +42,12 @@ static uint64_t power_of_two(uint64_t n)
 /* Sizes
  * -------------------------------------------------------------------------------------------- */
 
+struct sizes {
+	uint64_t window, consumed_window; /* tasks */
+	uint64_t heap; /* bytes */
+	uint64_t n_traced;
+};
+
 /* A whole number from the environment, if it is there. */
 static int from_environment(const char *name, uint64_t *value, struct fnx_task_problem *problem)
 {
@@ -74,42 +80,79 @@ static int check_window(const char *name, uint64_t window, struct fnx_task_probl
 	return 0;
 }
 
+/* Puts the defaults in. */
+static void complete_sizes(struct sizes *sizes, int one_ring)
+{
+	if (!sizes->window)
+		sizes->window = FNX_TASK_WINDOW_DEFAULT;
+	if (!sizes->consumed_window)
+		sizes->consumed_window = (one_ring ? 1 : 4) * sizes->window;
+	if (!sizes->heap)
+		sizes->heap = FNX_TASK_HEAP_DEFAULT;
+}
+
+static int check_sizes(const struct sizes *sizes, struct fnx_task_problem *problem)
+{
+	int r = check_window("window", sizes->window, problem);
+
+	if (!r)
+		r = check_window("consumed window", sizes->consumed_window, problem);
+	if (r)
+		return r;
+	if (sizes->consumed_window < sizes->window)
+		return object(problem, "consumed window", sizes->consumed_window, sizes->window,
+			"the consumed window is %" PRIu64
+			"; expected no less than the window, %" PRIu64,
+			sizes->consumed_window, sizes->window);
+	if (sizes->heap > heap_max)
+		return object(problem, "heap", sizes->heap, heap_max,
+			"the heap is %" PRIu64 " bytes; expected at most %" PRIu64, sizes->heap,
+			heap_max);
+	if (sizes->n_traced > 1u << 28)
+		return object(problem, "trace", sizes->n_traced, 1u << 28,
+			"%" PRIu64 " traced events; expected at most %u", sizes->n_traced,
+			1u << 28);
+	return 0;
+}
+
+static struct sizes sizes_of(const struct fnx_task_config *config)
+{
+	return (struct sizes){.window = config->window,
+		.consumed_window = config->consumed_window,
+		.heap = config->heap_size,
+		.n_traced = config->n_traced};
+}
+
+int fnx_task_check_sizes(const struct fnx_task_config *config, struct fnx_task_problem *ret_problem)
+{
+	struct sizes sizes = sizes_of(config);
+
+	complete_sizes(&sizes, config->one_ring);
+	return check_sizes(&sizes, ret_problem);
+}
+
 static int settle_sizes(const struct fnx_task_config *config, struct fnx_task_header *header,
 	struct fnx_task_problem *problem)
 {
-	uint64_t window = config->window ? config->window : FNX_TASK_WINDOW_DEFAULT;
-	uint64_t consumed = config->consumed_window;
-	uint64_t heap = config->heap_size ? config->heap_size : FNX_TASK_HEAP_DEFAULT;
+	struct sizes sizes = sizes_of(config);
 	int r;
 
-	r = from_environment("FORNIX_TASK_WINDOW", &window, problem);
+	r = from_environment("FORNIX_TASK_WINDOW", &sizes.window, problem);
 	if (!r)
-		r = from_environment("FORNIX_TASK_CONSUMED_WINDOW", &consumed, problem);
+		r = from_environment(
+			"FORNIX_TASK_CONSUMED_WINDOW", &sizes.consumed_window, problem);
 	if (!r)
-		r = from_environment("FORNIX_TASK_HEAP", &heap, problem);
-	if (!r)
-		r = check_window("window", window, problem);
-	if (!consumed)
-		consumed = (config->one_ring ? 1 : 4) * window;
-	if (!r)
-		r = check_window("consumed window", consumed, problem);
+		r = from_environment("FORNIX_TASK_HEAP", &sizes.heap, problem);
 	if (r)
 		return r;
-	if (consumed < window)
-		return object(problem, "consumed window", consumed, window,
-			"the consumed window is %" PRIu64
-			"; expected no less than the window, %" PRIu64,
-			consumed, window);
-	if (heap > heap_max)
-		return object(problem, "heap", heap, heap_max,
-			"the heap is %" PRIu64 " bytes; expected at most %" PRIu64, heap, heap_max);
-	if (config->n_traced > 1u << 28)
-		return object(problem, "trace", config->n_traced, 1u << 28,
-			"%u traced events; expected at most %u", config->n_traced, 1u << 28);
-	header->window = (uint32_t)window;
-	header->consumed_window = (uint32_t)consumed;
-	header->heap_size = power_of_two(heap < FNX_TASK_PAGE ? FNX_TASK_PAGE : heap);
-	header->n_traced = config->n_traced ? (uint32_t)power_of_two(config->n_traced) : 0;
+	complete_sizes(&sizes, config->one_ring);
+	r = check_sizes(&sizes, problem);
+	if (r)
+		return r;
+	header->window = (uint32_t)sizes.window;
+	header->consumed_window = (uint32_t)sizes.consumed_window;
+	header->heap_size = power_of_two(sizes.heap < FNX_TASK_PAGE ? FNX_TASK_PAGE : sizes.heap);
+	header->n_traced = sizes.n_traced ? (uint32_t)power_of_two(sizes.n_traced) : 0;
 	header->spin_ns = config->spin_ns == 0 ? SPIN_NS : config->spin_ns;
 	return 0;
 }

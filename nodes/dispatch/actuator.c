@@ -167,8 +167,8 @@ static int end(struct fnx_actuator *actuator, uint64_t n, enum fnx_outcome_fate 
 }
 
 /* A line in a plain file does no harm however late it comes. */
-static int has_expired(const struct fnx_actuator *actuator, const struct fnx_act_command *command,
-	int64_t at_ns)
+static int has_expired(
+	const struct fnx_actuator *actuator, const struct fnx_act_command *command, int64_t at_ns)
 {
 	return command->expires_ns && !actuator->is_plain && at_ns > command->expires_ns;
 }

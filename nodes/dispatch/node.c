@@ -24,6 +24,7 @@
 #include "nodes/dispatch/dispatch.h"
 
 #define QUIET_NS INT64_C(2000000000)
+#define WARM_NS INT64_C(20000) /* others may have had this processor, and its cache, meanwhile */
 #define LAST_NS INT64_C(2000000000) /* for what is under way when the session ends */
 
 /* Frames ---------------------------------------------------------------------------------- */
@@ -122,9 +123,9 @@ static double alive(void *self)
 }
 
 /* Once nobody has been heard of it stays disarmed until somebody arms it. */
-static void lapse(struct dispatch *dispatch)
+static void lapse(struct dispatch *dispatch, int64_t now_ns)
 {
-	if (dispatch->armed > 0 && !fnx_dispatch_is_attended(dispatch, fnx_node_now()))
+	if (dispatch->armed > 0 && !fnx_dispatch_is_attended(dispatch, now_ns))
 		fnx_node_change(dispatch->node, "armed", 0, "nobody: the lease ran out");
 }
 
@@ -136,7 +137,11 @@ static void idle(void *self)
 	struct dispatch *dispatch = self;
 	int64_t now_ns = fnx_node_now();
 
-	lapse(dispatch);
+	lapse(dispatch, now_ns);
+	if (now_ns >= dispatch->warm_until_ns) {
+		dispatch->warm_until_ns = now_ns + WARM_NS;
+		fnx_team_warm(dispatch->team);
+	}
 	if (now_ns < dispatch->quiet_until_ns)
 		return;
 	dispatch->quiet_until_ns = now_ns + QUIET_NS;

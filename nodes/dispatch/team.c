@@ -330,6 +330,19 @@ void fnx_team_tend(struct fnx_team *team, int64_t now_ns)
 	}
 }
 
+void fnx_team_warm(struct fnx_team *team)
+{
+	for (uint32_t i = 0; i < team->n; i++) {
+		const struct fnx_book *book = team->members[i].book;
+		const unsigned char *act = (const void *)&book->acts[book->given % FNX_BOOK_ACTS];
+
+		for (size_t at = 0; at < sizeof(struct fnx_act); at += FNX_CACHE_LINE)
+			__builtin_prefetch(act + at, 1);
+		__builtin_prefetch(team->members[i].tasks[book->given % FNX_BOOK_ACTS], 1);
+	}
+	fnx_task_warm(team->rt, 2 + 2 * team->n);
+}
+
 int fnx_team_is_busy(const struct fnx_team *team)
 {
 	for (uint32_t i = 0; i < team->n; i++)

@@ -66,6 +66,8 @@ FNX_MUST_CHECK int fnx_team_give(struct fnx_team *team, const struct fnx_act_com
 int fnx_team_was_given(const struct fnx_team *team, const struct fnx_act_command *command);
 /* Looks after those that hang or must be looked for again. Now and then. */
 void fnx_team_tend(struct fnx_team *team, int64_t now_ns);
+/* Beforehand, when there is nothing to do: fetches what the next decision will write. */
+void fnx_team_warm(struct fnx_team *team);
 /* 1: some act is under way. */
 int fnx_team_is_busy(const struct fnx_team *team);
 /* Until one of them has ended, or the time is over. Not the frame path. */

@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "bus/bus.h"
+#include "bus/task.h"
 #include "nodes/host/demo.h"
 #include "nodes/host/placement.h"
 #include "nodes/host/rig_schema.h"
@@ -686,6 +687,24 @@ static int check_actuator(
 	return 0;
 }
 
+/* What its task runtime would refuse when it starts. */
+static int check_tasks(struct load *load)
+{
+	const struct fnx_rig_dispatch *dispatch = &load->rig->dispatch;
+	const struct fnx_task_config config = {.window = dispatch->task_window,
+		.consumed_window = dispatch->task_consumed_window,
+		.heap_size = (uint64_t)dispatch->task_heap_kb << 10,
+		.n_traced = dispatch->task_trace};
+	struct fnx_task_problem problem;
+	int is_window;
+
+	if (!fnx_task_check_sizes(&config, &problem))
+		return 0;
+	is_window = !dispatch->task_consumed_window || !strcmp(problem.ring, "window");
+	return fail(load, is_window ? "dispatch.task_window" : "dispatch.task_consumed_window",
+		"%s", problem.text);
+}
+
 static int check_dispatch(struct load *load)
 {
 	const struct fnx_rig *rig = load->rig;
@@ -696,6 +715,9 @@ static int check_dispatch(struct load *load)
 		return 0;
 	if (!(rig->dispatch.max_rate_per_min > 0))
 		return fail(load, "dispatch.max_rate_per_min", "expected more than 0");
+	r = check_tasks(load);
+	if (r)
+		return r;
 	for (uint32_t i = 0; i < rig->dispatch.n_rules; i++) {
 		const struct fnx_rig_rule *rule = &rig->dispatch.rules[i];
 

@@ -76,7 +76,7 @@ const struct fnx_rig_rule_entry fnx_rig_rules[] = {
 	NUMBER(dispatch.blanking_ms, 100, 0, 3600e3), NUMBER(dispatch.sham_fraction, 0, 0, 1),
 	{AT(dispatch.sham_seed), FNX_RULE_COUNT64, 1, 0, 9e15, NULL, NULL, 0},
 	NUMBER(dispatch.lease_s, 0, 0, 3600),
-	COUNT(dispatch.task_window, 1024, 64, 1048576), COUNT(dispatch.task_consumed_window, 0, 0, 4194304),
+	COUNT(dispatch.task_window, 1024, 64, 1048576), COUNT(dispatch.task_consumed_window, 0, 0, 1048576),
 	COUNT(dispatch.task_heap_kb, 4, 4, 1048576), COUNT(dispatch.task_trace, 0, 0, 16777216),
 	TEXT(record.file, ""), FLAG(record.compress, 1), COUNT(record.chunk_kb, 256, 16, 65536),
 	TEXT(tap.curve_secret_file, ""),

@@ -439,6 +439,27 @@ TEST(rules_need_what_they_look_at)
 		14, "dispatch.max_rate_per_min", "more than 0");
 }
 
+#define RIPPLE_DISPATCH \
+	"ripple: {}\ndispatch:\n  lockout_ms: 1\n  max_rate_per_min: 1\n  rules: " \
+	"[{name: r, type: ripple}]\n"
+
+TEST(sizes_that_no_task_runtime_can_have_are_told_with_one_that_would_do)
+{
+	REFUSES(HEAD RIPPLE_DISPATCH "  task_window: 100\n", 16, "dispatch.task_window",
+		"is 100; expected a power of two, such as 128");
+	REFUSES(HEAD RIPPLE_DISPATCH "  task_consumed_window: 3000\n", 16,
+		"dispatch.task_consumed_window", "is 3000; expected a power of two, such as 4096");
+	REFUSES(HEAD RIPPLE_DISPATCH "  task_window: 256\n  task_consumed_window: 128\n", 17,
+		"dispatch.task_consumed_window", "128; expected no less than the window, 256");
+	REFUSES(HEAD RIPPLE_DISPATCH "  task_consumed_window: 4\n", 16,
+		"dispatch.task_consumed_window", "from 8 to 1048576");
+	/* Four times as many would be too many. */
+	REFUSES(HEAD RIPPLE_DISPATCH "  task_window: 524288\n", 16, "dispatch.task_window",
+		"consumed window is 2097152", "to 1048576");
+	REFUSES(HEAD RIPPLE_DISPATCH "  task_window: 32\n", 16, "dispatch.task_window", "64");
+	fnx_rig_free(load(HEAD RIPPLE_DISPATCH "  task_window: 64\n  task_consumed_window: 64\n"));
+}
+
 TEST(a_node_or_topic_is_set_up_once)
 {
 	REFUSES(HEAD "nodes:\n  - {name: decode}\n  - {name: decode}\n", 13, "nodes[1]", "twice");
