@@ -244,11 +244,6 @@ FNX_MUST_CHECK int fnx_task_submit_spec(
 /* One part, nothing else. `ret_task` may be NULL. */
 FNX_MUST_CHECK int fnx_task_submit(struct fnx_task_runtime *rt, uint32_t kernel,
 	struct fnx_task_arg *args, unsigned n_args, uint64_t *ret_task);
-/* Does beforehand what the next `n` submissions would be held up by: takes back what has come free,
- * and fetches what they will write into this processor's cache. For a submitter that has nothing to
- * do at the moment and must be quick when it has; changes nothing that can be seen. [frame]
- * [submitter] */
-void fnx_task_warm(struct fnx_task_runtime *rt, unsigned n);
 /* What the last -ENOBUFS was about. [submitter] */
 const struct fnx_task_problem *fnx_task_problem(const struct fnx_task_runtime *rt);
 

@@ -403,49 +403,6 @@ int fnx_task_submit(struct fnx_task_runtime *rt, uint32_t kernel, struct fnx_tas
 	return fnx_task_submit_spec(rt, &spec, ret_task);
 }
 
-/* Beforehand
- * --------------------------------------------------------------------------------------- */
-
-static void fetch(const void *at)
-{
-	__builtin_prefetch(at, 1);
-}
-
-/* What a task of one part with a tensor and a few scalars takes: each ring moves on to memory that
- * was written a whole lap ago, and has left the cache since. */
-static void fetch_task(const struct fnx_task_runtime *rt, uint64_t id, unsigned i)
-{
-	const struct fnx_task_slot *slot = fnx_task_slot(rt, id);
-	const struct fnx_call *call = &slot->calls[0];
-
-	fetch(slot);
-	fetch(call);
-	fetch(call->scalars);
-	fetch(&call->tensors[0]);
-	fetch(&rt->slots[id & rt->mask]);
-	fetch(fnx_task_entry(rt, id));
-	fetch(fnx_task_dep(rt, rt->dep_head + i));
-	fetch(&rt->map.entries[(rt->map.head + i) & rt->map.mask]);
-	fetch(&rt->dep_ends[id & rt->mask]);
-	fetch(&rt->heap_ends[id & rt->consumed_mask]);
-	fetch(&rt->map_ends[id & rt->consumed_mask]);
-	fetch(&rt->marks[id & rt->consumed_mask]);
-	fetch(&rt->held[id & rt->consumed_mask]);
-}
-
-void fnx_task_warm(struct fnx_task_runtime *rt, unsigned n)
-{
-	fnx_task_look(rt);
-	for (unsigned i = 0; i < n; i++)
-		fetch_task(rt, rt->next_id + i, i);
-	for (unsigned i = 0; i < rt->n_kinds; i++) {
-		const struct fnx_task_queue *queue = &rt->kinds[i].queue;
-
-		fetch(&queue->cells[atomic_load_explicit(&queue->tail, memory_order_relaxed) &
-			queue->mask]);
-	}
-}
-
 /* Scopes and holds
  * --------------------------------------------------------------------------------- */
 

@@ -41,7 +41,8 @@ struct dispatch {
 	struct fnx_team *team;
 	uint64_t failures_said[FNX_TEAM_MAX];
 	struct firing firing;
-	int64_t quiet_until_ns, warm_until_ns; /* see idle */
+	int64_t quiet_until_ns, rehearsed_until_ns; /* see idle */
+	int spins;
 	double armed, dry_run;
 	int forgot; /* until the first frame has said what time it is */
 	struct fnx_gate gate;

@@ -24,8 +24,8 @@
 #include "nodes/dispatch/dispatch.h"
 
 #define QUIET_NS INT64_C(2000000000)
-#define WARM_NS INT64_C(20000) /* others may have had this processor, and its cache, meanwhile */
-#define LAST_NS INT64_C(2000000000) /* for what is under way when the session ends */
+#define REHEARSAL_NS INT64_C(20000)
+#define LAST_NS INT64_C(2000000000) /* for what is under way when the session ends; then it is given up */
 
 /* Frames ---------------------------------------------------------------------------------- */
 
@@ -138,9 +138,9 @@ static void idle(void *self)
 	int64_t now_ns = fnx_node_now();
 
 	lapse(dispatch, now_ns);
-	if (now_ns >= dispatch->warm_until_ns) {
-		dispatch->warm_until_ns = now_ns + WARM_NS;
-		fnx_team_warm(dispatch->team);
+	if (dispatch->spins && now_ns >= dispatch->rehearsed_until_ns) {
+		dispatch->rehearsed_until_ns = now_ns + REHEARSAL_NS;
+		fnx_team_rehearse(dispatch->team);
 	}
 	if (now_ns < dispatch->quiet_until_ns)
 		return;
@@ -176,6 +176,7 @@ static int dispatch_open(struct fnx_node *node, void **ret_self)
 		return fnx_node_fail(node, -ENOMEM, "out of memory");
 	dispatch->node = node;
 	dispatch->rig = fnx_node_rig(node);
+	dispatch->spins = fnx_node_wait(node) == FNX_WAIT_SPIN;
 	dispatch->n_rules = dispatch->rig->dispatch.n_rules;
 	r = fnx_dispatch_open_all(dispatch);
 	if (r)

@@ -221,7 +221,7 @@ static int open_team(struct dispatch *dispatch)
 		.score = fnx_dispatch_score,
 		.decide = fnx_dispatch_decide,
 		.context = dispatch,
-		.spins = fnx_node_wait(dispatch->node) == FNX_WAIT_SPIN,
+		.spins = dispatch->spins,
 		.window = rig->task_window,
 		.consumed_window = rig->task_consumed_window,
 		.heap_size = (uint64_t)rig->task_heap_kb << 10,

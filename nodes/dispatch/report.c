@@ -73,7 +73,10 @@ int fnx_dispatch_report_last(struct dispatch *dispatch)
 		return FNX_DONE;
 	fnx_team_tend(dispatch->team, fnx_node_now());
 	fnx_team_await(dispatch->team, LAST_MOMENT_NS);
-	return fnx_node_now() < dispatch->patience_ns ? FNX_AGAIN : FNX_DONE;
+	/* What is not known by now is said to be so, before nobody is left to say it. */
+	if (fnx_node_now() >= dispatch->patience_ns)
+		fnx_team_give_up(dispatch->team);
+	return FNX_AGAIN;
 }
 
 /* To people ------------------------------------------------------------------------------- */
@@ -142,5 +145,6 @@ void fnx_dispatch_say_tasks(struct dispatch *dispatch)
 			fnx_task_ring_name(i), ring->high_water, ring->size,
 			(double)ring->blocked_ns / 1e6);
 	}
-	fnx_node_say(dispatch->node, "tasks: %" PRIu64 "%s", stats.n_submitted, rings);
+	fnx_node_say(dispatch->node, "tasks: %" PRIu64 "%s",
+		stats.n_submitted - fnx_team_n_rehearsed(dispatch->team), rings);
 }

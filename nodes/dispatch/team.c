@@ -21,6 +21,7 @@ enum {
 	SCORE = 0, /* kernels of that kind */
 	DECIDE,
 	TELL,
+	REHEARSE,
 	N_HERE,
 	ACTUATE = 0, /* kernels of each actuator's kind */
 	CONFIRM,
@@ -50,6 +51,9 @@ struct fnx_team {
 	uint64_t decided; /* task */
 	uint64_t n_decided; /* since nothing was under way */
 	uint64_t decided_max; /* that may lie in the ring behind an act under way */
+	int is_traced;
+	uint64_t n_rehearsed;
+	uint64_t stage; /* what a rehearsal is about */
 };
 
 /* The giver empties the queue of one that is stuck. */
@@ -243,6 +247,27 @@ void fnx_team_decide(struct fnx_team *team, void *subject, uint32_t size)
 	fnx_task_help(team->rt, HERE);
 }
 
+/* As fnx_team_decide and tell. */
+void fnx_team_rehearse(struct fnx_team *team)
+{
+	struct fnx_task_arg subject = memory(FNX_TASK_INOUT, &team->stage, 0, sizeof(team->stage));
+	struct fnx_task_arg args[] = {number(0), number(0)};
+	uint64_t decided = 0;
+
+	if (team->is_traced || fnx_team_is_busy(team))
+		return;
+	team->n_rehearsed += !submit(team, REHEARSE, &subject, 1, 0, NULL);
+	team->n_rehearsed += !submit(team, REHEARSE, &subject, 1, 0, &decided);
+	fnx_task_help(team->rt, HERE);
+	team->n_rehearsed += !submit(team, REHEARSE, args, 2, decided, NULL);
+	fnx_task_help(team->rt, HERE);
+}
+
+uint64_t fnx_team_n_rehearsed(const struct fnx_team *team)
+{
+	return team->n_rehearsed;
+}
+
 static int is_at_once(const struct member *member)
 {
 	return fnx_actuator_is_immediate(member->actuator) && fnx_book_is_idle(member->book);
@@ -330,17 +355,10 @@ void fnx_team_tend(struct fnx_team *team, int64_t now_ns)
 	}
 }
 
-void fnx_team_warm(struct fnx_team *team)
+void fnx_team_give_up(struct fnx_team *team)
 {
-	for (uint32_t i = 0; i < team->n; i++) {
-		const struct fnx_book *book = team->members[i].book;
-		const unsigned char *act = (const void *)&book->acts[book->given % FNX_BOOK_ACTS];
-
-		for (size_t at = 0; at < sizeof(struct fnx_act); at += FNX_CACHE_LINE)
-			__builtin_prefetch(act + at, 1);
-		__builtin_prefetch(team->members[i].tasks[book->given % FNX_BOOK_ACTS], 1);
-	}
-	fnx_task_warm(team->rt, 2 + 2 * team->n);
+	for (uint32_t i = 0; i < team->n; i++)
+		give_up(team, &team->members[i]);
 }
 
 int fnx_team_is_busy(const struct fnx_team *team)
@@ -404,6 +422,7 @@ static void plan_here(struct fnx_team *team, struct plan *plan)
 		.context = team->context};
 	plan->kernels[TELL] =
 		(struct fnx_task_kernel){.name = "actuate", .run = run_tell, .context = team};
+	plan->kernels[REHEARSE] = (struct fnx_task_kernel){.name = "rehearse", .run = run_nothing};
 }
 
 static void plan_member(struct fnx_team *team, struct plan *plan, uint32_t i)
@@ -497,6 +516,7 @@ int fnx_team_open(const struct fnx_team_config *config, struct fnx_task_problem 
 	team->score = config->score;
 	team->decide = config->decide;
 	team->context = config->context;
+	team->is_traced = config->n_traced > 0;
 	r = open_members(team, config, ret_fault);
 	if (!r)
 		r = open_runtime(team, config, ret_problem);

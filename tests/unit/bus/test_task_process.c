@@ -16,15 +16,33 @@ static int run_dying(const struct fnx_call *call, void *context)
 	return 0;
 }
 
-/* Counts in the memory of the task how often it has run. */
+/* What COUNTING leaves in the memory of its task. */
+struct count {
+	_Atomic uint64_t n; /* how often it has run */
+	_Atomic uint64_t pid; /* of the process that is at it, where it lingers */
+};
+
+enum {
+	RUN_ON = 0,
+	LINGER = 1, /* until it is killed */
+	COUNT_WORDS = sizeof(struct count) / sizeof(uint64_t)
+};
+
 static int run_counting(const struct fnx_call *call, void *context)
 {
+	struct count *count = fnx_call_data(call, 0);
+
 	(void)context;
-	atomic_fetch_add((_Atomic uint64_t *)fnx_call_data(call, 0), 1);
-	/* Long enough for a signal to find it at work. */
+	atomic_fetch_add(&count->n, 1);
+	/* Long enough for a signal to find it at work, now and then. */
 	for (unsigned i = 0; i < 1000000; i++)
 		__asm__ volatile("");
-	return (int)(int64_t)call->scalars[0];
+	if (call->scalars[0] == LINGER) {
+		atomic_store(&count->pid, (uint64_t)getpid());
+		for (;;)
+			pause();
+	}
+	return 0;
 }
 
 static int run_vandal(const struct fnx_call *call, void *context)
@@ -222,7 +240,7 @@ TEST(a_task_that_its_worker_had_not_begun_is_run_by_another)
 	struct fnx_bus bus = fixture_bus();
 	struct fnx_task_runtime *rt = open_with(&bus, 1);
 	struct child first = start_worker(&bus), second;
-	struct fnx_task_arg args[] = {words(FNX_TASK_OUTPUT, NULL, 0, 1), scalar(0)};
+	struct fnx_task_arg args[] = {words(FNX_TASK_OUTPUT, NULL, 0, COUNT_WORDS), scalar(RUN_ON)};
 	uint64_t id;
 	int status;
 
@@ -243,73 +261,121 @@ TEST(a_task_that_its_worker_had_not_begun_is_run_by_another)
 	assert_int_equal(child_end(&second, 0), 0);
 }
 
+enum {
+	N_KILLS = 40,
+	PER_KILL = 16
+};
+
+/* Two workers, and tasks that count. */
+struct slaughter {
+	struct check_random random;
+	const struct fnx_bus *bus;
+	struct fnx_task_runtime *rt;
+	struct child children[2];
+	uint64_t owner; /* of the counts */
+	struct count *counts; /* [PER_KILL] */
+	uint64_t ids[PER_KILL];
+	uint64_t n_failed, n_caught;
+};
+
+static void submit_counting(struct slaughter *it, unsigned i, uint64_t how)
+{
+	struct fnx_task_arg args[] = {
+		words(FNX_TASK_INOUT, it->counts, i * COUNT_WORDS, COUNT_WORDS), scalar(how)};
+
+	args[0].region.owner = it->owner;
+	it->ids[i] = submit(it->rt, COUNTING, args, 2);
+}
+
+/* Kills whoever is at task i, once somebody is. */
+static struct child *kill_at_it(struct slaughter *it, unsigned i)
+{
+	int64_t deadline_ns = fixture_now_ns() + task_deadline_ns;
+	uint64_t pid;
+
+	while (!(pid = atomic_load(&it->counts[i].pid))) {
+		assert_true(fixture_now_ns() < deadline_ns);
+		sched_yield();
+	}
+	assert_int_equal(kill((pid_t)pid, SIGKILL), 0);
+	return &it->children[(pid_t)pid == it->children[1].pid];
+}
+
+/* Many tasks, and a kill among them: of one that is seen to be at its task, or of any at any time. */
+static void kill_one(struct slaughter *it, int is_seen)
+{
+	unsigned kill_at = (unsigned)check_random_below(&it->random, PER_KILL);
+	struct child *child = &it->children[check_random_below(&it->random, 2)];
+
+	memset((void *)it->counts, 0, PER_KILL * sizeof(*it->counts));
+	assert_int_equal(fnx_task_scope_begin(it->rt), 0);
+	for (unsigned i = 0; i < PER_KILL; i++) {
+		submit_counting(it, i, is_seen && i == kill_at ? LINGER : RUN_ON);
+		for (uint64_t k = check_random_below(&it->random, 30000); k; k--)
+			__asm__ volatile("");
+		if (i != kill_at)
+			continue;
+		if (is_seen)
+			child = kill_at_it(it, i);
+		else
+			kill(child->pid, SIGKILL);
+	}
+	assert_int_equal(child_end(child, 0), -SIGKILL);
+	*child = start_worker(it->bus);
+}
+
+static void check_counts(struct slaughter *it)
+{
+	for (unsigned i = 0; i < PER_KILL; i++) {
+		int r = fnx_task_result(it->rt, it->ids[i], NULL);
+		uint64_t n = atomic_load(&it->counts[i].n);
+
+		assert_true(r == 0 || r == -EOWNERDEAD);
+		assert_true(n == 1 || (r && n == 0));
+		it->n_failed += r != 0;
+		/* Who lingers ends by being killed. */
+		assert_true(r || !atomic_load(&it->counts[i].pid));
+		it->n_caught += atomic_load(&it->counts[i].pid) != 0;
+	}
+}
+
 TEST(no_task_runs_twice_and_none_is_lost_however_often_workers_are_killed)
 {
-	enum {
-		N_KILLS = 40,
-		PER_KILL = 16
-	};
-	struct check_random random = check_random_seeded();
 	struct fnx_bus bus = fixture_bus();
-	struct fnx_task_runtime *rt = open_with(&bus, 2);
-	struct child children[2] = {start_worker(&bus), start_worker(&bus)};
-	struct fnx_task_arg buffer[] = {words(FNX_TASK_OUTPUT, NULL, 0, PER_KILL), scalar(0)};
+	struct fnx_task_arg buffer[] = {
+		words(FNX_TASK_OUTPUT, NULL, 0, PER_KILL * COUNT_WORDS), scalar(RUN_ON)};
 	struct fnx_task_spec make = {.kernels = {COUNTING},
 		.n_parts = 1,
 		.args = buffer,
 		.n_args = 2,
 		.flags = FNX_TASK_HOLD};
-	uint64_t ids[PER_KILL], owner, n_failed = 0, *counts;
+	struct slaughter it = {
+		.random = check_random_seeded(), .bus = &bus, .rt = open_with(&bus, 2)};
 	struct fnx_task_stats stats;
 
-	assert_int_equal(fnx_task_submit_spec(rt, &make, &owner), 0);
-	assert_int_equal(fnx_task_drain(rt, task_deadline_ns), 0);
-	counts = buffer[0].region.base;
+	for (unsigned i = 0; i < 2; i++)
+		it.children[i] = start_worker(&bus);
+	assert_int_equal(fnx_task_submit_spec(it.rt, &make, &it.owner), 0);
+	assert_int_equal(fnx_task_drain(it.rt, task_deadline_ns), 0);
+	it.counts = buffer[0].region.base;
 	for (unsigned round = 0; round < N_KILLS; round++) {
-		struct child *child = &children[check_random_below(&random, 2)];
-		uint64_t kill_at = check_random_below(&random, PER_KILL);
-
-		memset(counts, 0, PER_KILL * sizeof(*counts));
-		assert_int_equal(fnx_task_scope_begin(rt), 0);
-		for (unsigned i = 0; i < PER_KILL; i++) {
-			struct fnx_task_arg args[] = {
-				words(FNX_TASK_INOUT, counts, i, 1), scalar(0)};
-
-			args[0].region.owner = owner;
-			ids[i] = submit(rt, COUNTING, args, 2);
-			for (uint64_t k = check_random_below(&random, 30000); k; k--)
-				__asm__ volatile("");
-			/* Every other time while one of the two is at it. */
-			while (i == kill_at && round % 2 &&
-				!atomic_load((_Atomic uint64_t *)&counts[i]) &&
-				fnx_task_state(rt, ids[i]) < FNX_TASK_COMPLETED)
-				sched_yield();
-			if (i == kill_at)
-				kill(child->pid, SIGKILL);
-		}
-		assert_int_equal(child_end(child, 0), -SIGKILL);
-		*child = start_worker(&bus);
-		assert_int_equal(fnx_task_drain(rt, task_deadline_ns), 0);
-		for (unsigned i = 0; i < PER_KILL; i++) {
-			int r = fnx_task_result(rt, ids[i], NULL);
-
-			assert_true(r == 0 || r == -EOWNERDEAD);
-			assert_true(counts[i] == 1 || (r && counts[i] == 0));
-			n_failed += r != 0;
-		}
-		fnx_task_scope_end(rt);
+		kill_one(&it, round % 2);
+		assert_int_equal(fnx_task_drain(it.rt, task_deadline_ns), 0);
+		check_counts(&it);
+		fnx_task_scope_end(it.rt);
 	}
-	fnx_task_drop(rt, owner);
-	check_empty(rt);
-	fnx_task_stats(rt, &stats);
+	fnx_task_drop(it.rt, it.owner);
+	check_empty(it.rt);
+	fnx_task_stats(it.rt, &stats);
 	assert_int_equal(stats.n_died, N_KILLS);
-	/* At the most one for each death. */
-	assert_int_equal(stats.n_failed, n_failed);
-	assert_true(n_failed <= N_KILLS);
-	print_message("%llu tasks failed\n", (unsigned long long)n_failed);
-	fnx_task_runtime_close(rt);
-	assert_int_equal(child_end(&children[0], 0), 0);
-	assert_int_equal(child_end(&children[1], 0), 0);
+	/* At the most one for each death, and one for each that was at it. */
+	assert_int_equal(it.n_caught, N_KILLS / 2);
+	assert_int_equal(stats.n_failed, it.n_failed);
+	assert_in_range(it.n_failed, N_KILLS / 2, N_KILLS);
+	print_message("%llu tasks failed\n", (unsigned long long)it.n_failed);
+	fnx_task_runtime_close(it.rt);
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(child_end(&it.children[i], 0), 0);
 }
 
 TEST(a_worker_cannot_write_on_the_graph)

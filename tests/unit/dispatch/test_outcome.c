@@ -88,6 +88,49 @@ TEST(what_is_not_done_has_no_outcome)
 	end();
 }
 
+TEST(what_is_not_known_when_the_session_ends_is_said_to_be_unknown)
+{
+	struct fnx_decision decision;
+	struct fnx_frame frame;
+	struct fnx_outcome found;
+	char bytes[4096] = "";
+	int64_t seqs[3];
+
+	log_is_fifo = 1;
+	begin(ARMED "  rules:\n" REPLAY_RULE("r"));
+	log_is_fifo = 0;
+	while (write(fifo, bytes, sizeof(bytes)) > 0)
+		;
+	subscribe();
+	/* One is in its worker's hands, two wait behind it. */
+	for (unsigned i = 0; i < 3; i++) {
+		send_posterior(0.75, 1);
+		send_posterior(0.75, 1);
+		assert_int_equal(next_decision(&decision, &frame), 1);
+		assert_int_equal(decision.outcome, FNX_DECISION_ACTED);
+		seqs[i] = (int64_t)frame.seq;
+		send_posterior(0, 1);
+		now_samples += 30000;
+	}
+	assert_int_equal(next_outcome(&found, &frame), 0);
+	fnx_publisher_advance(position, FNX_END, 1);
+	fnx_publisher_advance(ripple, FNX_END, 1);
+	fnx_publisher_advance(posterior, FNX_END, 1);
+	assert_int_equal(fnx_node_drive(&node, fnx_node_now(), 1000), FNX_DRIVE_ENDED);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(next_outcome(&found, &frame), 1);
+		assert_true(found.decision_seq == seqs[i]);
+		assert_int_equal(found.fate, i ? FNX_OUTCOME_EXPIRED : FNX_OUTCOME_UNKNOWN);
+	}
+	assert_int_equal(next_outcome(&found, &frame), 0);
+	/* The worker can return, or the node could not close. */
+	while (read(fifo, bytes, sizeof(bytes)) > 0)
+		;
+	fnx_subscriber_close(outcomes);
+	end();
+	close(fifo);
+}
+
 TEST(the_session_does_not_end_before_its_last_outcome)
 {
 	struct fnx_outcome found;
