@@ -366,6 +366,15 @@ static int start_thread(struct fnx_task_self *self, size_t stack_size)
 	return -r;
 }
 
+/* A thread's first turn may be a long time off, and takes memory. */
+static void await_threads(struct fnx_task_runtime *rt, uint32_t n)
+{
+	uint32_t n_begun;
+
+	while ((n_begun = atomic_load_explicit(&rt->n_begun, memory_order_acquire)) < n)
+		fnx_futex_wait(&rt->n_begun, n_begun, -1, 0);
+}
+
 static int start_threads(struct fnx_task_runtime *rt, size_t stack_size)
 {
 	unsigned n_processes = 0;
@@ -392,6 +401,7 @@ static int start_threads(struct fnx_task_runtime *rt, size_t stack_size)
 			return -r;
 		rt->has_steward = 1;
 	}
+	await_threads(rt, rt->n_threads + (n_processes != 0));
 	return 0;
 }
 

@@ -152,6 +152,7 @@ struct fnx_task_runtime {
 	int has_steward;
 	_Atomic uint64_t n_died;
 	_Alignas(64) _Atomic uint32_t stop;
+	_Atomic uint32_t n_begun; /* threads that have had their first turn; futex of open */
 	_Atomic uint64_t n_failed;
 	_Atomic uint64_t n_illegal;
 
@@ -297,6 +298,8 @@ void fnx_task_end(
 /* Runs a call here, and whatever it hands on directly. */
 void fnx_task_run(struct fnx_task_self *self, uint64_t offset);
 void *fnx_task_thread(void *argument);
+/* What every thread does first: takes the memory that it will need, and says so. */
+void fnx_task_thread_begin(struct fnx_task_runtime *rt);
 
 /* task_steward.c */
 

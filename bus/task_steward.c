@@ -251,6 +251,7 @@ void *fnx_task_steward(void *argument)
 	struct fnx_task_boxes *boxes = rt->boxes;
 	int64_t looked_ns = fnx_task_now_ns(), now_ns;
 
+	fnx_task_thread_begin(rt);
 	while (!atomic_load_explicit(&rt->stop, memory_order_acquire)) {
 		uint32_t seen = atomic_load_explicit(&boxes->bell, memory_order_seq_cst);
 

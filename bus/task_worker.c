@@ -9,6 +9,7 @@
 
 enum {
 	IN_A_ROW_MAX = 32, /* consumers run directly before the queue has its turn */
+	STACK_TOUCHED = 8 * FNX_TASK_PAGE, /* of a thread, at its start */
 };
 
 static uint64_t offset_of(const struct fnx_task_runtime *rt, const struct fnx_call *call)
@@ -271,12 +272,23 @@ static uint64_t spin(const struct fnx_task_runtime *rt, struct fnx_task_queue *q
 	return 0;
 }
 
+void fnx_task_thread_begin(struct fnx_task_runtime *rt)
+{
+	volatile unsigned char stack[STACK_TOUCHED];
+
+	for (size_t at = 0; at < sizeof(stack); at += FNX_TASK_PAGE)
+		stack[at] = 0;
+	atomic_fetch_add_explicit(&rt->n_begun, 1, memory_order_release);
+	fnx_futex_wake(&rt->n_begun, 1, 0);
+}
+
 void *fnx_task_thread(void *argument)
 {
 	struct fnx_task_self *self = argument;
 	struct fnx_task_runtime *rt = self->rt;
 	struct fnx_task_queue *queue = &rt->kinds[self->kind].queue;
 
+	fnx_task_thread_begin(rt);
 	while (!atomic_load_explicit(&rt->stop, memory_order_relaxed)) {
 		uint64_t offset = fnx_task_queue_pop(queue);
 

@@ -25,7 +25,8 @@
 
 #define QUIET_NS INT64_C(2000000000)
 #define REHEARSAL_NS INT64_C(20000)
-#define LAST_NS INT64_C(2000000000) /* for what is under way when the session ends; then it is given up */
+#define LAST_NS \
+	INT64_C(2000000000) /* for what is under way when the session ends; then it is given up */
 
 /* Frames ---------------------------------------------------------------------------------- */
 
