@@ -150,6 +150,19 @@ static int carry_out(struct dispatch *dispatch, const struct firing *firing)
 						       : FNX_DECISION_ACTED;
 }
 
+/* What fire does, but that it is about nothing, and its books are of no account. */
+void fnx_dispatch_rehearse(struct dispatch *dispatch, int64_t now_ns)
+{
+	struct fnx_act_command command = {.stamp = {.seq = (uint64_t)now_ns}};
+	int64_t age_ns;
+
+	fnx_safety_set(dispatch->stage, 1, 0);
+	fnx_safety_fire(dispatch->stage, 0, 1, now_ns);
+	fnx_safety_fetch(dispatch->safety);
+	(void)!fnx_gate_ask(&dispatch->gate, dispatch->last_sample, now_ns, now_ns, &age_ns);
+	fnx_team_rehearse(dispatch->team, &command);
+}
+
 void fnx_dispatch_fire(struct dispatch *dispatch, uint32_t k, int rose,
 	const struct fnx_frame *frame, struct fnx_decision *decision)
 {

@@ -35,6 +35,7 @@ void fnx_book_take_over(struct fnx_book_giver *giver, struct fnx_book *book, int
 
 	giver->book = book;
 	giver->given_before = given;
+	giver->has_refused_before = atomic_load(&book->refused) != 0;
 	memcpy(giver->refused_before, book->last_refused, sizeof(book->last_refused));
 	/* Nonsense, or nothing. */
 	if (given < reported || given - reported > FNX_BOOK_ACTS) {
@@ -92,7 +93,7 @@ int fnx_book_give(
 
 	if (fnx_book_was_given(giver, command))
 		return 1;
-	if (was_refused(giver, &key))
+	if (giver->has_refused_before && was_refused(giver, &key))
 		return -ENOBUFS;
 	if (given - reported == FNX_BOOK_ACTS) {
 		uint64_t n = atomic_load_explicit(&book->refused, memory_order_relaxed);

@@ -78,6 +78,7 @@ struct fnx_book_giver {
 	struct fnx_book *book;
 	/* What a predecessor has given and refused may be decided again. */
 	uint64_t given_before;
+	int has_refused_before;
 	struct fnx_act_key refused_before[FNX_BOOK_REFUSED_KEPT];
 };
 

@@ -38,11 +38,11 @@ struct dispatch {
 	double *centre_distance_cm; /* [n_bins] from the track's first bin */
 	uint32_t n_bins, n_states, n_recent;
 	struct fnx_safety *safety;
+	struct fnx_safety *stage; /* a book of its own, for rehearsals; NULL: there are none */
 	struct fnx_team *team;
 	uint64_t failures_said[FNX_TEAM_MAX];
 	struct firing firing;
 	int64_t quiet_until_ns, rehearsed_until_ns; /* see idle */
-	int spins;
 	double armed, dry_run;
 	int forgot; /* until the first frame has said what time it is */
 	struct fnx_gate gate;
@@ -77,6 +77,8 @@ void fnx_dispatch_look(struct dispatch *dispatch, unsigned input, const struct f
 /* Rule k is true: acts if that is allowed, and publishes what came of it. [frame] */
 void fnx_dispatch_fire(struct dispatch *dispatch, uint32_t k, int rose,
 	const struct fnx_frame *frame, struct fnx_decision *decision);
+/* Goes that way without doing anything; for a node that spins, while nothing comes. [frame] */
+void fnx_dispatch_rehearse(struct dispatch *dispatch, int64_t now_ns);
 /* The kernels of its graph; the context is the dispatch. */
 int fnx_dispatch_score(const struct fnx_call *call, void *context);
 int fnx_dispatch_decide(const struct fnx_call *call, void *context);

@@ -139,9 +139,9 @@ static void idle(void *self)
 	int64_t now_ns = fnx_node_now();
 
 	lapse(dispatch, now_ns);
-	if (dispatch->spins && now_ns >= dispatch->rehearsed_until_ns) {
+	if (dispatch->stage && now_ns >= dispatch->rehearsed_until_ns) {
 		dispatch->rehearsed_until_ns = now_ns + REHEARSAL_NS;
-		fnx_team_rehearse(dispatch->team);
+		fnx_dispatch_rehearse(dispatch, now_ns);
 	}
 	if (now_ns < dispatch->quiet_until_ns)
 		return;
@@ -162,6 +162,7 @@ static void dispatch_close(void *self)
 	for (uint32_t k = 0; dispatch->rules && k < dispatch->n_rules; k++)
 		fnx_rule_fini(&dispatch->rules[k]);
 	fnx_safety_free(dispatch->safety);
+	fnx_safety_free(dispatch->stage);
 	fnx_track_free(dispatch->track);
 	free(dispatch->centre_distance_cm);
 	free(dispatch->rules);
@@ -177,7 +178,6 @@ static int dispatch_open(struct fnx_node *node, void **ret_self)
 		return fnx_node_fail(node, -ENOMEM, "out of memory");
 	dispatch->node = node;
 	dispatch->rig = fnx_node_rig(node);
-	dispatch->spins = fnx_node_wait(node) == FNX_WAIT_SPIN;
 	dispatch->n_rules = dispatch->rig->dispatch.n_rules;
 	r = fnx_dispatch_open_all(dispatch);
 	if (r)

@@ -94,6 +94,12 @@ static int open_safety(struct dispatch *dispatch)
 	config.memory = fnx_node_state(dispatch->node, size, FNX_CACHE_LINE);
 	fnx_node_journal_room(dispatch->node, 2 * size);
 	r = config.memory ? fnx_safety_new(&config, &dispatch->safety) : -ENOSPC;
+	if (!r && fnx_node_wait(dispatch->node) == FNX_WAIT_SPIN) {
+		/* Not in the node's state: it must not have the rehearsals in its memory. */
+		config.memory = NULL;
+		config.journal = NULL;
+		r = fnx_safety_new(&config, &dispatch->stage);
+	}
 	free(lockouts);
 	if (r == -ENOSPC)
 		return r;
@@ -221,7 +227,7 @@ static int open_team(struct dispatch *dispatch)
 		.score = fnx_dispatch_score,
 		.decide = fnx_dispatch_decide,
 		.context = dispatch,
-		.spins = dispatch->spins,
+		.spins = fnx_node_wait(dispatch->node) == FNX_WAIT_SPIN,
 		.window = rig->task_window,
 		.consumed_window = rig->task_consumed_window,
 		.heap_size = (uint64_t)rig->task_heap_kb << 10,

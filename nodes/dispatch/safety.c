@@ -258,6 +258,21 @@ int fnx_safety_fire(struct fnx_safety *safety, uint32_t rule, int rose, int64_t 
 	return fnx_safety_tell(safety, rule, rose, decide(safety, rule, now));
 }
 
+static void fetch_book(const struct book *book)
+{
+	__builtin_prefetch(book->count, 1);
+	__builtin_prefetch(book->last_of_rule, 1);
+	__builtin_prefetch(&book->tasks[*book->oldest], 1);
+}
+
+void fnx_safety_fetch(const struct fnx_safety *safety)
+{
+	fetch_book(&safety->supposed);
+	fetch_book(&safety->done);
+	__builtin_prefetch(safety->told, 1);
+	__builtin_prefetch(safety->lockouts_samples);
+}
+
 void fnx_safety_rate(
 	double max_rate_per_min, double clock_hz, uint32_t *ret_max_tasks, int64_t *ret_per_samples)
 {

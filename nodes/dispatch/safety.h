@@ -75,6 +75,9 @@ void fnx_safety_restarted(struct fnx_safety *safety, int64_t now);
  * which outcome to tell (enum fnx_decision_outcome), or FNX_SAFETY_SILENT. FNX_DECISION_ACTED:
  * carry the task out, now: it counts as done. Real-time. */
 int fnx_safety_fire(struct fnx_safety *safety, uint32_t rule, int rose, int64_t now);
+/* Brings what the next question will look at into this processor's cache; changes nothing.
+ * Real-time. */
+void fnx_safety_fetch(const struct fnx_safety *safety);
 
 /* The same, where the caller knows already that the answer is `outcome`: whether to tell it. */
 int fnx_safety_tell(struct fnx_safety *safety, uint32_t rule, int rose, int outcome);

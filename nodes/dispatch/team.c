@@ -53,7 +53,10 @@ struct fnx_team {
 	uint64_t decided_max; /* that may lie in the ring behind an act under way */
 	int is_traced;
 	uint64_t n_rehearsed;
-	uint64_t stage; /* what a rehearsal is about */
+	/* What a rehearsal is about, and where it is written down. */
+	uint64_t stage;
+	struct fnx_book_giver stage_giver;
+	struct fnx_book stage_book;
 };
 
 /* The giver empties the queue of one that is stuck. */
@@ -247,8 +250,34 @@ void fnx_team_decide(struct fnx_team *team, void *subject, uint32_t size)
 	fnx_task_help(team->rt, HERE);
 }
 
-/* As fnx_team_decide and tell. */
-void fnx_team_rehearse(struct fnx_team *team)
+/* Where the next act will be written down. */
+static void fetch_places(const struct fnx_team *team)
+{
+	for (uint32_t i = 0; i < team->n; i++) {
+		const struct member *member = &team->members[i];
+		uint64_t place = atomic_load_explicit(&member->book->given, memory_order_relaxed) %
+			FNX_BOOK_ACTS;
+		const unsigned char *act = (const void *)&member->book->acts[place];
+
+		for (size_t at = 0; at < sizeof(struct fnx_act); at += FNX_CACHE_LINE)
+			__builtin_prefetch(act + at, 1);
+		__builtin_prefetch(&member->tasks[place], 1);
+	}
+}
+
+static void rehearse_book(struct fnx_team *team, const struct fnx_act_command *command)
+{
+	struct fnx_book *book = &team->stage_book;
+	uint64_t n;
+
+	if (!fnx_book_was_given(&team->stage_giver, command) &&
+		!fnx_book_give(&team->stage_giver, command, &n))
+		fnx_book_end(book, n, FNX_OUTCOME_TOLD, 0, 0);
+	fnx_book_reported(book);
+}
+
+/* As fnx_team_decide, fnx_team_give and tell. */
+void fnx_team_rehearse(struct fnx_team *team, const struct fnx_act_command *command)
 {
 	struct fnx_task_arg subject = memory(FNX_TASK_INOUT, &team->stage, 0, sizeof(team->stage));
 	struct fnx_task_arg args[] = {number(0), number(0)};
@@ -259,8 +288,10 @@ void fnx_team_rehearse(struct fnx_team *team)
 	team->n_rehearsed += !submit(team, REHEARSE, &subject, 1, 0, NULL);
 	team->n_rehearsed += !submit(team, REHEARSE, &subject, 1, 0, &decided);
 	fnx_task_help(team->rt, HERE);
+	rehearse_book(team, command);
 	team->n_rehearsed += !submit(team, REHEARSE, args, 2, decided, NULL);
 	fnx_task_help(team->rt, HERE);
+	fetch_places(team);
 }
 
 uint64_t fnx_team_n_rehearsed(const struct fnx_team *team)
@@ -507,12 +538,14 @@ static void resume(struct fnx_team *team, struct member *member)
 int fnx_team_open(const struct fnx_team_config *config, struct fnx_task_problem *ret_problem,
 	uint32_t *ret_fault, struct fnx_team **ret_team)
 {
-	struct fnx_team *team = calloc(1, sizeof(*team));
+	struct fnx_team *team = aligned_alloc(FNX_CACHE_LINE, sizeof(*team));
 	int r;
 
 	*ret_fault = config->n_actuators;
 	if (!team)
 		return -ENOMEM;
+	memset(team, 0, sizeof(*team));
+	fnx_book_take_over(&team->stage_giver, &team->stage_book, 0);
 	team->score = config->score;
 	team->decide = config->decide;
 	team->context = config->context;

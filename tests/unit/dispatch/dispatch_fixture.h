@@ -52,6 +52,7 @@ static struct fnx_subscriber *decisions;
 static struct fnx_layout posterior_layout;
 static char log_path[200];
 static int64_t now_samples;
+static const char *rig_end = ""; /* what stands below dispatch in the rig */
 static int log_is_fifo; /* that nobody reads: the actuator gets stuck */
 static int fifo = -1;
 /* Of the frames that are sent. */
@@ -78,7 +79,7 @@ __attribute__((unused)) static struct fnx_rig *load(const char *dispatch)
 	fprintf(file, "bus: {name: t%d, segment_dir: %s/s%d, run_dir: %s/r%d, slots: 64}\n", n,
 		check_scratch_dir(), n, check_scratch_dir(), n);
 	fprintf(file, "source: {type: simulator}\n" RIG_HEAD "dispatch:\n%s", dispatch);
-	fprintf(file, "  actuators:\n    - {type: log, file: %s}\n", log_path);
+	fprintf(file, "  actuators:\n    - {type: log, file: %s}\n%s", log_path, rig_end);
 	fclose(file);
 	if (fnx_rig_load(path, NULL, 0, &loaded, error))
 		fail_msg("%s", error);

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A node that spins rehearses while nothing comes: nothing of that is ever seen. */
+#include "nodes/dispatch/dispatch.h"
+
+#include <sched.h>
+
+#include "tests/unit/dispatch/dispatch_fixture.h"
+
+static struct dispatch *dispatch_of(void)
+{
+	return node.self;
+}
+
+static struct fnx_book *book(void)
+{
+	return fnx_actuator_giver(fnx_team_actuator(dispatch_of()->team, 0))->book;
+}
+
+/* Until there have been `n` tasks more. */
+static void idle(uint64_t n)
+{
+	uint64_t until = fnx_team_n_rehearsed(dispatch_of()->team) + n;
+	int64_t deadline_ns = fnx_node_now() + 10 * INT64_C(1000000000);
+
+	while (fnx_team_n_rehearsed(dispatch_of()->team) < until) {
+		assert_true(fnx_node_now() < deadline_ns);
+		node.ops->idle(node.self);
+	}
+}
+
+static void await_told(uint64_t n)
+{
+	int64_t deadline_ns = fnx_node_now() + 10 * INT64_C(1000000000);
+
+	while (book()->fates[FNX_OUTCOME_TOLD] < n || !fnx_book_is_idle(book())) {
+		assert_true(fnx_node_now() < deadline_ns);
+		sched_yield();
+	}
+}
+
+static uint64_t n_lines(void)
+{
+	FILE *file = fopen(log_path, "r");
+	uint64_t n = 0;
+	int c;
+
+	assert_non_null(file);
+	while ((c = fgetc(file)) != EOF)
+		n += c == '\n';
+	fclose(file);
+	return n;
+}
+
+/* Each decision may be the last one that is allowed: a rehearsal that counted would be seen. */
+TEST(rehearsals_are_no_tasks_done_and_no_decisions)
+{
+	enum {
+		N = 50
+	};
+	struct fnx_decision decision;
+	struct fnx_frame frame;
+
+	rig_end = "nodes: [{name: dispatch, wait: spin}]\n";
+	begin("  armed: true\n  lockout_ms: 10\n  max_rate_per_min: 600\n  max_age_ms: 0\n"
+	      "  stall_ms: 0\n  blanking_ms: 0\n  max_per_run: 50\n  rules:\n" REPLAY_RULE("r"));
+	for (uint64_t i = 0; i < N; i++) {
+		idle(60);
+		assert_int_equal(next_decision(&decision, &frame), 0);
+		assert_true(book()->given == i);
+		send_posterior(0.75, 1);
+		idle(30);
+		send_posterior(0.75, 1);
+		assert_int_equal(next_decision(&decision, &frame), 1);
+		assert_int_equal(decision.outcome, FNX_DECISION_ACTED);
+		assert_int_equal(decision.verdict, FNX_DECISION_ACTED);
+		assert_true(frame.seq == i);
+		await_told(i + 1);
+		send_posterior(0, 1);
+		now_samples += 30000;
+	}
+	assert_true(n_lines() == N);
+	idle(30);
+	send_posterior(0.75, 1);
+	send_posterior(0.75, 1);
+	assert_int_equal(outcome(), FNX_DECISION_RUN_LIMITED);
+	end();
+	rig_end = "";
+}
+
+TEST(there_is_no_rehearsal_while_an_act_is_under_way)
+{
+	struct fnx_task_stats before, after;
+	char bytes[4096] = "";
+
+	rig_end = "nodes: [{name: dispatch, wait: spin}]\n";
+	log_is_fifo = 1;
+	begin(ARMED "  rules:\n" REPLAY_RULE("r"));
+	log_is_fifo = 0;
+	while (write(fifo, bytes, sizeof(bytes)) > 0)
+		;
+	idle(3);
+	send_posterior(0.75, 1);
+	send_posterior(0.75, 1);
+	assert_int_equal(outcome(), FNX_DECISION_ACTED);
+	/* They would fill the ring behind it. */
+	fnx_task_stats(fnx_team_runtime(dispatch_of()->team), &before);
+	for (unsigned i = 0; i < 1000; i++) {
+		dispatch_of()->rehearsed_until_ns = 0;
+		node.ops->idle(node.self);
+	}
+	fnx_task_stats(fnx_team_runtime(dispatch_of()->team), &after);
+	assert_true(after.n_submitted == before.n_submitted);
+	while (read(fifo, bytes, sizeof(bytes)) > 0)
+		;
+	await_told(1);
+	idle(3);
+	end();
+	close(fifo);
+	rig_end = "";
+}
+
+TEST(who_sleeps_does_not_rehearse)
+{
+	begin(ARMED "  rules:\n" REPLAY_RULE("r"));
+	for (unsigned i = 0; i < 100; i++) {
+		dispatch_of()->rehearsed_until_ns = 0;
+		node.ops->idle(node.self);
+	}
+	assert_true(fnx_team_n_rehearsed(dispatch_of()->team) == 0);
+	end();
+}
