@@ -159,6 +159,9 @@ void fnx_dispatch_rehearse(struct dispatch *dispatch, int64_t now_ns)
 	fnx_safety_set(dispatch->stage, 1, 0);
 	fnx_safety_fire(dispatch->stage, 0, 1, now_ns);
 	fnx_safety_fetch(dispatch->safety);
+	for (uint32_t k = 0; k < dispatch->n_rules; k++)
+		if (dispatch->rules[k].replay)
+			fnx_replay_fetch(dispatch->rules[k].replay);
 	(void)!fnx_gate_ask(&dispatch->gate, dispatch->last_sample, now_ns, now_ns, &age_ns);
 	fnx_team_rehearse(dispatch->team, &command);
 }

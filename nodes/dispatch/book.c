@@ -35,8 +35,10 @@ void fnx_book_take_over(struct fnx_book_giver *giver, struct fnx_book *book, int
 
 	giver->book = book;
 	giver->given_before = given;
-	giver->has_refused_before = atomic_load(&book->refused) != 0;
 	memcpy(giver->refused_before, book->last_refused, sizeof(book->last_refused));
+	giver->has_refused_before = 0;
+	for (unsigned i = 0; i < FNX_BOOK_REFUSED_KEPT; i++)
+		giver->has_refused_before |= giver->refused_before[i].seq_plus_1 != 0;
 	/* Nonsense, or nothing. */
 	if (given < reported || given - reported > FNX_BOOK_ACTS) {
 		atomic_store(&book->reported, given);

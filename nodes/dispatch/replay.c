@@ -9,7 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bus/bus.h"
 #include "bus/journal.h"
+
+enum {
+	FETCHED_MAX = 256, /* counts */
+};
 
 /* Whole numbers of 2^-48: 13 bits are left for the window and one for the sign. */
 #define UNIT 281474976710656.0
@@ -317,4 +322,19 @@ int fnx_replay_step(struct fnx_replay *replay, const struct fnx_replay_bin *bin,
 	};
 	replay->now->was_true = is_true;
 	return is_true;
+}
+
+void fnx_replay_fetch(const struct fnx_replay *replay)
+{
+	const struct fnx_replay_config *config = &replay->config;
+	const size_t at = replay->now->at;
+
+	__builtin_prefetch(config, 1);
+	__builtin_prefetch(&replay->targets[at], 1);
+	__builtin_prefetch(&replay->arms[at * config->n_arms], 1);
+	__builtin_prefetch(&replay->n_spikes[at], 1);
+	__builtin_prefetch(&replay->groups[at * config->n_recent], 1);
+	for (size_t i = 0; i < config->n_groups && i < FETCHED_MAX;
+		i += FNX_CACHE_LINE / sizeof(replay->counts[0]))
+		__builtin_prefetch(&replay->counts[i], 1);
 }

@@ -105,3 +105,5 @@ void fnx_replay_reset(struct fnx_replay *replay);
 /* Takes one bin. 1: the rule is true; 0: it is not. Real-time: O(n_arms + n_recent). */
 int fnx_replay_step(struct fnx_replay *replay, const struct fnx_replay_bin *bin,
 	struct fnx_replay_evidence *ret_evidence);
+/* Brings what the next step will look at into this processor's cache; changes nothing. Real-time. */
+void fnx_replay_fetch(const struct fnx_replay *replay);

@@ -24,7 +24,7 @@ TOLD = 0
 CPUS = sorted(os.sched_getaffinity(0))
 SETUPS = {"sleep": "dispatch sleeps", "spin": "dispatch spins, on cores that all share",
           "alone": "dispatch spins on a core of its own, all else on the others"}
-SPEED = 4  # times real time: more decisions
+SPEED = {"sleep": 4, "spin": 4, "alone": 2}  # times real time: more decisions; fewer cores for the rest bear less
 SETTINGS = (("threshold", 0.001), ("other_arms_below", 1), ("min_groups", 1), ("max_centre_distance_cm", 0),
             ("max_speed_cm_s", 0), ("max_rate_per_min", 6000), ("replay_after_s", 0), ("lockout_ms", 20))
 
@@ -95,8 +95,8 @@ def measure(waits, beside):
     recording = WORK / f"m{waits}{beside}.mcap"
     # A core of its own: all that dispatch does not pin itself, its other threads too, stays on the others.
     os.sched_setaffinity(0, CPUS[:-1] if waits == "alone" else CPUS)
-    it = Run(write_rig(f"m{waits}{beside}", waits, endpoint, others), "--duration", DURATION_S * SPEED,
-             "--speed", SPEED, "--record", recording)
+    it = Run(write_rig(f"m{waits}{beside}", waits, endpoint, others), "--duration", DURATION_S * SPEED[waits],
+             "--speed", SPEED[waits], "--record", recording)
     hop = None
     # The page of a node that has ended is gone. Looking takes a core for a moment, so it is done now and then.
     while it.process.poll() is None:
