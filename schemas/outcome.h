@@ -15,7 +15,8 @@ enum fnx_outcome_fate {
 	FNX_OUTCOME_UNCONFIRMED = 2, /* sent, and no answer came in time */
 	FNX_OUTCOME_EXPIRED = 3, /* its turn came too late, or never: it was not carried out */
 	FNX_OUTCOME_LOST = 4, /* dispatch was killed before its turn: it was not carried out */
-	FNX_OUTCOME_UNKNOWN = 5, /* dispatch was killed, the actuator hung, or the session ended, while
+	FNX_OUTCOME_UNKNOWN =
+		5, /* dispatch was killed, the actuator hung, or the session ended, while
 				    it was at it */
 	FNX_OUTCOME_FATES
 };
