@@ -2,7 +2,9 @@
 /*
  * The loops over all stored marks: Gaussian weights summed by block, and the n-cube gate.
  *
- * A block is 32 marks of one position bin, dimension by dimension: lanes[block][dim][32]. Lanes are
+ * A block is 32 marks of one position bin, dimension by dimension: lanes[block][dim][32]. Where only
+ * some blocks are gone through, it is four octets, each dimension by dimension:
+ * lanes[octet][dim][8]; so what is not in use of a block is not fetched either. Lanes are
  * doubles (microvolts), or for single precision int32 steps of 2^-22 kernel deviations: differences
  * of integers are exact, so that the error does not grow with the amplitude as it would with
  * floats. Unused lanes hold a value so far off that their weight is below 1e-37 and no gate counts
@@ -19,9 +21,11 @@
 
 enum {
 	FNX_BLOCK_MARKS = 32,
+	FNX_OCTET_MARKS = 8,
+	FNX_BLOCK_OCTETS = FNX_BLOCK_MARKS / FNX_OCTET_MARKS,
 	FNX_BLOCK_SUMS = 8, /* lanes of a bin's accumulator: 64 bytes */
 	FNX_BOX_GROUP = 16, /* blocks whose boxes lie side by side */
-	FNX_GATE_STRIDE = 16, /* blocks between two looks at whether there are enough */
+	FNX_GATE_STRIDE = 16, /* blocks or octets between two looks at whether there are enough */
 };
 
 #define FNX_BLOCK_STEPS 0x1p22 /* per kernel deviation */
@@ -42,12 +46,12 @@ static inline size_t fnx_model_bound(uint32_t n_dims, uint32_t block, uint32_t d
 }
 
 struct fnx_blocks {
-	void *lanes; /* [n][n_dims][FNX_BLOCK_MARKS] of int32_t or double, 64-byte aligned */
-	uint32_t *bins; /* [n] accumulator that each block adds to */
-	void *masses; /* [n][FNX_BLOCK_MARKS] of float or, beside doubles, double: marks that each
+	void *lanes; /* of int32_t or double, 64-byte aligned */
+	uint32_t *bins; /* accumulator that each block adds to */
+	void *masses; /* [..][FNX_BLOCK_MARKS] of float or, beside doubles, double: marks that each
 			 stands for, whole numbers of at most FNX_BLOCK_MASS_MAX; NULL: 1 */
-	const uint32_t *list; /* [n] blocks to go through; NULL: 0 .. n - 1 */
-	uint32_t n;
+	const uint32_t *list; /* [n] octets to go through: block * FNX_BLOCK_OCTETS + 0..3 */
+	uint32_t n; /* without a list: blocks 0 .. n - 1 */
 	uint32_t n_dims;
 };
 
@@ -65,6 +69,15 @@ struct fnx_kernel {
 	uint32_t (*inside_i32)(const struct fnx_blocks *blocks, const int32_t *lower,
 		const int32_t *upper, uint32_t enough);
 	uint32_t (*inside_f64)(const struct fnx_blocks *blocks, const double *lower,
+		const double *upper, uint32_t enough);
+	/* The same over the octets of blocks->list. */
+	void (*weigh_octets_i32)(
+		const struct fnx_blocks *blocks, const int32_t *x, double *ret_sums);
+	void (*weigh_octets_f64)(
+		const struct fnx_blocks *blocks, const double *x, double factor, double *ret_sums);
+	uint32_t (*inside_octets_i32)(const struct fnx_blocks *blocks, const int32_t *lower,
+		const int32_t *upper, uint32_t enough);
+	uint32_t (*inside_octets_f64)(const struct fnx_blocks *blocks, const double *lower,
 		const double *upper, uint32_t enough);
 	/* Blocks, rising, of [0, n) whose box, boxes[n / 16, rounded up][n_dims][2][16], comes
 	 * closer than the square root of `limit` to [low, high]: ret_list [n + 16], and their

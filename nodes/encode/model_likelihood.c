@@ -19,11 +19,12 @@ enum {
 };
 
 /* Accumulators of every bin for each mark of a batch, a histogram to smooth from and one halfway,
- * and the list of blocks that are near. */
+ * and the lists of blocks that are near and of their octets. */
 struct scratch {
 	double *sums; /* [FNX_MODEL_BATCH_MAX][n_bins][FNX_BLOCK_SUMS] */
 	double *hist;
-	uint32_t *list;
+	uint32_t *octets; /* [(n_blocks + 1) * FNX_BLOCK_OCTETS] */
+	uint32_t *list; /* [n_blocks + FNX_BOX_GROUP] */
 };
 
 static struct scratch scratch_of(const struct fnx_model *model, void *memory)
@@ -32,26 +33,48 @@ static struct scratch scratch_of(const struct fnx_model *model, void *memory)
 	struct scratch scratch = {.sums = memory};
 
 	scratch.hist = scratch.sums + n * FNX_BLOCK_SUMS * FNX_MODEL_BATCH_MAX;
-	scratch.list = (uint32_t *)(scratch.hist + 2 * fnx_f64_padded(n));
+	scratch.octets = (uint32_t *)(scratch.hist + 2 * fnx_f64_padded(n));
+	scratch.list = scratch.octets + (model->n_blocks + (size_t)1) * FNX_BLOCK_OCTETS;
 	return scratch;
 }
 
 size_t fnx_model_scratch_size(const struct fnx_model *model)
 {
 	const size_t n = model->config.n_bins;
-	const size_t n_listed = model->config.cut_off ? (size_t)model->n_blocks + FNX_BOX_GROUP : 0;
+	const size_t n_blocks = model->n_blocks;
+	const size_t n_listed = model->config.cut_off
+		? (n_blocks + 1) * FNX_BLOCK_OCTETS + n_blocks + FNX_BOX_GROUP
+		: 0;
 
 	return (n * FNX_BLOCK_SUMS * FNX_MODEL_BATCH_MAX + 2 * fnx_f64_padded(n)) * sizeof(double) +
 		n_listed * sizeof(uint32_t);
 }
 
-/* The blocks that a spike's weights go over: those near it, or all. */
-static struct fnx_blocks blocks_near(
-	const struct fnx_model *model, const double *mark, uint32_t *list)
+/* The octets in use of the listed blocks, and how many. Four are written whatever the number. */
+static uint32_t list_octets(
+	const struct fnx_model *model, const uint32_t *list, uint32_t n, uint32_t *ret_octets)
 {
-	const float limit = (float)(CUT_OFF_SQUARED * (1.0 + 1e-5));
+	uint32_t n_octets = 0;
+
+	for (uint32_t k = 0; k < n; k++) {
+		const uint32_t n_marks = model->counts[list[k]];
+
+		for (uint32_t i = 0; i < FNX_BLOCK_OCTETS; i++)
+			ret_octets[n_octets + i] = list[k] * FNX_BLOCK_OCTETS + i;
+		n_octets += (n_marks + FNX_OCTET_MARKS - 1) / FNX_OCTET_MARKS;
+	}
+	return n_octets;
+}
+
+/* What a spike's weights go over: with the cut-off, the octets of blocks within the root of
+ * `squared` kernel deviations; else all blocks. */
+static struct fnx_blocks blocks_within(const struct fnx_model *model, double squared,
+	const double *mark, const struct scratch *scratch)
+{
+	const float limit = (float)(squared * (1.0 + 1e-5));
 	float low[FNX_MARK_DIMS_MAX], high[FNX_MARK_DIMS_MAX];
 	struct fnx_blocks blocks = model->blocks;
+	uint32_t n_near;
 
 	if (!model->config.cut_off)
 		return blocks;
@@ -61,10 +84,25 @@ static struct fnx_blocks blocks_near(
 		low[d] = nextafterf(z, -FNX_BOX_FAR);
 		high[d] = nextafterf(z, FNX_BOX_FAR);
 	}
-	blocks.list = list;
-	blocks.n = model->kernel->near_boxes(
-		model->boxes, blocks.n, blocks.n_dims, low, high, limit, list);
+	n_near = model->kernel->near_boxes(
+		model->boxes, blocks.n, blocks.n_dims, low, high, limit, scratch->list);
+	blocks.list = scratch->octets;
+	blocks.n = list_octets(model, scratch->list, n_near, scratch->octets);
 	return blocks;
+}
+
+static uint32_t inside_i32(const struct fnx_model *model, const struct fnx_blocks *blocks,
+	const int32_t *lower, const int32_t *upper)
+{
+	return (blocks->list ? model->kernel->inside_octets_i32 : model->kernel->inside_i32)(
+		blocks, lower, upper, model->config.gate_min_marks);
+}
+
+static uint32_t inside_f64(const struct fnx_model *model, const struct fnx_blocks *blocks,
+	const double *lower, const double *upper)
+{
+	return (blocks->list ? model->kernel->inside_octets_f64 : model->kernel->inside_f64)(
+		blocks, lower, upper, model->config.gate_min_marks);
 }
 
 static bool is_gated_exactly(
@@ -106,34 +144,49 @@ static bool is_gated_single(const struct fnx_model *model, const struct fnx_bloc
 		narrow_upper[d] = high - 1;
 		wide_upper[d] = high + 1;
 	}
-	if (model->kernel->inside_i32(blocks, narrow_lower, narrow_upper, enough) >= enough)
+	if (inside_i32(model, blocks, narrow_lower, narrow_upper) >= enough)
 		return false;
-	if (model->kernel->inside_i32(blocks, wide_lower, wide_upper, enough) < enough)
+	if (inside_i32(model, blocks, wide_lower, wide_upper) < enough)
 		return true;
 	return is_gated_exactly(model, lower, upper);
 }
 
-/* `near` has the whole cube if its corners are within the cut-off. */
 static bool is_gated(
-	const struct fnx_model *model, const struct fnx_blocks *near, const double *mark)
+	const struct fnx_model *model, const struct fnx_blocks *blocks, const double *mark)
 {
 	const struct fnx_model_config *config = &model->config;
-	const uint32_t enough = config->gate_min_marks;
 	const double reach = config->gate_deviations * config->kernel_uv;
-	const double corner_squared =
-		config->gate_deviations * config->gate_deviations * config->n_dims;
-	const struct fnx_blocks *blocks = corner_squared <= CUT_OFF_SQUARED ? near : &model->blocks;
 	double lower[FNX_MARK_DIMS_MAX], upper[FNX_MARK_DIMS_MAX];
 
 	for (uint32_t d = 0; d < config->n_dims; d++) {
 		if (!isfinite(mark[d]))
-			return enough > 0;
+			return config->gate_min_marks > 0;
 		lower[d] = mark[d] - reach;
 		upper[d] = mark[d] + reach;
 	}
 	if (config->single)
 		return is_gated_single(model, blocks, lower, upper);
-	return model->kernel->inside_f64(blocks, lower, upper, enough) < enough;
+	return inside_f64(model, blocks, lower, upper) < config->gate_min_marks;
+}
+
+/* Blocks to weigh; false: gated. Where the gate's cube reaches beyond the cut-off at its corners, it
+ * has a list of its own. */
+static bool choose(const struct fnx_model *model, const double *mark, const struct scratch *scratch,
+	struct fnx_blocks *ret_blocks)
+{
+	const struct fnx_model_config *config = &model->config;
+	const double corner_squared =
+		config->gate_deviations * config->gate_deviations * config->n_dims;
+	const bool apart = config->gate && corner_squared > CUT_OFF_SQUARED;
+	struct fnx_blocks blocks;
+
+	if (apart) {
+		blocks = blocks_within(model, corner_squared, mark, scratch);
+		if (is_gated(model, &blocks, mark))
+			return false;
+	}
+	*ret_blocks = blocks_within(model, CUT_OFF_SQUARED, mark, scratch);
+	return !config->gate || apart || !is_gated(model, ret_blocks, mark);
 }
 
 static double sum_lanes(const double *v)
@@ -152,13 +205,14 @@ static void weigh(const struct fnx_model *model, const struct fnx_blocks *blocks
 
 		for (uint32_t d = 0; d < config->n_dims; d++)
 			x[d] = fnx_model_steps(model, mark[d]);
-		model->kernel->weigh_i32(blocks, x, sums);
+		(blocks->list ? model->kernel->weigh_octets_i32 : model->kernel->weigh_i32)(
+			blocks, x, sums);
 	} else {
 		double x[FNX_MARK_DIMS_MAX];
 
 		for (uint32_t d = 0; d < config->n_dims; d++)
 			x[d] = fnx_model_clamped(mark[d], FNX_BLOCK_LIMIT_F64);
-		model->kernel->weigh_f64(
+		(blocks->list ? model->kernel->weigh_octets_f64 : model->kernel->weigh_f64)(
 			blocks, x, -0.5 / (config->kernel_uv * config->kernel_uv), sums);
 	}
 }
@@ -215,8 +269,7 @@ int fnx_model_likelihood(const struct fnx_model *model, const double *mark, cons
 	assert((uintptr_t)scratch % FNX_LANES_ALIGN == 0);
 	if (model->header->index == 0)
 		return FNX_ENCODE_NO_MARKS;
-	blocks = blocks_near(model, mark, parts.list);
-	if (model->config.gate && is_gated(model, &blocks, mark))
+	if (!choose(model, mark, &parts, &blocks))
 		return FNX_ENCODE_GATED;
 	memset(parts.sums, 0, model->config.n_bins * FNX_BLOCK_SUMS * sizeof(double));
 	weigh(model, &blocks, mark, parts.sums);

@@ -11,9 +11,9 @@
 #include <string.h>
 
 enum {
-	/* Trees get a block for so many marks of the capacity: median splits leave them a good two
-	 * thirds full. */
-	LEAF_MARKS = 16
+	/* Trees get a block for so many marks of the capacity. Blocks hold 19 on average while a
+	 * model fills, and 14 to 15 when it has been overwritten several times. */
+	LEAF_MARKS = 12
 };
 
 static bool is_valid(const struct fnx_model_config *config)
@@ -168,6 +168,7 @@ static void make(struct fnx_model *model, size_t size)
 		.capacity = config->capacity,
 		.single = config->single,
 		.trees = has_trees(config),
+		.cut_off = config->cut_off,
 		.merge_deviations = config->merge_deviations,
 		.kernel_uv = config->kernel_uv,
 		.free_block = FNX_MODEL_NO_BLOCK,
@@ -194,7 +195,7 @@ static bool is_ours(const struct fnx_model *model, size_t size)
 	return header->magic == FNX_MODEL_MAGIC && header->size == size &&
 		header->n_dims == config->n_dims && header->n_bins == config->n_bins &&
 		header->capacity == config->capacity && header->single == config->single &&
-		header->trees == has_trees(config) &&
+		header->trees == has_trees(config) && header->cut_off == config->cut_off &&
 		header->merge_deviations == config->merge_deviations &&
 		header->n_planes <= model->n_leaves && header->kernel_uv == config->kernel_uv &&
 		header->n_blocks <= model->n_blocks;
@@ -266,9 +267,11 @@ bool fnx_model_is_sound(const struct fnx_model *model)
 			(model->roots &&
 				!fnx_model_tree_is_sound(model, bin, &n_leaves, &n_chained)))
 			return false;
-	if (n_leaves != model->header->n_leaves || n_leaves > model->n_leaves)
+	if (model->roots && !fnx_model_planes_are_sound(model, n_leaves))
 		return false;
-	if (model->roots && !fnx_model_planes_are_sound(model))
+	if (model->roots && !fnx_model_detached_are_sound(model, &n_leaves, &n_chained))
+		return false;
+	if (n_leaves != model->header->n_leaves || n_leaves > model->n_leaves)
 		return false;
 	n_blocks += n_leaves;
 	if (n_blocks != model->header->n_blocks || n_chained != n_marks)

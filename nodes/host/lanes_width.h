@@ -49,21 +49,27 @@ LANES_INLINE void LANES(fuse)(const LANES(f32) * a, const LANES(f32) * b, LANES(
 #endif
 }
 
-/* The larger of x and least; of NaN, `least`. One instruction instead of five. */
+/* The larger of a and x; of NaN, `a`. One instruction instead of five. */
+LANES_INLINE void LANES(larger)(const LANES(f32) * a, LANES(f32) * x)
+{
+#if defined __x86_64__ && LANES_BYTES == 64
+	*x = (LANES(f32))_mm512_max_ps((__m512)*x, (__m512)*a);
+#elif defined __x86_64__ && LANES_BYTES == 32
+	*x = (LANES(f32))_mm256_max_ps((__m256)*x, (__m256)*a);
+#elif defined __x86_64__
+	*x = (LANES(f32))_mm_max_ps((__m128)*x, (__m128)*a);
+#else
+	const LANES(i32) below = (LANES(i32))(*x - *a) >> 31;
+
+	*x = (LANES(f32))(((LANES(i32)) * a & below) | ((LANES(i32)) * x & ~below));
+#endif
+}
+
 LANES_INLINE void LANES(at_least)(float least, LANES(f32) * x)
 {
 	const LANES(f32) floor = (LANES(f32)){0} + least;
-#if defined __x86_64__ && LANES_BYTES == 64
-	*x = (LANES(f32))_mm512_max_ps((__m512)*x, (__m512)floor);
-#elif defined __x86_64__ && LANES_BYTES == 32
-	*x = (LANES(f32))_mm256_max_ps((__m256)*x, (__m256)floor);
-#elif defined __x86_64__
-	*x = (LANES(f32))_mm_max_ps((__m128)*x, (__m128)floor);
-#else
-	const LANES(i32) below = (LANES(i32))(*x - floor) >> 31;
 
-	*x = (LANES(f32))(((LANES(i32))floor & below) | ((LANES(i32)) * x & ~below));
-#endif
+	LANES(larger)(&floor, x);
 }
 
 /* The smaller of x and most; x is not NaN. */
