@@ -19,13 +19,18 @@ enum {
 };
 
 /* Accumulators of every bin for each mark of a batch, a histogram to smooth from and one halfway,
- * and the lists of blocks that are near and of their octets. */
+ * and the lists of blocks that are near: all, and by octets in use. */
 struct scratch {
 	double *sums; /* [FNX_MODEL_BATCH_MAX][n_bins][FNX_BLOCK_SUMS] */
 	double *hist;
-	uint32_t *octets; /* [(n_blocks + 1) * FNX_BLOCK_OCTETS] */
-	uint32_t *list; /* [n_blocks + FNX_BOX_GROUP] */
+	uint32_t *list; /* [list_size] */
+	uint32_t *lists; /* [FNX_BLOCK_OCTETS][list_size] */
 };
+
+static size_t list_size(const struct fnx_model *model)
+{
+	return (size_t)model->n_blocks + FNX_BOX_GROUP + FNX_LIST_PADDING;
+}
 
 static struct scratch scratch_of(const struct fnx_model *model, void *memory)
 {
@@ -33,75 +38,114 @@ static struct scratch scratch_of(const struct fnx_model *model, void *memory)
 	struct scratch scratch = {.sums = memory};
 
 	scratch.hist = scratch.sums + n * FNX_BLOCK_SUMS * FNX_MODEL_BATCH_MAX;
-	scratch.octets = (uint32_t *)(scratch.hist + 2 * fnx_f64_padded(n));
-	scratch.list = scratch.octets + (model->n_blocks + (size_t)1) * FNX_BLOCK_OCTETS;
+	scratch.list = (uint32_t *)(scratch.hist + 2 * fnx_f64_padded(n));
+	scratch.lists = scratch.list + list_size(model);
 	return scratch;
 }
 
 size_t fnx_model_scratch_size(const struct fnx_model *model)
 {
 	const size_t n = model->config.n_bins;
-	const size_t n_blocks = model->n_blocks;
-	const size_t n_listed = model->config.cut_off
-		? (n_blocks + 1) * FNX_BLOCK_OCTETS + n_blocks + FNX_BOX_GROUP
-		: 0;
+	const size_t n_listed =
+		model->config.cut_off ? (1 + FNX_BLOCK_OCTETS) * list_size(model) : 0;
 
 	return (n * FNX_BLOCK_SUMS * FNX_MODEL_BATCH_MAX + 2 * fnx_f64_padded(n)) * sizeof(double) +
 		n_listed * sizeof(uint32_t);
 }
 
-/* The octets in use of the listed blocks, and how many. Four are written whatever the number. */
-static uint32_t list_octets(
-	const struct fnx_model *model, const uint32_t *list, uint32_t n, uint32_t *ret_octets)
+/* Sorts blocks by how many of their octets are in use, without a branch: the four numbers so far are
+ * the four quarters of one word, in which none may pass 2^16. */
+static void sort_some(const struct fnx_model *model, const uint32_t *list, uint32_t n,
+	uint32_t *const *ends, uint32_t *ret_n)
 {
-	uint32_t n_octets = 0;
+	uint64_t n_all = 0;
 
 	for (uint32_t k = 0; k < n; k++) {
 		const uint32_t n_marks = model->counts[list[k]];
+		const uint32_t which =
+			(n_marks - (n_marks > 0)) / FNX_OCTET_MARKS % FNX_BLOCK_OCTETS;
 
-		for (uint32_t i = 0; i < FNX_BLOCK_OCTETS; i++)
-			ret_octets[n_octets + i] = list[k] * FNX_BLOCK_OCTETS + i;
-		n_octets += (n_marks + FNX_OCTET_MARKS - 1) / FNX_OCTET_MARKS;
+		ends[which][(uint16_t)(n_all >> 16 * which)] = list[k];
+		n_all += UINT64_C(1) << 16 * which;
 	}
-	return n_octets;
+	for (uint32_t i = 0; i < FNX_BLOCK_OCTETS; i++)
+		ret_n[i] = (uint16_t)(n_all >> 16 * i);
 }
 
-/* What a spike's weights go over: with the cut-off, the octets of blocks within the root of
- * `squared` kernel deviations; else all blocks. */
+static void sort_blocks(const struct fnx_model *model, uint32_t n, const struct scratch *scratch,
+	struct fnx_block_list *ret_lists)
+{
+	uint32_t *ends[FNX_BLOCK_OCTETS], n_more[FNX_BLOCK_OCTETS];
+
+	for (uint32_t i = 0; i < FNX_BLOCK_OCTETS; i++) {
+		ends[i] = scratch->lists + i * list_size(model);
+		ret_lists[i] = (struct fnx_block_list){.blocks = ends[i]};
+	}
+	for (uint32_t k = 0; k < n; k += UINT16_MAX) {
+		sort_some(model, scratch->list + k, n - k < UINT16_MAX ? n - k : UINT16_MAX, ends,
+			n_more);
+		for (uint32_t i = 0; i < FNX_BLOCK_OCTETS; i++) {
+			ends[i] += n_more[i];
+			ret_lists[i].n += n_more[i];
+		}
+	}
+	for (uint32_t i = 0; i < FNX_BLOCK_OCTETS; i++)
+		memset(ends[i], 0, FNX_LIST_PADDING * sizeof(uint32_t));
+}
+
+static uint32_t list_all(const struct fnx_model *model, uint32_t *ret_list)
+{
+	uint32_t n = 0;
+
+	for (uint32_t block = 0; block < model->blocks.n; block++) {
+		ret_list[n] = block;
+		n += model->counts[block] > 0;
+	}
+	return n;
+}
+
+/* Blocks within the root of `squared` kernel deviations; all, where that is farther than boxes can
+ * tell. */
+static uint32_t list_within(
+	const struct fnx_model *model, double squared, const double *mark, uint32_t *ret_list)
+{
+	const double limit = squared * (FNX_BOX_STEPS * FNX_BOX_STEPS);
+	uint16_t low[FNX_MARK_DIMS_MAX], high[FNX_MARK_DIMS_MAX];
+
+	if (limit > FNX_BOX_LIMIT_MAX)
+		return list_all(model, ret_list);
+	for (uint32_t d = 0; d < model->config.n_dims; d++)
+		fnx_model_box_steps(model, mark[d], &low[d], &high[d]);
+	return model->kernel->near_boxes(model->boxes, model->blocks.n, model->config.n_dims, low,
+		high, (uint16_t)limit, ret_list);
+}
+
+/* What a spike's weights go over: with the cut-off, the blocks within the root of `squared` kernel
+ * deviations; else all. */
 static struct fnx_blocks blocks_within(const struct fnx_model *model, double squared,
 	const double *mark, const struct scratch *scratch)
 {
-	const float limit = (float)(squared * (1.0 + 1e-5));
-	float low[FNX_MARK_DIMS_MAX], high[FNX_MARK_DIMS_MAX];
 	struct fnx_blocks blocks = model->blocks;
-	uint32_t n_near;
 
-	if (!model->config.cut_off)
-		return blocks;
-	for (uint32_t d = 0; d < blocks.n_dims; d++) {
-		const float z = (float)fnx_model_deviations(model, mark[d]);
-
-		low[d] = nextafterf(z, -FNX_BOX_FAR);
-		high[d] = nextafterf(z, FNX_BOX_FAR);
-	}
-	n_near = model->kernel->near_boxes(
-		model->boxes, blocks.n, blocks.n_dims, low, high, limit, scratch->list);
-	blocks.list = scratch->octets;
-	blocks.n = list_octets(model, scratch->list, n_near, scratch->octets);
+	if (model->config.cut_off)
+		sort_blocks(model, list_within(model, squared, mark, scratch->list), scratch,
+			blocks.lists);
 	return blocks;
 }
 
 static uint32_t inside_i32(const struct fnx_model *model, const struct fnx_blocks *blocks,
 	const int32_t *lower, const int32_t *upper)
 {
-	return (blocks->list ? model->kernel->inside_octets_i32 : model->kernel->inside_i32)(
+	return (blocks->lists[0].blocks ? model->kernel->inside_near_i32
+					: model->kernel->inside_i32)(
 		blocks, lower, upper, model->config.gate_min_marks);
 }
 
 static uint32_t inside_f64(const struct fnx_model *model, const struct fnx_blocks *blocks,
 	const double *lower, const double *upper)
 {
-	return (blocks->list ? model->kernel->inside_octets_f64 : model->kernel->inside_f64)(
+	return (blocks->lists[0].blocks ? model->kernel->inside_near_f64
+					: model->kernel->inside_f64)(
 		blocks, lower, upper, model->config.gate_min_marks);
 }
 
@@ -205,14 +249,15 @@ static void weigh(const struct fnx_model *model, const struct fnx_blocks *blocks
 
 		for (uint32_t d = 0; d < config->n_dims; d++)
 			x[d] = fnx_model_steps(model, mark[d]);
-		(blocks->list ? model->kernel->weigh_octets_i32 : model->kernel->weigh_i32)(
-			blocks, x, sums);
+		(blocks->lists[0].blocks ? model->kernel->weigh_near_i32
+					 : model->kernel->weigh_i32)(blocks, x, sums);
 	} else {
 		double x[FNX_MARK_DIMS_MAX];
 
 		for (uint32_t d = 0; d < config->n_dims; d++)
 			x[d] = fnx_model_clamped(mark[d], FNX_BLOCK_LIMIT_F64);
-		(blocks->list ? model->kernel->weigh_octets_f64 : model->kernel->weigh_f64)(
+		(blocks->lists[0].blocks ? model->kernel->weigh_near_f64
+					 : model->kernel->weigh_f64)(
 			blocks, x, -0.5 / (config->kernel_uv * config->kernel_uv), sums);
 	}
 }

@@ -76,7 +76,7 @@ static struct fnx_model_parts parts_of(const struct fnx_model_config *config)
 		return parts;
 	parts.boxes = part(size,
 		(n_blocks + FNX_BOX_GROUP - 1) / FNX_BOX_GROUP * FNX_BOX_GROUP * n_dims * 2,
-		sizeof(float));
+		sizeof(uint16_t));
 	parts.planes = part(size, n_leaves, sizeof(struct fnx_model_plane));
 	parts.parents = part(size, n_blocks, sizeof(uint32_t));
 	parts.roots = part(size, config->n_bins, sizeof(uint32_t));
@@ -99,7 +99,7 @@ void fnx_model_add_needs(
 
 	*ret_touches = n_places * (n_dims + 4) + 2 * n_boxes * n_dims + 48;
 	*ret_bytes = n_places * (n_dims * sizeof(double) + 3 * sizeof(uint32_t) + 8) +
-		2 * n_boxes * n_dims * sizeof(float) + n_dims * sizeof(double) + 64 * 8;
+		2 * n_boxes * n_dims * sizeof(uint16_t) + n_dims * sizeof(double) + 64 * 8;
 }
 
 static struct fnx_model *attach(const struct fnx_model_config *config, void *memory)
@@ -127,7 +127,7 @@ static struct fnx_model *attach(const struct fnx_model_config *config, void *mem
 		model->scatters = (double *)(at + parts.scatters);
 	if (has_trees(config)) {
 		model->n_leaves = parts.n_leaves;
-		model->boxes = (float *)(at + parts.boxes);
+		model->boxes = (uint16_t *)(at + parts.boxes);
 		model->planes = (struct fnx_model_plane *)(at + parts.planes);
 		model->parents = (uint32_t *)(at + parts.parents);
 		model->roots = (uint32_t *)(at + parts.roots);
@@ -203,14 +203,14 @@ static bool is_ours(const struct fnx_model *model, size_t size)
 
 static bool is_boxed(const struct fnx_model *model, uint32_t block, uint32_t dim, double uv)
 {
-	const float *low;
-	double z;
+	const uint16_t *low;
+	uint16_t below, above;
 
 	if (!model->boxes)
 		return true;
 	low = model->boxes + fnx_model_bound(model->config.n_dims, block, dim);
-	z = fnx_model_deviations(model, uv);
-	return (z >= (double)*low && z <= (double)low[FNX_BOX_GROUP]);
+	fnx_model_box_steps(model, uv, &below, &above);
+	return below >= low[0] && above <= low[FNX_BOX_GROUP];
 }
 
 static bool is_slot_sound(const struct fnx_model *model, uint32_t slot)

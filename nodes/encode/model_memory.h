@@ -22,7 +22,7 @@
  *
  * and where blocks are of like marks, for either (model_tree.c)
  *
- *	boxes      float [n_blocks / 16][n_dims][low, high][16]   around each block's marks
+ *	boxes      uint16_t [n_blocks / 16][n_dims][low, high][16]   around each block's marks
  *	planes     struct fnx_model_plane [n_leaves]
  *	parents    uint32_t [n_blocks]             plane above each leaf; or detached, chained
  *	roots      uint32_t [n_bins]               plane, or block with FNX_MODEL_LEAF
@@ -43,7 +43,6 @@
 #define FNX_MODEL_DETACHED (UINT32_MAX - 2)
 /* A reference to a block rather than to a plane. FNX_MODEL_NONE has it too. */
 #define FNX_MODEL_LEAF UINT32_C(0x80000000)
-#define FNX_BOX_LIMIT 1e15 /* kernel deviations; what is farther counts as this */
 
 struct fnx_model_plane {
 	double value;
@@ -93,7 +92,7 @@ struct fnx_model {
 	uint32_t *previous;
 	uint32_t *last;
 	double *scatters; /* NULL: no merging */
-	float *boxes; /* NULL: none, and no trees */
+	uint16_t *boxes; /* NULL: none, and no trees */
 	struct fnx_model_plane *planes;
 	uint32_t *parents;
 	uint32_t *roots;
@@ -122,8 +121,9 @@ uint32_t fnx_model_take_block(struct fnx_model *model, uint32_t bin);
 void fnx_model_give_block(struct fnx_model *model, uint32_t block);
 
 /* model_tree.c */
-/* A value in kernel deviations, as far as boxes reach. */
-double fnx_model_deviations(const struct fnx_model *model, double uv);
+/* The steps of boxes below and above a value. */
+void fnx_model_box_steps(
+	const struct fnx_model *model, double uv, uint16_t *ret_low, uint16_t *ret_high);
 void fnx_model_box_clear(struct fnx_model *model, uint32_t block);
 void fnx_model_box_grow(struct fnx_model *model, uint32_t block, const double *mark);
 /* Slot to merge `mark` into, FNX_MODEL_NONE: there is none. */

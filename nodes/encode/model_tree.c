@@ -31,12 +31,12 @@ enum {
 /* Bounds
  * ------------------------------------------------------------------------------------------- */
 
-static float *bounds(const struct fnx_model *model, uint32_t block, uint32_t dim)
+static uint16_t *bounds(const struct fnx_model *model, uint32_t block, uint32_t dim)
 {
 	return model->boxes + fnx_model_bound(model->config.n_dims, block, dim);
 }
 
-static void set_bound(struct fnx_model *model, float *at, float value)
+static void set_bound(struct fnx_model *model, uint16_t *at, uint16_t value)
 {
 	fnx_journal_touch(model->journal, at, sizeof(*at));
 	*at = value;
@@ -45,26 +45,32 @@ static void set_bound(struct fnx_model *model, float *at, float value)
 void fnx_model_box_clear(struct fnx_model *model, uint32_t block)
 {
 	for (uint32_t d = 0; d < model->config.n_dims; d++) {
-		float *low = bounds(model, block, d);
+		uint16_t *low = bounds(model, block, d);
 
-		set_bound(model, low, FNX_BOX_FAR);
-		set_bound(model, low + FNX_BOX_GROUP, -FNX_BOX_FAR);
+		set_bound(model, low, FNX_BOX_LAST);
+		set_bound(model, low + FNX_BOX_GROUP, 0);
 	}
 }
 
-double fnx_model_deviations(const struct fnx_model *model, double uv)
+void fnx_model_box_steps(
+	const struct fnx_model *model, double uv, uint16_t *ret_low, uint16_t *ret_high)
 {
-	return fnx_model_clamped(uv / model->config.kernel_uv,
-		model->config.single ? FNX_BLOCK_LIMIT_I32 / FNX_BLOCK_STEPS : FNX_BOX_LIMIT);
+	const double limit = model->config.single ? FNX_BLOCK_LIMIT_I32 / FNX_BLOCK_STEPS
+						  : FNX_BOX_ZERO / FNX_BOX_STEPS;
+	const double steps = FNX_BOX_ZERO +
+		FNX_BOX_STEPS * fnx_model_clamped(uv / model->config.kernel_uv, limit);
+
+	*ret_low = (uint16_t)fmin(steps, FNX_BOX_LAST);
+	*ret_high = (uint16_t)fmin(ceil(steps), FNX_BOX_LAST);
 }
 
 void fnx_model_box_grow(struct fnx_model *model, uint32_t block, const double *mark)
 {
 	for (uint32_t d = 0; d < model->config.n_dims; d++) {
-		const float z = (float)fnx_model_deviations(model, mark[d]);
-		const float below = nextafterf(z, -FNX_BOX_FAR), above = nextafterf(z, FNX_BOX_FAR);
-		float *low = bounds(model, block, d), *high = low + FNX_BOX_GROUP;
+		uint16_t *low = bounds(model, block, d), *high = low + FNX_BOX_GROUP;
+		uint16_t below, above;
 
+		fnx_model_box_steps(model, mark[d], &below, &above);
 		if (below < *low)
 			set_bound(model, low, below);
 		if (above > *high)

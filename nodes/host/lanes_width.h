@@ -29,6 +29,7 @@ typedef float LANES(f32) __attribute__((vector_size(LANES_BYTES)));
 typedef int32_t LANES(i32) __attribute__((vector_size(LANES_BYTES)));
 typedef double LANES(f64) __attribute__((vector_size(LANES_BYTES)));
 typedef uint64_t LANES(u64) __attribute__((vector_size(LANES_BYTES)));
+typedef uint16_t LANES(u16) __attribute__((vector_size(LANES_BYTES)));
 
 #ifndef LANES_TARGET
 #define LANES_TARGET
@@ -47,29 +48,6 @@ LANES_INLINE void LANES(fuse)(const LANES(f32) * a, const LANES(f32) * b, LANES(
 #else
 	*c = *a * *b + *c;
 #endif
-}
-
-/* The larger of a and x; of NaN, `a`. One instruction instead of five. */
-LANES_INLINE void LANES(larger)(const LANES(f32) * a, LANES(f32) * x)
-{
-#if defined __x86_64__ && LANES_BYTES == 64
-	*x = (LANES(f32))_mm512_max_ps((__m512)*x, (__m512)*a);
-#elif defined __x86_64__ && LANES_BYTES == 32
-	*x = (LANES(f32))_mm256_max_ps((__m256)*x, (__m256)*a);
-#elif defined __x86_64__
-	*x = (LANES(f32))_mm_max_ps((__m128)*x, (__m128)*a);
-#else
-	const LANES(i32) below = (LANES(i32))(*x - *a) >> 31;
-
-	*x = (LANES(f32))(((LANES(i32)) * a & below) | ((LANES(i32)) * x & ~below));
-#endif
-}
-
-LANES_INLINE void LANES(at_least)(float least, LANES(f32) * x)
-{
-	const LANES(f32) floor = (LANES(f32)){0} + least;
-
-	LANES(larger)(&floor, x);
 }
 
 /* The smaller of x and most; x is not NaN. */
