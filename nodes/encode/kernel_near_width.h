@@ -50,7 +50,7 @@ LANES_INLINE void LANES(near_weights_i32)(const LANES(i32) *const *at, uint32_t 
 			const LANES(f32) diff = __builtin_convertvector(
 				query - at[i][d * OCTET_VECTORS], LANES(f32));
 
-			if (d == 0)
+			if (d == 0 && n_dims < 16)
 				s[i] = diff * diff;
 			else
 				LANES(fuse)(&diff, &diff, &s[i]);
