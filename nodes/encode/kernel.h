@@ -2,7 +2,9 @@
 /*
  * The loops over all stored marks: Gaussian weights summed by block, and the n-cube gate.
  *
- * A block is 32 marks of one position bin, dimension by dimension: lanes[block][dim][32]. Lanes are
+ * A block is 32 marks of one position bin, dimension by dimension: lanes[block][dim][32]. Where only
+ * some blocks are gone through, it is four octets, each dimension by dimension:
+ * lanes[octet][dim][8]; so what is not in use of a block is not fetched either. Lanes are
  * doubles (microvolts), or for single precision int32 steps of 2^-22 kernel deviations: differences
  * of integers are exact, so that the error does not grow with the amplitude as it would with
  * floats. Unused lanes hold a value so far off that their weight is below 1e-37 and no gate counts
@@ -19,9 +21,12 @@
 
 enum {
 	FNX_BLOCK_MARKS = 32,
+	FNX_OCTET_MARKS = 8,
+	FNX_BLOCK_OCTETS = FNX_BLOCK_MARKS / FNX_OCTET_MARKS,
 	FNX_BLOCK_SUMS = 8, /* lanes of a bin's accumulator: 64 bytes */
 	FNX_BOX_GROUP = 16, /* blocks whose boxes lie side by side */
 	FNX_GATE_STRIDE = 16, /* blocks between two looks at whether there are enough */
+	FNX_LIST_PADDING = 16,
 };
 
 #define FNX_BLOCK_STEPS 0x1p22 /* per kernel deviation */
@@ -32,7 +37,16 @@ enum {
 #define FNX_BLOCK_UNUSED_F64 3e150
 
 #define FNX_BLOCK_MASS_MAX 0x1p20
-#define FNX_BOX_FAR 1e17f /* lower bound of an empty box, negative its upper bound */
+
+/* Boxes are in steps of 1/16 kernel deviation, 2,048 either way; what is farther counts as that. An
+ * empty box has its low bounds above its high ones, all that there is apart. */
+#define FNX_BOX_STEPS 16.0
+#define FNX_BOX_ZERO 32768.0
+enum {
+	FNX_BOX_LAST = 65535,
+	FNX_BOX_GAP_MAX = 255, /* steps: longer gaps count as this */
+	FNX_BOX_LIMIT_MAX = FNX_BOX_GAP_MAX * FNX_BOX_GAP_MAX - 1,
+};
 
 /* Index of a block's lower bound; the upper one is FNX_BOX_GROUP further on. */
 static inline size_t fnx_model_bound(uint32_t n_dims, uint32_t block, uint32_t dim)
@@ -41,12 +55,20 @@ static inline size_t fnx_model_bound(uint32_t n_dims, uint32_t block, uint32_t d
 		block % FNX_BOX_GROUP;
 }
 
+/* Blocks of which as many octets are in use as all of the list, and FNX_LIST_PADDING after the last
+ * that are only fetched. */
+struct fnx_block_list {
+	const uint32_t *blocks;
+	uint32_t n;
+};
+
 struct fnx_blocks {
-	void *lanes; /* [n][n_dims][FNX_BLOCK_MARKS] of int32_t or double, 64-byte aligned */
-	uint32_t *bins; /* [n] accumulator that each block adds to */
-	void *masses; /* [n][FNX_BLOCK_MARKS] of float or, beside doubles, double: marks that each
+	void *lanes; /* of int32_t or double, 64-byte aligned */
+	uint32_t *bins; /* accumulator that each block adds to */
+	void *masses; /* [..][FNX_BLOCK_MARKS] of float or, beside doubles, double: marks that each
 			 stands for, whole numbers of at most FNX_BLOCK_MASS_MAX; NULL: 1 */
-	const uint32_t *list; /* [n] blocks to go through; NULL: 0 .. n - 1 */
+	/* Blocks to go through: those with 1, 2, 3, 4 octets in use; if not set, 0 .. n - 1. */
+	struct fnx_block_list lists[FNX_BLOCK_OCTETS];
 	uint32_t n;
 	uint32_t n_dims;
 };
@@ -66,11 +88,19 @@ struct fnx_kernel {
 		const int32_t *upper, uint32_t enough);
 	uint32_t (*inside_f64)(const struct fnx_blocks *blocks, const double *lower,
 		const double *upper, uint32_t enough);
-	/* Blocks, rising, of [0, n) whose box, boxes[n / 16, rounded up][n_dims][2][16], comes
-	 * closer than the square root of `limit` to [low, high]: ret_list [n + 16], and their
-	 * number. */
-	uint32_t (*near_boxes)(const float *boxes, uint32_t n, uint32_t n_dims, const float *low,
-		const float *high, float limit, uint32_t *ret_list);
+	/* The same over blocks->lists. */
+	void (*weigh_near_i32)(const struct fnx_blocks *blocks, const int32_t *x, double *ret_sums);
+	void (*weigh_near_f64)(
+		const struct fnx_blocks *blocks, const double *x, double factor, double *ret_sums);
+	uint32_t (*inside_near_i32)(const struct fnx_blocks *blocks, const int32_t *lower,
+		const int32_t *upper, uint32_t enough);
+	uint32_t (*inside_near_f64)(const struct fnx_blocks *blocks, const double *lower,
+		const double *upper, uint32_t enough);
+	/* Blocks, rising, of [0, n) whose box, boxes[n / 16, rounded up][n_dims][2][16], is no
+	 * farther from [low, high] than the square root of `limit`, at most FNX_BOX_LIMIT_MAX, in
+	 * steps: ret_list [n + 16], and their number. */
+	uint32_t (*near_boxes)(const uint16_t *boxes, uint32_t n, uint32_t n_dims,
+		const uint16_t *low, const uint16_t *high, uint16_t limit, uint32_t *ret_list);
 };
 
 /* The set for `processor`, which this machine must have: at most fnx_processor(). */

@@ -21,19 +21,6 @@
 /* Vectors of floats that are worked on at once. */
 #define AT_ONCE (PARTS == 1 ? 2 : 4)
 
-/* A list jumps about in memory, which no processor foresees: fetch what comes a few blocks later.
- */
-LANES_INLINE void LANES(fetch_ahead)(const struct fnx_blocks *blocks, uint32_t k, size_t block_size)
-{
-	const uint32_t ahead = k + 6;
-	const char *lanes = blocks->lanes;
-
-	if (!blocks->list || ahead >= blocks->n)
-		return;
-	for (size_t at = 0; at < block_size; at += 64)
-		__builtin_prefetch(lanes + blocks->list[ahead] * block_size + at, 0, 3);
-}
-
 static const float LANES(FACTOR) = (float)(-0.5 * M_LOG2E / (FNX_BLOCK_STEPS * FNX_BLOCK_STEPS));
 
 /* Adds one dimension's squared differences to `s`; the first ones of all need no sum. */
@@ -107,23 +94,21 @@ LANES_INLINE void LANES(weigh_i32_dims)(const struct fnx_blocks *blocks, uint32_
 	LANES(f32) weights[2 * PARTS];
 
 	for (uint32_t k = 0; k < blocks->n; k++) {
-		const uint32_t block = blocks->list ? blocks->list[k] : k;
 		const LANES(i32) *lanes =
-			(const LANES(i32) *)blocks->lanes + (size_t)block * n_dims * 2 * PARTS;
+			(const LANES(i32) *)blocks->lanes + (size_t)k * n_dims * 2 * PARTS;
 
-		LANES(fetch_ahead)(blocks, k, n_dims * FNX_BLOCK_MARKS * sizeof(int32_t));
 #pragma GCC unroll 2
 		for (uint32_t part = 0; part < 2 * PARTS; part += AT_ONCE)
 			LANES(weights_i32)(lanes + part, AT_ONCE, n_dims, x, weights + part);
 		if (by_mass) {
 #pragma GCC unroll 8
 			for (uint32_t i = 0; i < 2 * PARTS; i++)
-				weights[i] *= LANES(masses_f32)(blocks, block)[i];
+				weights[i] *= LANES(masses_f32)(blocks, k)[i];
 		}
 #pragma GCC unroll 4
 		for (uint32_t i = 0; i < PARTS; i++)
 			weights[i] += weights[PARTS + i];
-		LANES(accumulate)(weights, sums + (size_t)blocks->bins[block] * PARTS);
+		LANES(accumulate)(weights, sums + (size_t)blocks->bins[k] * PARTS);
 	}
 }
 
@@ -150,14 +135,12 @@ LANES_INLINE void LANES(weigh_f64_dims)(const struct fnx_blocks *blocks, uint32_
 	LANES(f64) *sums = (LANES(f64) *)ret_sums;
 
 	for (uint32_t k = 0; k < blocks->n; k++) {
-		const uint32_t block = blocks->list ? blocks->list[k] : k;
 		const LANES(f64) *lanes =
-			(const LANES(f64) *)blocks->lanes + (size_t)block * n_dims * 4 * PARTS;
+			(const LANES(f64) *)blocks->lanes + (size_t)k * n_dims * 4 * PARTS;
 		const LANES(f64) *masses = blocks->masses
-			? (const LANES(f64) *)blocks->masses + (size_t)block * 4 * PARTS
+			? (const LANES(f64) *)blocks->masses + (size_t)k * 4 * PARTS
 			: NULL;
 
-		LANES(fetch_ahead)(blocks, k, n_dims * FNX_BLOCK_MARKS * sizeof(double));
 		for (uint32_t part = 0; part < PARTS; part++) {
 			const LANES(f64) *at = lanes + part;
 			LANES(f64) s[4] = {{0}};
@@ -175,7 +158,7 @@ LANES_INLINE void LANES(weigh_f64_dims)(const struct fnx_blocks *blocks, uint32_
 				if (masses)
 					s[i] *= masses[i * PARTS + part];
 			}
-			sums[blocks->bins[block] * PARTS + part] += (s[0] + s[1]) + (s[2] + s[3]);
+			sums[blocks->bins[k] * PARTS + part] += (s[0] + s[1]) + (s[2] + s[3]);
 		}
 	}
 }
@@ -199,11 +182,10 @@ LANES_TARGET static uint32_t LANES(inside_i32)(const struct fnx_blocks *blocks,
 		LANES(i32) n = {0};
 
 		for (uint32_t end = k + FNX_GATE_STRIDE; k < blocks->n && k < end; k++) {
-			const uint32_t block = blocks->list ? blocks->list[k] : k;
 			const LANES(i32) *lanes = (const LANES(i32) *)blocks->lanes +
-				(size_t)block * blocks->n_dims * 2 * PARTS;
+				(size_t)k * blocks->n_dims * 2 * PARTS;
 			const LANES(f32) *masses =
-				(const LANES(f32) *)blocks->masses + (size_t)block * 2 * PARTS;
+				(const LANES(f32) *)blocks->masses + (size_t)k * 2 * PARTS;
 
 			for (uint32_t part = 0; part < 2 * PARTS; part++) {
 				const LANES(i32) *at = lanes + part;
@@ -232,11 +214,10 @@ LANES_TARGET static uint32_t LANES(inside_f64)(
 		LANES(u64) n = {0};
 
 		for (uint32_t end = k + FNX_GATE_STRIDE; k < blocks->n && k < end; k++) {
-			const uint32_t block = blocks->list ? blocks->list[k] : k;
 			const LANES(f64) *lanes = (const LANES(f64) *)blocks->lanes +
-				(size_t)block * blocks->n_dims * 4 * PARTS;
+				(size_t)k * blocks->n_dims * 4 * PARTS;
 			const LANES(f64) *masses =
-				(const LANES(f64) *)blocks->masses + (size_t)block * 4 * PARTS;
+				(const LANES(f64) *)blocks->masses + (size_t)k * 4 * PARTS;
 
 			for (uint32_t part = 0; part < 4 * PARTS; part++) {
 				const LANES(f64) *at = lanes + part;
@@ -255,55 +236,6 @@ LANES_TARGET static uint32_t LANES(inside_f64)(
 			n_inside += (uint32_t)n[i];
 	}
 	return n_inside;
-}
-
-/* Bits of the lanes of a group that are below the limit. */
-LANES_INLINE uint32_t LANES(below)(const LANES(f32) * squares, float limit)
-{
-	uint32_t bits = 0;
-
-	for (uint32_t part = 0; part < PARTS; part++) {
-		const LANES(i32) in = (LANES(i32))(squares[part] - limit);
-#if defined __x86_64__ && LANES_BYTES == 64
-		bits |= (uint32_t)_mm512_movepi32_mask((__m512i)in);
-#elif defined __x86_64__ && LANES_BYTES == 32
-		bits |= (uint32_t)_mm256_movemask_ps((__m256)in) << (8 * part);
-#elif defined __x86_64__
-		bits |= (uint32_t)_mm_movemask_ps((__m128)in) << (4 * part);
-#else
-		for (uint32_t i = 0; i < LANES_BYTES / 4; i++)
-			bits |= (uint32_t)(in[i] < 0) << (LANES_BYTES / 4 * part + i);
-#endif
-	}
-	return bits;
-}
-
-/* From a box to the query one of the two differences is positive where there is a gap: the larger
- * of them and 0. */
-LANES_TARGET static uint32_t LANES(near_boxes)(const float *boxes, uint32_t n, uint32_t n_dims,
-	const float *low, const float *high, float limit, uint32_t *ret_list)
-{
-	const LANES(f32) *at = (const LANES(f32) *)boxes;
-	uint32_t n_near = 0;
-
-	for (uint32_t first = 0; first < n; first += FNX_BOX_GROUP) {
-		LANES(f32) squares[PARTS] = {{0}};
-
-		for (uint32_t d = 0; d < n_dims; d++, at += 2 * PARTS) {
-			for (uint32_t part = 0; part < PARTS; part++) {
-				LANES(f32) gap = at[part] - high[d];
-				LANES(f32) beyond = low[d] - at[PARTS + part];
-
-				LANES(at_least)(0.0f, &gap);
-				LANES(at_least)(0.0f, &beyond);
-				gap += beyond;
-				LANES(fuse)(&gap, &gap, &squares[part]);
-			}
-		}
-		for (uint32_t bits = LANES(below)(squares, limit); bits; bits &= bits - 1)
-			ret_list[n_near++] = first + (uint32_t)__builtin_ctz(bits);
-	}
-	return n_near;
 }
 
 #undef AT_ONCE

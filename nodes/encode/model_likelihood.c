@@ -19,12 +19,18 @@ enum {
 };
 
 /* Accumulators of every bin for each mark of a batch, a histogram to smooth from and one halfway,
- * and the list of blocks that are near. */
+ * and the lists of blocks that are near: all, and by octets in use. */
 struct scratch {
 	double *sums; /* [FNX_MODEL_BATCH_MAX][n_bins][FNX_BLOCK_SUMS] */
 	double *hist;
-	uint32_t *list;
+	uint32_t *list; /* [list_size] */
+	uint32_t *lists; /* [FNX_BLOCK_OCTETS][list_size] */
 };
+
+static size_t list_size(const struct fnx_model *model)
+{
+	return (size_t)model->n_blocks + FNX_BOX_GROUP + FNX_LIST_PADDING;
+}
 
 static struct scratch scratch_of(const struct fnx_model *model, void *memory)
 {
@@ -33,38 +39,114 @@ static struct scratch scratch_of(const struct fnx_model *model, void *memory)
 
 	scratch.hist = scratch.sums + n * FNX_BLOCK_SUMS * FNX_MODEL_BATCH_MAX;
 	scratch.list = (uint32_t *)(scratch.hist + 2 * fnx_f64_padded(n));
+	scratch.lists = scratch.list + list_size(model);
 	return scratch;
 }
 
 size_t fnx_model_scratch_size(const struct fnx_model *model)
 {
 	const size_t n = model->config.n_bins;
-	const size_t n_listed = model->config.cut_off ? (size_t)model->n_blocks + FNX_BOX_GROUP : 0;
+	const size_t n_listed =
+		model->config.cut_off ? (1 + FNX_BLOCK_OCTETS) * list_size(model) : 0;
 
 	return (n * FNX_BLOCK_SUMS * FNX_MODEL_BATCH_MAX + 2 * fnx_f64_padded(n)) * sizeof(double) +
 		n_listed * sizeof(uint32_t);
 }
 
-/* The blocks that a spike's weights go over: those near it, or all. */
-static struct fnx_blocks blocks_near(
-	const struct fnx_model *model, const double *mark, uint32_t *list)
+/* Sorts blocks by how many of their octets are in use, without a branch: the four numbers so far are
+ * the four quarters of one word, in which none may pass 2^16. */
+static void sort_some(const struct fnx_model *model, const uint32_t *list, uint32_t n,
+	uint32_t *const *ends, uint32_t *ret_n)
 {
-	const float limit = (float)(CUT_OFF_SQUARED * (1.0 + 1e-5));
-	float low[FNX_MARK_DIMS_MAX], high[FNX_MARK_DIMS_MAX];
+	uint64_t n_all = 0;
+
+	for (uint32_t k = 0; k < n; k++) {
+		const uint32_t n_marks = model->counts[list[k]];
+		const uint32_t which =
+			(n_marks - (n_marks > 0)) / FNX_OCTET_MARKS % FNX_BLOCK_OCTETS;
+
+		ends[which][(uint16_t)(n_all >> 16 * which)] = list[k];
+		n_all += UINT64_C(1) << 16 * which;
+	}
+	for (uint32_t i = 0; i < FNX_BLOCK_OCTETS; i++)
+		ret_n[i] = (uint16_t)(n_all >> 16 * i);
+}
+
+static void sort_blocks(const struct fnx_model *model, uint32_t n, const struct scratch *scratch,
+	struct fnx_block_list *ret_lists)
+{
+	uint32_t *ends[FNX_BLOCK_OCTETS], n_more[FNX_BLOCK_OCTETS];
+
+	for (uint32_t i = 0; i < FNX_BLOCK_OCTETS; i++) {
+		ends[i] = scratch->lists + i * list_size(model);
+		ret_lists[i] = (struct fnx_block_list){.blocks = ends[i]};
+	}
+	for (uint32_t k = 0; k < n; k += UINT16_MAX) {
+		sort_some(model, scratch->list + k, n - k < UINT16_MAX ? n - k : UINT16_MAX, ends,
+			n_more);
+		for (uint32_t i = 0; i < FNX_BLOCK_OCTETS; i++) {
+			ends[i] += n_more[i];
+			ret_lists[i].n += n_more[i];
+		}
+	}
+	for (uint32_t i = 0; i < FNX_BLOCK_OCTETS; i++)
+		memset(ends[i], 0, FNX_LIST_PADDING * sizeof(uint32_t));
+}
+
+static uint32_t list_all(const struct fnx_model *model, uint32_t *ret_list)
+{
+	uint32_t n = 0;
+
+	for (uint32_t block = 0; block < model->blocks.n; block++) {
+		ret_list[n] = block;
+		n += model->counts[block] > 0;
+	}
+	return n;
+}
+
+/* Blocks within the root of `squared` kernel deviations; all, where that is farther than boxes can
+ * tell. */
+static uint32_t list_within(
+	const struct fnx_model *model, double squared, const double *mark, uint32_t *ret_list)
+{
+	const double limit = squared * (FNX_BOX_STEPS * FNX_BOX_STEPS);
+	uint16_t low[FNX_MARK_DIMS_MAX], high[FNX_MARK_DIMS_MAX];
+
+	if (limit > FNX_BOX_LIMIT_MAX)
+		return list_all(model, ret_list);
+	for (uint32_t d = 0; d < model->config.n_dims; d++)
+		fnx_model_box_steps(model, mark[d], &low[d], &high[d]);
+	return model->kernel->near_boxes(model->boxes, model->blocks.n, model->config.n_dims, low,
+		high, (uint16_t)limit, ret_list);
+}
+
+/* What a spike's weights go over: with the cut-off, the blocks within the root of `squared` kernel
+ * deviations; else all. */
+static struct fnx_blocks blocks_within(const struct fnx_model *model, double squared,
+	const double *mark, const struct scratch *scratch)
+{
 	struct fnx_blocks blocks = model->blocks;
 
-	if (!model->config.cut_off)
-		return blocks;
-	for (uint32_t d = 0; d < blocks.n_dims; d++) {
-		const float z = (float)fnx_model_deviations(model, mark[d]);
-
-		low[d] = nextafterf(z, -FNX_BOX_FAR);
-		high[d] = nextafterf(z, FNX_BOX_FAR);
-	}
-	blocks.list = list;
-	blocks.n = model->kernel->near_boxes(
-		model->boxes, blocks.n, blocks.n_dims, low, high, limit, list);
+	if (model->config.cut_off)
+		sort_blocks(model, list_within(model, squared, mark, scratch->list), scratch,
+			blocks.lists);
 	return blocks;
+}
+
+static uint32_t inside_i32(const struct fnx_model *model, const struct fnx_blocks *blocks,
+	const int32_t *lower, const int32_t *upper)
+{
+	return (blocks->lists[0].blocks ? model->kernel->inside_near_i32
+					: model->kernel->inside_i32)(
+		blocks, lower, upper, model->config.gate_min_marks);
+}
+
+static uint32_t inside_f64(const struct fnx_model *model, const struct fnx_blocks *blocks,
+	const double *lower, const double *upper)
+{
+	return (blocks->lists[0].blocks ? model->kernel->inside_near_f64
+					: model->kernel->inside_f64)(
+		blocks, lower, upper, model->config.gate_min_marks);
 }
 
 static bool is_gated_exactly(
@@ -106,34 +188,49 @@ static bool is_gated_single(const struct fnx_model *model, const struct fnx_bloc
 		narrow_upper[d] = high - 1;
 		wide_upper[d] = high + 1;
 	}
-	if (model->kernel->inside_i32(blocks, narrow_lower, narrow_upper, enough) >= enough)
+	if (inside_i32(model, blocks, narrow_lower, narrow_upper) >= enough)
 		return false;
-	if (model->kernel->inside_i32(blocks, wide_lower, wide_upper, enough) < enough)
+	if (inside_i32(model, blocks, wide_lower, wide_upper) < enough)
 		return true;
 	return is_gated_exactly(model, lower, upper);
 }
 
-/* `near` has the whole cube if its corners are within the cut-off. */
 static bool is_gated(
-	const struct fnx_model *model, const struct fnx_blocks *near, const double *mark)
+	const struct fnx_model *model, const struct fnx_blocks *blocks, const double *mark)
 {
 	const struct fnx_model_config *config = &model->config;
-	const uint32_t enough = config->gate_min_marks;
 	const double reach = config->gate_deviations * config->kernel_uv;
-	const double corner_squared =
-		config->gate_deviations * config->gate_deviations * config->n_dims;
-	const struct fnx_blocks *blocks = corner_squared <= CUT_OFF_SQUARED ? near : &model->blocks;
 	double lower[FNX_MARK_DIMS_MAX], upper[FNX_MARK_DIMS_MAX];
 
 	for (uint32_t d = 0; d < config->n_dims; d++) {
 		if (!isfinite(mark[d]))
-			return enough > 0;
+			return config->gate_min_marks > 0;
 		lower[d] = mark[d] - reach;
 		upper[d] = mark[d] + reach;
 	}
 	if (config->single)
 		return is_gated_single(model, blocks, lower, upper);
-	return model->kernel->inside_f64(blocks, lower, upper, enough) < enough;
+	return inside_f64(model, blocks, lower, upper) < config->gate_min_marks;
+}
+
+/* Blocks to weigh; false: gated. Where the gate's cube reaches beyond the cut-off at its corners, it
+ * has a list of its own. */
+static bool choose(const struct fnx_model *model, const double *mark, const struct scratch *scratch,
+	struct fnx_blocks *ret_blocks)
+{
+	const struct fnx_model_config *config = &model->config;
+	const double corner_squared =
+		config->gate_deviations * config->gate_deviations * config->n_dims;
+	const bool apart = config->gate && corner_squared > CUT_OFF_SQUARED;
+	struct fnx_blocks blocks;
+
+	if (apart) {
+		blocks = blocks_within(model, corner_squared, mark, scratch);
+		if (is_gated(model, &blocks, mark))
+			return false;
+	}
+	*ret_blocks = blocks_within(model, CUT_OFF_SQUARED, mark, scratch);
+	return !config->gate || apart || !is_gated(model, ret_blocks, mark);
 }
 
 static double sum_lanes(const double *v)
@@ -152,13 +249,15 @@ static void weigh(const struct fnx_model *model, const struct fnx_blocks *blocks
 
 		for (uint32_t d = 0; d < config->n_dims; d++)
 			x[d] = fnx_model_steps(model, mark[d]);
-		model->kernel->weigh_i32(blocks, x, sums);
+		(blocks->lists[0].blocks ? model->kernel->weigh_near_i32
+					 : model->kernel->weigh_i32)(blocks, x, sums);
 	} else {
 		double x[FNX_MARK_DIMS_MAX];
 
 		for (uint32_t d = 0; d < config->n_dims; d++)
 			x[d] = fnx_model_clamped(mark[d], FNX_BLOCK_LIMIT_F64);
-		model->kernel->weigh_f64(
+		(blocks->lists[0].blocks ? model->kernel->weigh_near_f64
+					 : model->kernel->weigh_f64)(
 			blocks, x, -0.5 / (config->kernel_uv * config->kernel_uv), sums);
 	}
 }
@@ -215,8 +314,7 @@ int fnx_model_likelihood(const struct fnx_model *model, const double *mark, cons
 	assert((uintptr_t)scratch % FNX_LANES_ALIGN == 0);
 	if (model->header->index == 0)
 		return FNX_ENCODE_NO_MARKS;
-	blocks = blocks_near(model, mark, parts.list);
-	if (model->config.gate && is_gated(model, &blocks, mark))
+	if (!choose(model, mark, &parts, &blocks))
 		return FNX_ENCODE_GATED;
 	memset(parts.sums, 0, model->config.n_bins * FNX_BLOCK_SUMS * sizeof(double));
 	weigh(model, &blocks, mark, parts.sums);

@@ -11,9 +11,9 @@
 #include <string.h>
 
 enum {
-	/* Trees get a block for so many marks of the capacity: median splits leave them a good two
-	 * thirds full. */
-	LEAF_MARKS = 16
+	/* Trees get a block for so many marks of the capacity. Blocks hold 19 on average while a
+	 * model fills, and 14 to 15 when it has been overwritten several times. */
+	LEAF_MARKS = 12
 };
 
 static bool is_valid(const struct fnx_model_config *config)
@@ -76,7 +76,7 @@ static struct fnx_model_parts parts_of(const struct fnx_model_config *config)
 		return parts;
 	parts.boxes = part(size,
 		(n_blocks + FNX_BOX_GROUP - 1) / FNX_BOX_GROUP * FNX_BOX_GROUP * n_dims * 2,
-		sizeof(float));
+		sizeof(uint16_t));
 	parts.planes = part(size, n_leaves, sizeof(struct fnx_model_plane));
 	parts.parents = part(size, n_blocks, sizeof(uint32_t));
 	parts.roots = part(size, config->n_bins, sizeof(uint32_t));
@@ -99,7 +99,7 @@ void fnx_model_add_needs(
 
 	*ret_touches = n_places * (n_dims + 4) + 2 * n_boxes * n_dims + 48;
 	*ret_bytes = n_places * (n_dims * sizeof(double) + 3 * sizeof(uint32_t) + 8) +
-		2 * n_boxes * n_dims * sizeof(float) + n_dims * sizeof(double) + 64 * 8;
+		2 * n_boxes * n_dims * sizeof(uint16_t) + n_dims * sizeof(double) + 64 * 8;
 }
 
 static struct fnx_model *attach(const struct fnx_model_config *config, void *memory)
@@ -127,7 +127,7 @@ static struct fnx_model *attach(const struct fnx_model_config *config, void *mem
 		model->scatters = (double *)(at + parts.scatters);
 	if (has_trees(config)) {
 		model->n_leaves = parts.n_leaves;
-		model->boxes = (float *)(at + parts.boxes);
+		model->boxes = (uint16_t *)(at + parts.boxes);
 		model->planes = (struct fnx_model_plane *)(at + parts.planes);
 		model->parents = (uint32_t *)(at + parts.parents);
 		model->roots = (uint32_t *)(at + parts.roots);
@@ -168,6 +168,7 @@ static void make(struct fnx_model *model, size_t size)
 		.capacity = config->capacity,
 		.single = config->single,
 		.trees = has_trees(config),
+		.cut_off = config->cut_off,
 		.merge_deviations = config->merge_deviations,
 		.kernel_uv = config->kernel_uv,
 		.free_block = FNX_MODEL_NO_BLOCK,
@@ -194,7 +195,7 @@ static bool is_ours(const struct fnx_model *model, size_t size)
 	return header->magic == FNX_MODEL_MAGIC && header->size == size &&
 		header->n_dims == config->n_dims && header->n_bins == config->n_bins &&
 		header->capacity == config->capacity && header->single == config->single &&
-		header->trees == has_trees(config) &&
+		header->trees == has_trees(config) && header->cut_off == config->cut_off &&
 		header->merge_deviations == config->merge_deviations &&
 		header->n_planes <= model->n_leaves && header->kernel_uv == config->kernel_uv &&
 		header->n_blocks <= model->n_blocks;
@@ -202,14 +203,14 @@ static bool is_ours(const struct fnx_model *model, size_t size)
 
 static bool is_boxed(const struct fnx_model *model, uint32_t block, uint32_t dim, double uv)
 {
-	const float *low;
-	double z;
+	const uint16_t *low;
+	uint16_t below, above;
 
 	if (!model->boxes)
 		return true;
 	low = model->boxes + fnx_model_bound(model->config.n_dims, block, dim);
-	z = fnx_model_deviations(model, uv);
-	return (z >= (double)*low && z <= (double)low[FNX_BOX_GROUP]);
+	fnx_model_box_steps(model, uv, &below, &above);
+	return below >= low[0] && above <= low[FNX_BOX_GROUP];
 }
 
 static bool is_slot_sound(const struct fnx_model *model, uint32_t slot)
@@ -266,9 +267,11 @@ bool fnx_model_is_sound(const struct fnx_model *model)
 			(model->roots &&
 				!fnx_model_tree_is_sound(model, bin, &n_leaves, &n_chained)))
 			return false;
-	if (n_leaves != model->header->n_leaves || n_leaves > model->n_leaves)
+	if (model->roots && !fnx_model_planes_are_sound(model, n_leaves))
 		return false;
-	if (model->roots && !fnx_model_planes_are_sound(model))
+	if (model->roots && !fnx_model_detached_are_sound(model, &n_leaves, &n_chained))
+		return false;
+	if (n_leaves != model->header->n_leaves || n_leaves > model->n_leaves)
 		return false;
 	n_blocks += n_leaves;
 	if (n_blocks != model->header->n_blocks || n_chained != n_marks)

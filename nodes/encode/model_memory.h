@@ -22,9 +22,9 @@
  *
  * and where blocks are of like marks, for either (model_tree.c)
  *
- *	boxes      float [n_blocks / 16][n_dims][low, high][16]   around each block's marks
+ *	boxes      uint16_t [n_blocks / 16][n_dims][low, high][16]   around each block's marks
  *	planes     struct fnx_model_plane [n_leaves]
- *	parents    uint32_t [n_blocks]             plane above each leaf; or chained
+ *	parents    uint32_t [n_blocks]             plane above each leaf; or detached, chained
  *	roots      uint32_t [n_bins]               plane, or block with FNX_MODEL_LEAF
  *
  * each part at a multiple of 64 bytes. Every change is announced to the journal before it is made.
@@ -35,14 +35,14 @@
 #include "nodes/encode/kernel.h"
 #include "nodes/encode/model.h"
 
-#define FNX_MODEL_MAGIC UINT64_C(0x326c65646d786e66)
+#define FNX_MODEL_MAGIC UINT64_C(0x336c65646d786e66)
 
 #define FNX_MODEL_NO_BLOCK UINT32_MAX
 #define FNX_MODEL_NONE UINT32_MAX
 #define FNX_MODEL_CHAINED (UINT32_MAX - 1)
+#define FNX_MODEL_DETACHED (UINT32_MAX - 2)
 /* A reference to a block rather than to a plane. FNX_MODEL_NONE has it too. */
 #define FNX_MODEL_LEAF UINT32_C(0x80000000)
-#define FNX_BOX_LIMIT 1e15 /* kernel deviations; what is farther counts as this */
 
 struct fnx_model_plane {
 	double value;
@@ -56,7 +56,7 @@ struct fnx_model_plane {
 struct fnx_model_header {
 	uint64_t magic;
 	uint64_t size;
-	uint32_t n_dims, n_bins, capacity, single, trees, reserved;
+	uint32_t n_dims, n_bins, capacity, single, trees, cut_off;
 	double kernel_uv, merge_deviations;
 	double scatter; /* sum of all scatters */
 	uint64_t n_merged; /* sum of all masses, less the marks */
@@ -92,7 +92,7 @@ struct fnx_model {
 	uint32_t *previous;
 	uint32_t *last;
 	double *scatters; /* NULL: no merging */
-	float *boxes; /* NULL: none, and no trees */
+	uint16_t *boxes; /* NULL: none, and no trees */
 	struct fnx_model_plane *planes;
 	uint32_t *parents;
 	uint32_t *roots;
@@ -107,9 +107,10 @@ int32_t fnx_model_steps(const struct fnx_model *model, double uv);
 /* Index of a lane's value of one dimension. */
 static inline size_t fnx_model_lane(const struct fnx_model *model, uint32_t place, uint32_t dim)
 {
-	const size_t block = place / FNX_BLOCK_MARKS;
+	const size_t n_side_by_side = model->config.cut_off ? FNX_OCTET_MARKS : FNX_BLOCK_MARKS;
 
-	return (block * model->config.n_dims + dim) * FNX_BLOCK_MARKS + place % FNX_BLOCK_MARKS;
+	return (place / n_side_by_side * model->config.n_dims + dim) * n_side_by_side +
+		place % n_side_by_side;
 }
 
 /* model.c */
@@ -120,8 +121,9 @@ uint32_t fnx_model_take_block(struct fnx_model *model, uint32_t bin);
 void fnx_model_give_block(struct fnx_model *model, uint32_t block);
 
 /* model_tree.c */
-/* A value in kernel deviations, as far as boxes reach. */
-double fnx_model_deviations(const struct fnx_model *model, double uv);
+/* The steps of boxes below and above a value. */
+void fnx_model_box_steps(
+	const struct fnx_model *model, double uv, uint16_t *ret_low, uint16_t *ret_high);
 void fnx_model_box_clear(struct fnx_model *model, uint32_t block);
 void fnx_model_box_grow(struct fnx_model *model, uint32_t block, const double *mark);
 /* Slot to merge `mark` into, FNX_MODEL_NONE: there is none. */
@@ -131,5 +133,8 @@ bool fnx_model_tree_add(struct fnx_model *model, uint32_t slot);
 void fnx_model_tree_take_out(struct fnx_model *model, uint32_t slot);
 bool fnx_model_tree_is_sound(
 	const struct fnx_model *model, uint32_t bin, uint32_t *n_leaves, uint64_t *n_marks);
-/* After each bin's tree was found sound: whether the planes not in use are all in the free list. */
-bool fnx_model_planes_are_sound(const struct fnx_model *model);
+/* After each bin's tree was found sound, with `n_leaves` in all: whether the planes not in use are
+ * all in the free list. */
+bool fnx_model_planes_are_sound(const struct fnx_model *model, uint32_t n_leaves);
+bool fnx_model_detached_are_sound(
+	const struct fnx_model *model, uint32_t *n_leaves, uint64_t *n_marks);

@@ -168,9 +168,11 @@ static void print_track(const struct fnx_check *check)
 static void print_decoder(const struct fnx_rig *rig)
 {
 	if (rig->encode.enabled)
-		printf("\nencoders: spikes above %g uV, kernel %g uV, %u marks per group, training "
+		printf("\nencoders: spikes above %g uV, kernel %g uV%s, %u marks per group, "
+		       "training "
 		       "above %g cm/s\n",
-			rig->encode.spike_amplitude_uv, rig->encode.kernel_uv, rig->encode.capacity,
+			rig->encode.spike_amplitude_uv, rig->encode.kernel_uv,
+			rig->encode.cut_off ? " cut off at 1e-7" : "", rig->encode.capacity,
 			rig->encode.min_speed_cm_s);
 	for (uint32_t i = 0; rig->encode.enabled && i < rig->encode.n_instances; i++) {
 		const struct fnx_rig_encode_instance *instance = &rig->encode.instances[i];

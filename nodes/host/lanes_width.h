@@ -29,6 +29,7 @@ typedef float LANES(f32) __attribute__((vector_size(LANES_BYTES)));
 typedef int32_t LANES(i32) __attribute__((vector_size(LANES_BYTES)));
 typedef double LANES(f64) __attribute__((vector_size(LANES_BYTES)));
 typedef uint64_t LANES(u64) __attribute__((vector_size(LANES_BYTES)));
+typedef uint16_t LANES(u16) __attribute__((vector_size(LANES_BYTES)));
 
 #ifndef LANES_TARGET
 #define LANES_TARGET
@@ -46,23 +47,6 @@ LANES_INLINE void LANES(fuse)(const LANES(f32) * a, const LANES(f32) * b, LANES(
 	*c = (LANES(f32))vfmaq_f32((float32x4_t)*c, (float32x4_t)*a, (float32x4_t)*b);
 #else
 	*c = *a * *b + *c;
-#endif
-}
-
-/* The larger of x and least; of NaN, `least`. One instruction instead of five. */
-LANES_INLINE void LANES(at_least)(float least, LANES(f32) * x)
-{
-	const LANES(f32) floor = (LANES(f32)){0} + least;
-#if defined __x86_64__ && LANES_BYTES == 64
-	*x = (LANES(f32))_mm512_max_ps((__m512)*x, (__m512)floor);
-#elif defined __x86_64__ && LANES_BYTES == 32
-	*x = (LANES(f32))_mm256_max_ps((__m256)*x, (__m256)floor);
-#elif defined __x86_64__
-	*x = (LANES(f32))_mm_max_ps((__m128)*x, (__m128)floor);
-#else
-	const LANES(i32) below = (LANES(i32))(*x - floor) >> 31;
-
-	*x = (LANES(f32))(((LANES(i32))floor & below) | ((LANES(i32)) * x & ~below));
 #endif
 }
 

@@ -178,6 +178,8 @@ static void set_dependent_defaults(struct load *load)
 	rig->tap.enabled = given(load, "tap");
 	if (rig->bus.live && !given(load, "bus.deadline_ms"))
 		rig->bus.deadline_ms = 50;
+	if (!given(load, "encode.cut_off"))
+		rig->encode.cut_off = !rig->parity;
 	if (!given(load, "decode.rates_hz"))
 		rig->decode.rates_hz = !rig->parity;
 	if (!given(load, "decode.rates_while_training"))

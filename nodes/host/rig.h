@@ -274,7 +274,7 @@ struct fnx_rig_encode {
 	uint32_t gate_min_marks; /* default 10 */
 	double position_smoothing_cm; /* Gaussian over position; default 0 = none */
 	bool single; /* single-precision weights, default false */
-	bool cut_off; /* pass over blocks of marks that are all far, default false */
+	bool cut_off; /* pass over blocks of marks that are all far, default true unless parity */
 	double merge_deviations; /* marks this near each other become one, kernel deviations;
 				    default 0 = none */
 	bool freeze; /* no training */

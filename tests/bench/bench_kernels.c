@@ -37,7 +37,7 @@ struct outcome {
 	unsigned batch; /* calls */
 	double ours_ns[ROUNDS], reference_ns[ROUNDS], ratios[ROUNDS];
 	double ns, reference_median_ns, ratio; /* medians; ratio NAN: no reference */
-	double read_bytes_per_ns; /* encode: at which as many bytes as the marks are can be read */
+	double read_bytes_per_ns; /* dense encode: at which as many bytes as the marks are can be read */
 	double error; /* largest difference from the reference, NAN: not compared */
 };
 
@@ -191,10 +191,16 @@ static double large_to_small(const struct bench *bench)
 	return median(ratios, bench->n_rounds);
 }
 
-/* Encode's sizes end with it. */
+/* Encode's sizes end with these. */
 static bool is_single(const struct bench_case *bench_case)
 {
 	return bench_case->sizes[2] != 0;
+}
+
+/* Goes through all marks: only of such is it known what a call reads and computes. */
+static bool is_dense(const struct bench_case *bench_case)
+{
+	return bench_case->marks > 0 && bench_case->sizes[3] == 0;
 }
 
 /* Telling
@@ -265,7 +271,7 @@ static void print_table(const struct bench *bench)
 		const struct bench_case *bench_case = &bench_cases[i];
 		const double ns = bench->outcomes[i].ns;
 
-		if (bench_case->marks > 0)
+		if (is_dense(bench_case))
 			printf("%-28s %8.3f %10.1f %10.1f %9.0f%%\n", bench_case->name,
 				ns / bench_case->marks, bytes(bench_case) / ns,
 				operations(bench_case) / ns, 100.0 * limit_ns(bench, i) / ns);
@@ -297,7 +303,7 @@ static int write_json(const struct bench *bench, const char *path)
 		const struct outcome *outcome = &bench->outcomes[i];
 
 		json_object_set_new(ns, bench_case->name, json_real(outcome->ns));
-		if (bench_case->marks > 0)
+		if (is_dense(bench_case))
 			json_object_set_new(kernel, bench_case->name,
 				json_pack("{s:f, s:f, s:f, s:f, s:f}", "marks", bench_case->marks,
 					"bytes", bytes(bench_case), "operations",
@@ -369,7 +375,7 @@ static int run(struct bench *bench)
 	if (!r)
 		r = bench_machine_measure(&bench->machine);
 	for (unsigned i = 0; !r && i < n_bench_cases; i++)
-		if (bench_cases[i].marks > 0)
+		if (is_dense(&bench_cases[i]))
 			r = bench_machine_read((size_t)bytes(&bench_cases[i]),
 				&bench->outcomes[i].read_bytes_per_ns);
 	if (!r)

@@ -4,9 +4,8 @@
  *
  *	bench_marks [DIMENSIONS [LARGEST]]
  *
- * Marks of 24 cells, each with a place field and a shape of its own, amplitudes of 80 to 400 uV
- * that vary by a tenth, and noise of 8 uV; one in ten from anywhere. Each model is timed alone,
- * over spikes drawn as the marks were. "near" is the share of marks within the cut-off, which no
+ * Marks as made_up_marks.h draws them. Each model is timed alone, over spikes drawn as the marks
+ * were. "near" is the share of marks within the cut-off, which no
  * exact sum can do without.
  */
 #include <math.h>
@@ -15,65 +14,12 @@
 #include <time.h>
 
 #include "nodes/encode/model.h"
+#include "tests/bench/made_up_marks.h"
 
 enum {
-	N_CELLS = 24,
-	N_BINS = 41,
+	N_BINS = BENCH_BINS,
 	N_SPIKES = 101
 };
-
-struct world {
-	uint32_t n_dims;
-	uint64_t random;
-	double shapes[N_CELLS][FNX_MARK_DIMS_MAX], places[N_CELLS];
-};
-
-static double unit(struct world *world)
-{
-	world->random = world->random * 6364136223846793005u + 1442695040888963407u;
-	return ((double)(world->random >> 11) + 0.5) * 0x1p-53;
-}
-
-static double normal(struct world *world)
-{
-	const double radius = sqrt(-2.0 * log(unit(world)));
-
-	return radius * cos(2.0 * M_PI * unit(world));
-}
-
-static struct world world_new(uint32_t n_dims)
-{
-	struct world world = {.n_dims = n_dims, .random = 7};
-
-	for (int c = 0; c < N_CELLS; c++) {
-		const double amplitude = 80.0 + 320.0 * pow(unit(&world), 2.0);
-		double largest = 0.0;
-
-		for (uint32_t d = 0; d < n_dims; d++) {
-			world.shapes[c][d] = fabs(normal(&world));
-			largest = fmax(largest, world.shapes[c][d]);
-		}
-		for (uint32_t d = 0; d < n_dims; d++)
-			world.shapes[c][d] *= amplitude / largest;
-		world.places[c] = N_BINS * unit(&world);
-	}
-	return world;
-}
-
-static int32_t draw(struct world *world, double *ret_mark)
-{
-	const int cell = (int)(N_CELLS * unit(world));
-	const double gain = 1.0 + 0.1 * normal(world);
-	double bin;
-
-	for (uint32_t d = 0; d < world->n_dims; d++)
-		ret_mark[d] = world->shapes[cell][d] * gain + 8.0 * normal(world);
-	do
-		bin = unit(world) < 0.1 ? N_BINS * unit(world)
-					: world->places[cell] + 3.0 * normal(world);
-	while (bin < 0.0 || bin >= N_BINS);
-	return (int32_t)bin;
-}
 
 static double now_us(void)
 {
@@ -94,7 +40,7 @@ static int compare(const void *a, const void *b)
 static double judge(const struct fnx_model *model, double (*ret_likelihoods)[N_BINS])
 {
 	const size_t size = (fnx_model_scratch_size(model) + 63) / 64 * 64;
-	struct world world = world_new(fnx_model_config(model)->n_dims);
+	struct bench_marks world = bench_marks_new(fnx_model_config(model)->n_dims);
 	double times[N_SPIKES], share[N_BINS], mark[FNX_MARK_DIMS_MAX];
 	void *scratch = aligned_alloc(64, size);
 
@@ -106,7 +52,7 @@ static double judge(const struct fnx_model *model, double (*ret_likelihoods)[N_B
 	for (int i = 0; i < N_SPIKES; i++) {
 		double start;
 
-		draw(&world, mark);
+		bench_marks_draw(&world, mark);
 		start = now_us();
 		if (fnx_model_likelihood(model, mark, share, scratch, ret_likelihoods[i]))
 			abort();
@@ -120,13 +66,13 @@ static double judge(const struct fnx_model *model, double (*ret_likelihoods)[N_B
 static double share_near(const struct fnx_model *model)
 {
 	const struct fnx_model_config *config = fnx_model_config(model);
-	struct world world = world_new(config->n_dims);
+	struct bench_marks world = bench_marks_new(config->n_dims);
 	double mark[FNX_MARK_DIMS_MAX], stored[FNX_MARK_DIMS_MAX];
 	uint32_t n_near = 0, n = 0, bin;
 
 	world.random = 99;
 	for (int i = 0; i < N_SPIKES; i++) {
-		draw(&world, mark);
+		bench_marks_draw(&world, mark);
 		for (uint32_t slot = 0; slot < 1000; slot++, n++) {
 			double square = 0.0;
 
@@ -142,7 +88,7 @@ static double share_near(const struct fnx_model *model)
 static void run(const struct fnx_model_config *config, double (*exact)[N_BINS], bool is_exact)
 {
 	static double likelihoods[N_SPIKES][N_BINS];
-	struct world world = world_new(config->n_dims);
+	struct bench_marks world = bench_marks_new(config->n_dims);
 	double mark[FNX_MARK_DIMS_MAX], added, spike, worst = 0.0;
 	struct fnx_model_merging merging;
 	struct fnx_model *model;
@@ -151,7 +97,7 @@ static void run(const struct fnx_model_config *config, double (*exact)[N_BINS], 
 		abort();
 	added = now_us();
 	for (uint32_t i = 0; i < config->capacity; i++) {
-		const int32_t bin = draw(&world, mark);
+		const int32_t bin = bench_marks_draw(&world, mark);
 
 		if (fnx_model_add(model, mark, bin) < 0)
 			abort();

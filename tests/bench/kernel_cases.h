@@ -16,7 +16,7 @@ struct bench_case {
 	const char *what; /* for people */
 	double goal; /* least ratio, 0: none */
 	double tolerance; /* largest absolute difference from the reference's result */
-	double marks, dims; /* encode: what one call goes through */
+	double marks, dims; /* encode: what is stored */
 	uint32_t sizes[4]; /* as the set-up of its kind takes them */
 	/* NULL: out of memory, or `directory` cannot be written to. */
 	void *(*open)(const struct bench_case *bench, const char *directory);

@@ -17,6 +17,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 FULL_S = 1500  # of the session: 25,000 marks at the slowest tetrode's rate, and some
@@ -35,6 +36,7 @@ class Rig:
         self.program = pathlib.Path(build) / "bin" / "fornix"
         self.bus = f"rates{os.getpid()}"
         self.full_s, self.end_s = FULL_S, FULL_S + measured_s
+        self.n_groups, self.told_s = n_groups, time.monotonic()
         half = n_groups // 2
         values = {"N_GROUPS": n_groups, "SPEED": speed, "FULL_S": self.full_s, "DURATION_S": self.end_s,
                   "FIRST": ", ".join(map(str, range(1, half + 1))),
@@ -59,11 +61,18 @@ class Rig:
             it = self.look()
             if it and (it["session_s"] or 0) >= session_s:
                 return it
+            self.tell(it, session_s)
             try:
                 self.process.wait(0.2)
             except subprocess.TimeoutExpired:
                 pass
         raise SystemExit(f"rig_rates: the run ended before {session_s} s of it (exit status {self.process.returncode})")
+
+    def tell(self, it, session_s):
+        """A line every ten seconds: how far the session is."""
+        if it and time.monotonic() >= self.told_s + 10:
+            self.told_s = time.monotonic()
+            print(f"{self.n_groups} tetrodes: {it['session_s'] or 0:.0f} of {session_s:.0f} s", file=sys.stderr)
 
     def echo(self, topic, count):
         found = subprocess.run([self.program, "echo", topic, "--new", "--count", str(count), *self.where],

@@ -2,6 +2,7 @@
 #include "tests/support/check.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -85,6 +86,125 @@ TEST(every_processor_generation_gives_the_same_bits_where_it_can)
 			assert_sums_agree(
 				sums_i32[p], p, sums_i32[0], sums_i32[FNX_PROCESSOR_AVX2]);
 			assert_memory_equal(sums_f64[p], sums_f64[0], sizeof(sums_f64[0]));
+		}
+	}
+}
+
+/* Of each block so many octets are in use; each goes to the list for that many, or to none. */
+static void list_some(struct check_random *random, struct fnx_blocks *blocks, uint32_t n_blocks,
+	uint32_t (*lists)[MAX_BLOCKS + FNX_LIST_PADDING])
+{
+	for (uint32_t i = 0; i < FNX_BLOCK_OCTETS; i++)
+		blocks->lists[i] = (struct fnx_block_list){.blocks = lists[i]};
+	for (uint32_t k = 0; k < n_blocks; k++) {
+		const uint32_t which = (uint32_t)check_random_below(random, FNX_BLOCK_OCTETS + 1);
+
+		if (which < FNX_BLOCK_OCTETS)
+			lists[which][blocks->lists[which].n++] = k;
+	}
+	for (uint32_t i = 0; i < FNX_BLOCK_OCTETS; i++)
+		memset(lists[i] + blocks->lists[i].n, 0, FNX_LIST_PADDING * sizeof(uint32_t));
+}
+
+/* Weights of the listed blocks by definition, of their octets in use. */
+static void define_near(const struct fnx_blocks *blocks, const float *masses, const int32_t *x,
+	const int32_t *reach, double *ret_sums, uint32_t *ret_inside)
+{
+	memset(ret_sums, 0, MAX_BINS * FNX_BLOCK_SUMS * sizeof(double));
+	*ret_inside = 0;
+	for (uint32_t i = 0; i < FNX_BLOCK_OCTETS; i++)
+		for (uint32_t k = 0; k < blocks->lists[i].n; k++)
+			for (uint32_t lane = 0; lane < (i + 1) * FNX_OCTET_MARKS; lane++) {
+				const uint32_t place =
+					blocks->lists[i].blocks[k] * FNX_BLOCK_MARKS + lane;
+				const size_t at = (size_t)place / FNX_OCTET_MARKS * blocks->n_dims *
+						FNX_OCTET_MARKS +
+					place % FNX_OCTET_MARKS;
+				const double mass = masses ? (double)masses[place] : 1.0;
+				double square = 0.0;
+				int inside = 1;
+
+				for (uint32_t d = 0; d < blocks->n_dims; d++) {
+					const int32_t off = steps[at + d * FNX_OCTET_MARKS] - x[d];
+
+					square += pow(off / FNX_BLOCK_STEPS, 2.0);
+					inside &= off < *reach && off > -*reach;
+				}
+				ret_sums[bins[place / FNX_BLOCK_MARKS] * FNX_BLOCK_SUMS +
+					lane % 8] += mass * exp(-0.5 * square);
+				*ret_inside += inside ? (uint32_t)mass : 0;
+			}
+}
+
+TEST(blocks_in_lists_weigh_what_they_are_defined_to)
+{
+	struct check_random random = check_random_seeded();
+	static _Alignas(64) double sums[2][MAX_BINS * FNX_BLOCK_SUMS],
+		expected[MAX_BINS * FNX_BLOCK_SUMS];
+	static _Alignas(64) float masses[MAX_BLOCKS * FNX_BLOCK_MARKS];
+	static _Alignas(64) double masses_f64[MAX_BLOCKS * FNX_BLOCK_MARKS];
+	static uint32_t lists[FNX_BLOCK_OCTETS][MAX_BLOCKS + FNX_LIST_PADDING];
+
+	for (int round = 0; round < 200; round++) {
+		struct fnx_blocks blocks = {.bins = bins};
+		const uint32_t n_blocks = (uint32_t)check_random_below(&random, MAX_BLOCKS + 1);
+		const bool by_mass = check_random_below(&random, 2);
+		const int32_t reach = (int32_t)(2.0 * FNX_BLOCK_STEPS);
+		int32_t x[MAX_DIMS], lower[MAX_DIMS], upper[MAX_DIMS];
+		double xd[MAX_DIMS], lower_d[MAX_DIMS], upper_d[MAX_DIMS];
+		uint32_t n_inside;
+
+		blocks.n_dims = round % 3 ? round % 3 == 1 ? 4 : 16
+					  : 1 + (uint32_t)check_random_below(&random, MAX_DIMS);
+		for (size_t i = 0; i < (size_t)n_blocks * FNX_BLOCK_MARKS * blocks.n_dims; i++) {
+			steps[i] = (int32_t)(check_random_unit(&random) * 4.0 * FNX_BLOCK_STEPS);
+			uv[i] = steps[i] / FNX_BLOCK_STEPS * 20.0;
+		}
+		for (uint32_t i = 0; i < n_blocks * FNX_BLOCK_MARKS; i++) {
+			masses[i] = (float)(1 + check_random_below(&random, 9));
+			masses_f64[i] = (double)masses[i];
+		}
+		for (uint32_t k = 0; k < n_blocks; k++)
+			bins[k] = (uint32_t)check_random_below(&random, MAX_BINS);
+		for (uint32_t d = 0; d < blocks.n_dims; d++) {
+			x[d] = (int32_t)((1.0 + 2.0 * check_random_unit(&random)) *
+				FNX_BLOCK_STEPS);
+			lower[d] = x[d] - reach;
+			upper[d] = x[d] + reach;
+			xd[d] = x[d] / FNX_BLOCK_STEPS * 20.0;
+			lower_d[d] = xd[d] - 40.0;
+			upper_d[d] = xd[d] + 40.0;
+		}
+		list_some(&random, &blocks, n_blocks, lists);
+		define_near(&blocks, by_mass ? masses : NULL, x, &reach, expected, &n_inside);
+		for (enum fnx_processor p = 0; p <= fnx_processor(); p++) {
+			const struct fnx_kernel *kernel = fnx_kernel(p);
+			const uint32_t enough = (uint32_t)check_random_below(&random, 2000);
+			uint32_t n;
+
+			memset(sums, 0, sizeof(sums));
+			blocks.lanes = steps;
+			blocks.masses = by_mass ? masses : NULL;
+			kernel->weigh_near_i32(&blocks, x, sums[0]);
+			assert_int_equal(kernel->inside_near_i32(&blocks, lower, upper, UINT32_MAX),
+				n_inside);
+			n = kernel->inside_near_i32(&blocks, lower, upper, enough);
+			assert_true(n >= enough ? n_inside >= enough : n == n_inside);
+			blocks.lanes = uv;
+			blocks.masses = by_mass ? masses_f64 : NULL;
+			kernel->weigh_near_f64(&blocks, xd, -0.5 / 400.0, sums[1]);
+			assert_int_equal(
+				kernel->inside_near_f64(&blocks, lower_d, upper_d, UINT32_MAX),
+				n_inside);
+			for (size_t i = 0; i < MAX_BINS * FNX_BLOCK_SUMS; i++) {
+				const double single = 2e-6 + 5e-7 * fabs(log(expected[i] + 1e-38));
+
+				if (!(fabs(sums[0][i] - expected[i]) <=
+					    single * expected[i] + 1e-34))
+					fail_msg("sum %zu: %.9g, expected %.9g", i, sums[0][i],
+						expected[i]);
+				assert_true(fabs(sums[1][i] - expected[i]) <= 1e-12 * expected[i]);
+			}
 		}
 	}
 }

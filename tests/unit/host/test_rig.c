@@ -127,6 +127,7 @@ TEST(defaults_that_hang_on_others_follow_them)
 
 	assert_float_equal(rig->decode.min_speed_cm_s, 7, 0);
 	assert_true(rig->decode.rates_hz);
+	assert_true(rig->encode.cut_off);
 	assert_int_equal(rig->encode.n_instances, 1);
 	assert_string_equal(rig->encode.instances[0].name, "encode.1");
 	assert_int_equal(rig->encode.instances[0].groups.n, 4);
@@ -147,6 +148,7 @@ TEST(parity_switches_improvements_off)
 
 	assert_true(rig->parity);
 	assert_false(rig->decode.rates_hz);
+	assert_false(rig->encode.cut_off);
 	assert_false(rig->decode.duplicates_per_group);
 	fnx_rig_free(rig);
 }

@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The kernels of the cut-off for one width of vectors: which boxes are near, and the loops over
+ * lists of blocks. Included by kernel.c after kernel_width.h, for 16 and 32 bytes (an octet of
+ * single precision is no wider).
+ *
+ * What is near is a third of many small blocks, in no order that a processor could foresee, and of
+ * each one to four octets are in use. A branch per block would cost as much as its marks: so lists
+ * are written without one, and there is a list for each number of octets, so that every loop does
+ * the same for all its blocks. Several small blocks go through the exponential together, as many as
+ * fit the registers.
+ */
+
+/* Vectors of an octet in single precision; twice as many in double. */
+#define OCTET_VECTORS (32 / LANES_BYTES)
+#define VECTORS_AT_ONCE 4
+/* Blocks from a fetch to its use. */
+#define BLOCKS_AHEAD 8
+
+/* A list jumps about in memory, which no processor foresees: fetch what comes a few blocks later. */
+LANES_INLINE void LANES(fetch_ahead)(const struct fnx_blocks *blocks, uint32_t n_octets, uint32_t k,
+	uint32_t n_blocks, size_t octet_size)
+{
+	const struct fnx_block_list *list = &blocks->lists[n_octets - 1];
+
+#pragma GCC unroll 4
+	for (uint32_t i = 0; i < n_blocks; i++) {
+		const uint32_t ahead = k + BLOCKS_AHEAD + i;
+		const char *lanes = (const char *)blocks->lanes +
+			(size_t)list->blocks[ahead] * FNX_BLOCK_OCTETS * octet_size;
+
+#pragma GCC unroll 8
+		for (size_t at = 0; at < n_octets * octet_size; at += 64)
+			__builtin_prefetch(lanes + at, 0, 3);
+	}
+}
+
+/* The weights of so many vectors, each n_dims vectors OCTET_VECTORS apart. */
+LANES_INLINE void LANES(near_weights_i32)(const LANES(i32) *const *at, uint32_t n_vectors,
+	uint32_t n_dims, const int32_t *x, LANES(f32) * ret_weights)
+{
+	LANES(f32) s[VECTORS_AT_ONCE] = {{0}}, n[VECTORS_AT_ONCE], r[VECTORS_AT_ONCE];
+
+#pragma GCC unroll 4
+	for (uint32_t d = 0; d < n_dims; d++) {
+		const LANES(i32) query = (LANES(i32)){0} + x[d];
+
+#pragma GCC unroll 4
+		for (uint32_t i = 0; i < n_vectors; i++) {
+			const LANES(f32) diff = __builtin_convertvector(
+				query - at[i][d * OCTET_VECTORS], LANES(f32));
+
+			if (d == 0 && n_dims < 16)
+				s[i] = diff * diff;
+			else
+				LANES(fuse)(&diff, &diff, &s[i]);
+		}
+	}
+	LANES(exp2_whole)(n_vectors, LANES(FACTOR), s, n);
+	LANES(exp2_rest)(n_vectors, LANES(FACTOR), s, n, r, ret_weights);
+#pragma GCC unroll 5
+	for (uint32_t term = 5; term-- > 0;)
+		LANES(exp2_term)(n_vectors, term, r, ret_weights);
+	LANES(exp2_scale)(n_vectors, n, ret_weights);
+}
+
+LANES_INLINE void LANES(accumulate_octet)(const LANES(f32) * weights, LANES(f64) * sums)
+{
+#if defined __x86_64__ && LANES_BYTES == 32
+	const __m256 all = (__m256)weights[0];
+
+	sums[0] += (LANES(f64))_mm256_cvtps_pd(_mm256_castps256_ps128(all));
+	sums[1] += (LANES(f64))_mm256_cvtps_pd(_mm256_extractf128_ps(all, 1));
+#else
+	for (uint32_t i = 0; i < OCTET_VECTORS; i++) {
+		sums[2 * i] += (LANES(f64)){(double)weights[i][0], (double)weights[i][1]};
+		sums[2 * i + 1] += (LANES(f64)){(double)weights[i][2], (double)weights[i][3]};
+	}
+#endif
+}
+
+/* n_blocks from the k-th on of those with n_octets. */
+LANES_INLINE void LANES(weigh_some_i32)(const struct fnx_blocks *blocks, uint32_t n_octets,
+	uint32_t k, uint32_t n_blocks, uint32_t n_dims, bool by_mass, const int32_t *x,
+	double *ret_sums)
+{
+	const uint32_t *list = blocks->lists[n_octets - 1].blocks + k;
+	const uint32_t n_of_block = n_octets * OCTET_VECTORS, n = n_blocks * n_of_block;
+	const LANES(i32) * at[4 * OCTET_VECTORS];
+	LANES(f32) weights[4 * OCTET_VECTORS];
+
+#pragma GCC unroll 8
+	for (uint32_t i = 0; i < n; i++) {
+		const uint32_t octet = i % n_of_block / OCTET_VECTORS;
+
+		at[i] = (const LANES(i32) *)blocks->lanes + i % OCTET_VECTORS +
+			((size_t)list[i / n_of_block] * FNX_BLOCK_OCTETS + octet) * n_dims *
+				OCTET_VECTORS;
+	}
+#pragma GCC unroll 2
+	for (uint32_t i = 0; i < n; i += VECTORS_AT_ONCE)
+		LANES(near_weights_i32)
+	(at + i, n - i < VECTORS_AT_ONCE ? n - i : VECTORS_AT_ONCE, n_dims, x, weights + i);
+#pragma GCC unroll 4
+	for (uint32_t b = 0; b < n_blocks; b++) {
+		const LANES(f32) *masses = (const LANES(f32) *)blocks->masses +
+			(size_t)list[b] * FNX_BLOCK_OCTETS * OCTET_VECTORS;
+		LANES(f32) *of_block = weights + b * n_of_block;
+
+#pragma GCC unroll 8
+		for (uint32_t i = 0; by_mass && i < n_of_block; i++)
+			of_block[i] *= masses[i];
+#pragma GCC unroll 8
+		for (uint32_t i = OCTET_VECTORS; i < n_of_block; i++)
+			of_block[i % OCTET_VECTORS] += of_block[i];
+		LANES(accumulate_octet)
+		(of_block,
+			(LANES(f64) *)ret_sums + (size_t)blocks->bins[list[b]] * 2 * OCTET_VECTORS);
+	}
+}
+
+LANES_INLINE void LANES(weigh_list_i32)(const struct fnx_blocks *blocks, uint32_t n_octets,
+	uint32_t n_dims, bool by_mass, const int32_t *x, double *ret_sums)
+{
+	const uint32_t n_vectors = n_octets * OCTET_VECTORS, n = blocks->lists[n_octets - 1].n;
+	const uint32_t n_at_once = n_vectors <= 4 ? 4 / n_vectors : 1;
+	uint32_t k = 0;
+
+	for (; k + n_at_once <= n; k += n_at_once) {
+		LANES(fetch_ahead)
+		(blocks, n_octets, k, n_at_once, n_dims * FNX_OCTET_MARKS * sizeof(int32_t));
+		LANES(weigh_some_i32)(blocks, n_octets, k, n_at_once, n_dims, by_mass, x, ret_sums);
+	}
+	for (; n_at_once > 1 && k < n; k++)
+		LANES(weigh_some_i32)(blocks, n_octets, k, 1, n_dims, by_mass, x, ret_sums);
+}
+
+LANES_INLINE void LANES(weigh_near_i32_dims)(const struct fnx_blocks *blocks, uint32_t n_dims,
+	bool by_mass, const int32_t *x, double *ret_sums)
+{
+	LANES(weigh_list_i32)(blocks, 1, n_dims, by_mass, x, ret_sums);
+	LANES(weigh_list_i32)(blocks, 2, n_dims, by_mass, x, ret_sums);
+	LANES(weigh_list_i32)(blocks, 3, n_dims, by_mass, x, ret_sums);
+	LANES(weigh_list_i32)(blocks, 4, n_dims, by_mass, x, ret_sums);
+}
+
+LANES_TARGET static void LANES(weigh_near_i32)(
+	const struct fnx_blocks *blocks, const int32_t *x, double *ret_sums)
+{
+	if (blocks->masses)
+		LANES(weigh_near_i32_dims)(blocks, blocks->n_dims, true, x, ret_sums);
+	else if (blocks->n_dims == 4)
+		LANES(weigh_near_i32_dims)(blocks, 4, false, x, ret_sums);
+	else if (blocks->n_dims == 16)
+		LANES(weigh_near_i32_dims)(blocks, 16, false, x, ret_sums);
+	else
+		LANES(weigh_near_i32_dims)(blocks, blocks->n_dims, false, x, ret_sums);
+}
+
+/* The k-th block of those with n_octets. */
+LANES_INLINE void LANES(weigh_one_f64)(const struct fnx_blocks *blocks, uint32_t n_octets,
+	uint32_t k, const double *x, double factor, double *ret_sums)
+{
+	const uint32_t n_dims = blocks->n_dims, n_vectors = 2 * OCTET_VECTORS;
+	const size_t block = blocks->lists[n_octets - 1].blocks[k];
+	const LANES(f64) *at =
+		(const LANES(f64) *)blocks->lanes + block * FNX_BLOCK_OCTETS * n_dims * n_vectors;
+	const LANES(f64) *masses =
+		(const LANES(f64) *)blocks->masses + block * FNX_BLOCK_OCTETS * n_vectors;
+	LANES(f64) *sums = (LANES(f64) *)ret_sums + (size_t)blocks->bins[block] * n_vectors;
+
+	for (uint32_t octet = 0; octet < n_octets; octet++) {
+		LANES(f64) s[2 * OCTET_VECTORS] = {{0}};
+
+		for (uint32_t d = 0; d < n_dims; d++, at += n_vectors) {
+			for (uint32_t i = 0; i < n_vectors; i++) {
+				const LANES(f64) diff = at[i] - x[d];
+
+				s[i] += diff * diff;
+			}
+		}
+		for (uint32_t i = 0; i < n_vectors; i++) {
+			s[i] *= factor;
+			LANES(exp)(&s[i], &s[i]);
+			if (blocks->masses)
+				s[i] *= masses[octet * n_vectors + i];
+			sums[i] += s[i];
+		}
+	}
+}
+
+LANES_TARGET static void LANES(weigh_near_f64)(
+	const struct fnx_blocks *blocks, const double *x, double factor, double *ret_sums)
+{
+	for (uint32_t n_octets = 1; n_octets <= FNX_BLOCK_OCTETS; n_octets++)
+		for (uint32_t k = 0; k < blocks->lists[n_octets - 1].n; k++) {
+			LANES(fetch_ahead)
+			(blocks, n_octets, k, 1, blocks->n_dims * FNX_OCTET_MARKS * sizeof(double));
+			LANES(weigh_one_f64)(blocks, n_octets, k, x, factor, ret_sums);
+		}
+}
+
+/* The sign of a difference is the comparison: a - b is negative if and only if a < b. */
+LANES_TARGET static uint32_t LANES(inside_near_i32)(const struct fnx_blocks *blocks,
+	const int32_t *lower, const int32_t *upper, uint32_t enough)
+{
+	const uint32_t n_dims = blocks->n_dims;
+	uint32_t n_inside = 0;
+
+	for (uint32_t n_octets = FNX_BLOCK_OCTETS; n_octets > 0 && n_inside < enough; n_octets--) {
+		const struct fnx_block_list *list = &blocks->lists[n_octets - 1];
+		const uint32_t n_vectors = n_octets * OCTET_VECTORS;
+
+		for (uint32_t k = 0; k < list->n && n_inside < enough; k++) {
+			const size_t first =
+				(size_t)list->blocks[k] * FNX_BLOCK_OCTETS * OCTET_VECTORS;
+			const LANES(f32) *masses = (const LANES(f32) *)blocks->masses + first;
+			LANES(i32) n = {0};
+
+			for (uint32_t i = 0; i < n_vectors; i++) {
+				const LANES(i32) *at = (const LANES(i32) *)blocks->lanes +
+					(first + i - i % OCTET_VECTORS) * n_dims +
+					i % OCTET_VECTORS;
+				LANES(i32) in = ~(LANES(i32)){0};
+
+				for (uint32_t d = 0; d < n_dims; d++, at += OCTET_VECTORS)
+					in &= (lower[d] - at[0]) & (at[0] - upper[d]);
+				in >>= 31;
+				n -= blocks->masses
+					? in & -__builtin_convertvector(masses[i], LANES(i32))
+					: in;
+			}
+			for (size_t i = 0; i < LANES_BYTES / sizeof(int32_t); i++)
+				n_inside += (uint32_t)n[i];
+		}
+	}
+	return n_inside;
+}
+
+LANES_TARGET static uint32_t LANES(inside_near_f64)(
+	const struct fnx_blocks *blocks, const double *lower, const double *upper, uint32_t enough)
+{
+	const uint32_t n_dims = blocks->n_dims;
+	uint32_t n_inside = 0;
+
+	for (uint32_t n_octets = FNX_BLOCK_OCTETS; n_octets > 0 && n_inside < enough; n_octets--) {
+		const struct fnx_block_list *list = &blocks->lists[n_octets - 1];
+		const uint32_t n_vectors = n_octets * 2 * OCTET_VECTORS;
+
+		for (uint32_t k = 0; k < list->n && n_inside < enough; k++) {
+			const size_t first =
+				(size_t)list->blocks[k] * FNX_BLOCK_OCTETS * 2 * OCTET_VECTORS;
+			const LANES(f64) *masses = (const LANES(f64) *)blocks->masses + first;
+			LANES(u64) n = {0};
+
+			for (uint32_t i = 0; i < n_vectors; i++) {
+				const uint32_t part = i % (2 * OCTET_VECTORS);
+				const LANES(f64) *at = (const LANES(f64) *)blocks->lanes +
+					(first + i - part) * n_dims + part;
+				LANES(u64) in = ~(LANES(u64)){0};
+
+				for (uint32_t d = 0; d < n_dims; d++, at += 2 * OCTET_VECTORS)
+					in &= (LANES(u64))(lower[d] - at[0]) &
+						(LANES(u64))(at[0] - upper[d]);
+				in >>= 63;
+				n += blocks->masses
+					? -in & __builtin_convertvector(masses[i], LANES(u64))
+					: in;
+			}
+			for (size_t i = 0; i < LANES_BYTES / sizeof(uint64_t); i++)
+				n_inside += (uint32_t)n[i];
+		}
+	}
+	return n_inside;
+}
+
+/* a - b, or 0 where that is negative. */
+LANES_INLINE void LANES(difference_u16)(
+	const LANES(u16) * a, const LANES(u16) * b, LANES(u16) * ret)
+{
+#if defined __x86_64__ && LANES_BYTES == 32
+	*ret = (LANES(u16))_mm256_subs_epu16((__m256i)*a, (__m256i)*b);
+#elif defined __x86_64__
+	*ret = (LANES(u16))_mm_subs_epu16((__m128i)*a, (__m128i)*b);
+#else
+	*ret = (*a - *b) & (LANES(u16))(*a > *b);
+#endif
+}
+
+/* a + b, or the largest number where that is larger. */
+LANES_INLINE void LANES(add_u16)(const LANES(u16) * a, LANES(u16) * b)
+{
+#if defined __x86_64__ && LANES_BYTES == 32
+	*b = (LANES(u16))_mm256_adds_epu16((__m256i)*a, (__m256i)*b);
+#elif defined __x86_64__
+	*b = (LANES(u16))_mm_adds_epu16((__m128i)*a, (__m128i)*b);
+#else
+	*b = *a + *b;
+	*b |= (LANES(u16))(*b < *a);
+#endif
+}
+
+/* Bits of the boxes of a group whose squared distance is at most the limit. */
+LANES_INLINE uint32_t LANES(within)(const LANES(u16) * squares, uint16_t limit)
+{
+	const LANES(u16) most = (LANES(u16)){0} + limit;
+	uint32_t bits = 0;
+
+#if defined __x86_64__ && LANES_BYTES == 32
+	LANES(u16) beyond;
+
+	LANES(difference_u16)(&squares[0], &most, &beyond);
+	const __m256i in = _mm256_cmpeq_epi16((__m256i)beyond, _mm256_setzero_si256());
+
+	bits = (uint32_t)_mm_movemask_epi8(
+		_mm_packs_epi16(_mm256_castsi256_si128(in), _mm256_extracti128_si256(in, 1)));
+#else
+	for (uint32_t i = 0; i < FNX_BOX_GROUP; i++)
+		bits |= (uint32_t)(squares[i / 8][i % 8] <= most[0]) << i;
+#endif
+	return bits;
+}
+
+/* first + the numbers of the bits that are set in a byte, eight whatever their number. */
+LANES_INLINE void LANES(put_numbers)(uint32_t byte, uint32_t first, uint32_t *ret_list)
+{
+#if defined __x86_64__ && LANES_BYTES == 32
+	const __m256i set =
+		_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)&bit_numbers[byte]));
+
+	_mm256_storeu_si256(
+		(__m256i *)ret_list, _mm256_add_epi32(set, _mm256_set1_epi32((int)first)));
+#else
+	for (uint32_t i = 0; i < 8; i++)
+		ret_list[i] = first + (uint8_t)(bit_numbers[byte] >> 8 * i);
+#endif
+}
+
+/* The same of a group, rising, and how many. */
+LANES_INLINE uint32_t LANES(list_bits)(uint32_t bits, uint32_t first, uint32_t *ret_list)
+{
+	const uint32_t n_first = (uint32_t)__builtin_popcount(bits & 255);
+
+	LANES(put_numbers)(bits & 255, first, ret_list);
+	LANES(put_numbers)(bits >> 8, first + 8, ret_list + n_first);
+	return n_first + (uint32_t)__builtin_popcount(bits >> 8);
+}
+
+/* From a box to the query one of the two differences is positive where there is a gap. Of gaps that
+ * are longer than all limits it does not matter how much. */
+LANES_INLINE uint32_t LANES(near_boxes_dims)(const uint16_t *boxes, uint32_t n, uint32_t n_dims,
+	const uint16_t *low, const uint16_t *high, uint16_t limit, uint32_t *ret_list)
+{
+	const uint32_t n_parts = 32 / LANES_BYTES;
+	const LANES(u16) far = (LANES(u16)){0} + FNX_BOX_GAP_MAX;
+	const LANES(u16) *at = (const LANES(u16) *)boxes;
+	uint32_t n_near = 0;
+
+	for (uint32_t first = 0; first < n; first += FNX_BOX_GROUP) {
+		LANES(u16) squares[32 / LANES_BYTES] = {{0}};
+
+#pragma GCC unroll 4
+		for (uint32_t d = 0; d < n_dims; d++, at += 2 * n_parts) {
+			const LANES(u16) from = (LANES(u16)){0} + low[d];
+			const LANES(u16) to = (LANES(u16)){0} + high[d];
+
+#pragma GCC unroll 2
+			for (uint32_t part = 0; part < n_parts; part++) {
+				LANES(u16) gap, beyond;
+
+				LANES(difference_u16)(&at[part], &to, &gap);
+				LANES(difference_u16)(&from, &at[n_parts + part], &beyond);
+				gap |= beyond;
+				LANES(difference_u16)(&gap, &far, &beyond);
+				gap -= beyond;
+				gap *= gap;
+				LANES(add_u16)(&gap, &squares[part]);
+			}
+		}
+		n_near += LANES(list_bits)(LANES(within)(squares, limit), first, ret_list + n_near);
+	}
+	return n_near;
+}
+
+LANES_TARGET static uint32_t LANES(near_boxes)(const uint16_t *boxes, uint32_t n, uint32_t n_dims,
+	const uint16_t *low, const uint16_t *high, uint16_t limit, uint32_t *ret_list)
+{
+	return n_dims == 4 ? LANES(near_boxes_dims)(boxes, n, 4, low, high, limit, ret_list)
+			   : LANES(near_boxes_dims)(boxes, n, n_dims, low, high, limit, ret_list);
+}
+
+#undef OCTET_VECTORS
+#undef VECTORS_AT_ONCE
+#undef BLOCKS_AHEAD
