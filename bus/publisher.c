@@ -18,17 +18,17 @@
 #include "bus/validate.h"
 
 struct fnx_publisher {
-	struct fnx_bus bus;
-	struct fnx_mapping map;
-	struct fnx_readers readers;
+	uint32_t *free_slots;
+	uint32_t n_free;
+	uint32_t loaned; /* slot, FNX_NO_SLOT: none */
 	uint64_t head; /* of the frames that exist; `told` of them are counted in the segment */
 	uint64_t told;
 	uint64_t released;
-	uint32_t n_free;
 	uint32_t n_pinned;
-	uint32_t loaned; /* slot, FNX_NO_SLOT: none */
 	int adopted;
-	uint32_t *free_slots;
+	struct fnx_mapping map;
+	struct fnx_readers readers;
+	struct fnx_bus bus;
 };
 
 enum {
@@ -192,19 +192,16 @@ int fnx_publisher_room(struct fnx_publisher *pub, uint32_t n, int64_t now_ns)
 /* Frames
  * -------------------------------------------------------------------------------------------- */
 
-static void write_entry(
+static inline void write_entry(
 	struct fnx_publisher *pub, uint32_t slot, size_t length, const struct fnx_stamp *stamp)
 {
 	struct fnx_entry *entry = fnx_mapping_entry(&pub->map, pub->head);
 	enum fnx_entry_state state = slot == FNX_NO_SLOT ? FNX_ENTRY_RELEASED : FNX_ENTRY_PUBLISHED;
+	uint64_t head = pub->head;
 
-	assert(pub->head - pub->released < pub->map.n_entries);
-	if (pub->head >= pub->map.n_entries)
-		atomic_store_explicit(&pub->map.segment->consumed,
-			pub->head - pub->map.n_entries + 1, memory_order_relaxed);
+	assert(head - pub->released < pub->map.n_entries);
 	/* A lapped reader may be copying this entry: it will find the tag changed. */
-	atomic_store_explicit(
-		&entry->tag, fnx_tag(pub->head, FNX_ENTRY_EMPTY), memory_order_relaxed);
+	atomic_store_explicit(&entry->tag, fnx_tag(head, FNX_ENTRY_EMPTY), memory_order_relaxed);
 	atomic_thread_fence(memory_order_release);
 	atomic_store_explicit(&entry->slot, slot, memory_order_relaxed);
 	atomic_store_explicit(&entry->length, (uint32_t)length, memory_order_relaxed);
@@ -217,11 +214,15 @@ static void write_entry(
 		memory_order_relaxed);
 	/* release: payload and fields are complete; pairs with the acquire load of the tag in peek
 	 */
-	atomic_store_explicit(&entry->tag, fnx_tag(pub->head, state), memory_order_release);
-	pub->head++;
+	atomic_store_explicit(&entry->tag, fnx_tag(head, state), memory_order_release);
+	pub->head = ++head;
+	/* Of the entry that comes next; told while nobody waits for it. */
+	if (head >= pub->map.n_entries)
+		atomic_store_explicit(&pub->map.segment->consumed, head - pub->map.n_entries + 1,
+			memory_order_relaxed);
 }
 
-void fnx_publisher_flush(struct fnx_publisher *pub)
+static inline void flush(struct fnx_publisher *pub)
 {
 	if (pub->told == pub->head)
 		return;
@@ -230,6 +231,11 @@ void fnx_publisher_flush(struct fnx_publisher *pub)
 	atomic_store(&pub->map.segment->head, pub->head);
 	fnx_readers_refresh(&pub->readers);
 	fnx_readers_ring(&pub->readers, INT64_MAX);
+}
+
+void fnx_publisher_flush(struct fnx_publisher *pub)
+{
+	flush(pub);
 }
 
 /* The lines of frames soon to be written lie in a reader's cache: they are fetched while the frames
@@ -242,32 +248,43 @@ static void fetch_ahead(const struct fnx_publisher *pub)
 			fnx_mapping_slot(&pub->map, pub->free_slots[pub->n_free - 1 - AHEAD]));
 }
 
-int fnx_publisher_loan(struct fnx_publisher *pub, int64_t now_ns, void **ret_payload)
+/* 0: a slot is free now; or loan's answer. */
+static __attribute__((noinline)) int find_room(struct fnx_publisher *pub, int64_t now_ns)
 {
 	static const struct fnx_stamp nothing = {.sample_time = INT64_MIN};
 
+	/* Readers can give back only what they know of. */
+	fnx_publisher_flush(pub);
+	reclaim(pub, 1, now_ns);
+	if (pub->n_free)
+		return 0;
+	if (pub->map.full == FNX_FULL_WAIT)
+		return -EAGAIN;
+	atomic_fetch_add_explicit(&pub->map.segment->dropped, 1, memory_order_relaxed);
+	write_entry(pub, FNX_NO_SLOT, 0, &nothing);
+	fnx_publisher_flush(pub);
+	return -ENOBUFS;
+}
+
+int fnx_publisher_loan(struct fnx_publisher *pub, int64_t now_ns, void **ret_payload)
+{
+	int r;
+
 	assert(pub->loaned == FNX_NO_SLOT);
 	if (!pub->n_free) {
-		/* Readers can give back only what they know of. */
-		fnx_publisher_flush(pub);
-		reclaim(pub, 1, now_ns);
+		r = find_room(pub, now_ns);
+		if (r)
+			return r;
 	}
-	if (!pub->n_free && pub->map.full == FNX_FULL_WAIT)
-		return -EAGAIN;
-	if (!pub->n_free) {
-		atomic_fetch_add_explicit(&pub->map.segment->dropped, 1, memory_order_relaxed);
-		write_entry(pub, FNX_NO_SLOT, 0, &nothing);
-		fnx_publisher_flush(pub);
-		return -ENOBUFS;
-	}
+	/* Who waits awake has both lines: they come together, and while the payload is written. */
+	fnx_prefetch_to_write(fnx_mapping_entry(&pub->map, pub->head));
 	pub->loaned = pub->free_slots[--pub->n_free];
 	*ret_payload = fnx_mapping_slot(&pub->map, pub->loaned);
-	/* Who waits awake has this line: it comes while the payload is written. */
-	fnx_prefetch_to_write(fnx_mapping_entry(&pub->map, pub->head));
+	fnx_prefetch_to_write(*ret_payload);
 	return 0;
 }
 
-void fnx_publisher_stage(struct fnx_publisher *pub, size_t length, const struct fnx_stamp *stamp)
+static inline void stage(struct fnx_publisher *pub, size_t length, const struct fnx_stamp *stamp)
 {
 	uint32_t slot = pub->loaned;
 
@@ -279,10 +296,15 @@ void fnx_publisher_stage(struct fnx_publisher *pub, size_t length, const struct 
 		fetch_ahead(pub);
 }
 
+void fnx_publisher_stage(struct fnx_publisher *pub, size_t length, const struct fnx_stamp *stamp)
+{
+	stage(pub, length, stamp);
+}
+
 void fnx_publisher_publish(struct fnx_publisher *pub, size_t length, const struct fnx_stamp *stamp)
 {
-	fnx_publisher_stage(pub, length, stamp);
-	fnx_publisher_flush(pub);
+	stage(pub, length, stamp);
+	flush(pub);
 	/* The next frame's first line, which its last reader has, comes while nobody waits for it. */
 	if (pub->n_free)
 		fnx_prefetch_to_write(

@@ -7,6 +7,9 @@
  * reclaimed. They part for lazy subscribers only, who give frames back in batches, after they have
  * made them safe elsewhere.
  *
+ * What the next peek will look at, and what it must find there to be done after one look, is worked
+ * out beforehand (go_to), while nobody waits for it.
+ *
  * A frame once handed out to one who may be lapped is kept here until release: its entry may be
  * marked RELEASED, and even turn over, while the hazard keeps the slot. Of all others the entry
  * stays until they give the frame back.
@@ -20,33 +23,45 @@
 #include "bus/segment.h"
 
 struct fnx_subscriber {
+	const struct fnx_entry *entry; /* that of `next` */
+	uint64_t due; /* its tag, once the frame is there */
+	int at_once; /* 1: then the frame stays, and that look is enough */
+	const unsigned char *hint; /* where the frame at `next` will probably lie */
+	uint64_t next;
+	int turn; /* what the peek of `next` answered, FNX_FRAME or -EBADMSG; 0: not peeked */
+	uint32_t streak; /* frames taken since the topic was last found empty */
+	int guarded; /* frames may be lapped while they are read */
+	int lazy;
 	struct fnx_bus bus;
 	struct fnx_mapping map;
 	struct fnx_record *record;
 	struct fnx_ringer ringer; /* of the publisher, who may sleep on a full pool */
 	int ringer_pid;
 	uint32_t ringer_form;
-	uint64_t next;
 	uint64_t floor; /* what lies below was given up before we were seen */
 	uint64_t committed;
 	uint32_t state; /* of the record, as we set it: an evicted one differs */
 	enum fnx_policy policy;
-	int guarded; /* frames may be lapped while they are read */
-	int lazy;
 	int resumed;
 	int asleep; /* parked, and not yet unparked by us */
 	int64_t wake_at;
 	uint64_t bit; /* ours among the sleepers */
-	const unsigned char *hint; /* where the frame at `next` will probably lie */
 	uint64_t known; /* head as last seen, for looking ahead */
-	uint32_t streak; /* frames taken since the topic was last found empty */
-	int turn; /* what the peek of `next` answered, FNX_FRAME or -EBADMSG; 0: not peeked */
 	struct fnx_frame frame;
 };
 
 enum {
 	AHEAD = 8, /* frames; payloads half as many */
 };
+
+/* Goes on at `seq`. Nobody takes a frame from one who is never lapped, and joined before it. */
+static inline void go_to(struct fnx_subscriber *sub, uint64_t seq)
+{
+	sub->next = seq;
+	sub->entry = fnx_mapping_entry(&sub->map, seq);
+	sub->due = fnx_tag(seq, FNX_ENTRY_PUBLISHED);
+	sub->at_once = !sub->guarded && seq >= sub->floor;
+}
 
 static uint32_t record_state(uint32_t word)
 {
@@ -212,9 +227,9 @@ static void attach(struct fnx_subscriber *sub, const struct fnx_subscriber_confi
 	sub->floor = atomic_load(&segment->releasing);
 	head = atomic_load(&segment->head);
 	if (sub->resumed)
-		sub->next = resumed_cursor(sub, head);
+		go_to(sub, resumed_cursor(sub, head));
 	else
-		sub->next = config->start == FNX_START_OLDEST ? sub->floor : head;
+		go_to(sub, config->start == FNX_START_OLDEST ? sub->floor : head);
 	atomic_store(&sub->record->cursor, sub->next);
 	sub->committed = sub->next;
 	/* A publisher that looked in between took us for one who has everything yet to read. And a
@@ -274,23 +289,27 @@ int fnx_subscriber_open(const struct fnx_bus *bus, const struct fnx_subscriber_c
 /* Reading
  * ------------------------------------------------------------------------------------------- */
 
-static uint32_t read_entry(
-	struct fnx_subscriber *sub, const struct fnx_entry *entry, struct fnx_frame *ret_frame)
+/* Copies the entry of the frame at `next`. 0: it is damaged. */
+static inline int read_entry(struct fnx_subscriber *sub, struct fnx_frame *ret_frame)
 {
+	const struct fnx_entry *entry = sub->entry;
 	uint32_t slot = atomic_load_explicit(&entry->slot, memory_order_relaxed);
+	uint32_t length = atomic_load_explicit(&entry->length, memory_order_relaxed);
 	uint32_t next_slot = atomic_load_explicit(&entry->next_slot, memory_order_relaxed);
 	struct fnx_stamp *stamp = &ret_frame->stamp;
 
+	if (slot >= sub->map.n_slots || length > sub->map.slot_size)
+		return 0;
 	ret_frame->payload = fnx_mapping_slot(&sub->map, slot);
 	ret_frame->seq = sub->next;
-	ret_frame->length = atomic_load_explicit(&entry->length, memory_order_relaxed);
+	ret_frame->length = length;
 	stamp->sample_time = atomic_load_explicit(&entry->sample_time, memory_order_relaxed);
 	stamp->ingress_ns = atomic_load_explicit(&entry->ingress_ns, memory_order_relaxed);
 	stamp->publish_ns = atomic_load_explicit(&entry->publish_ns, memory_order_relaxed);
 	stamp->origin = atomic_load_explicit(&entry->origin, memory_order_relaxed);
 	stamp->flags = atomic_load_explicit(&entry->flags, memory_order_relaxed);
 	sub->hint = fnx_mapping_slot(&sub->map, next_slot);
-	return slot;
+	return 1;
 }
 
 static void set_hazard(struct fnx_subscriber *sub, uint64_t seq_plus_1)
@@ -331,7 +350,7 @@ static int report_gap(struct fnx_subscriber *sub, struct fnx_gap *ret_gap)
 		gap.to = oldest;
 	if (sub->guarded)
 		set_hazard(sub, 0);
-	sub->next = gap.to;
+	go_to(sub, gap.to);
 	atomic_fetch_add_explicit(&sub->record->gaps, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&sub->record->missed, gap.to - gap.from, memory_order_relaxed);
 	if (!sub->lazy)
@@ -356,60 +375,44 @@ static __attribute__((noinline)) void fetch_ahead(struct fnx_subscriber *sub)
 }
 
 /* The frame at `next` has been read from its entry: FNX_FRAME or -EBADMSG. */
-static inline int hand_out(struct fnx_subscriber *sub, const struct fnx_frame *frame, uint32_t slot,
-	struct fnx_frame *ret_frame)
+static inline int hand_out(struct fnx_subscriber *sub, int whole)
 {
-	/* Its entry may turn over before it is asked for again. */
-	if (sub->guarded)
-		sub->frame = *frame;
-	sub->turn = FNX_FRAME;
-	if (slot >= sub->map.n_slots || frame->length > sub->map.slot_size)
-		sub->turn = -EBADMSG;
-	else
-		*ret_frame = *frame;
+	sub->turn = whole ? FNX_FRAME : -EBADMSG;
+	sub->at_once = 0;
 	if (++sub->streak >= AHEAD)
 		fetch_ahead(sub);
 	return sub->turn;
 }
 
-static __attribute__((noinline)) int hand_out_again(
-	struct fnx_subscriber *sub, struct fnx_frame *ret_frame)
-{
-	struct fnx_frame frame;
-
-	if (!sub->guarded)
-		return hand_out(sub, &frame,
-			read_entry(sub, fnx_mapping_entry(&sub->map, sub->next), &frame),
-			ret_frame);
-	*ret_frame = sub->frame;
-	return FNX_FRAME;
-}
-
 /* Takes the frame at `next`, which may be lapped meanwhile, or is not there any more: FNX_FRAME,
  * FNX_GAP or -EBADMSG. */
-static __attribute__((noinline)) int begin_turn(
+static int begin_turn(
 	struct fnx_subscriber *sub, struct fnx_frame *ret_frame, struct fnx_gap *ret_gap)
 {
-	const struct fnx_entry *entry = fnx_mapping_entry(&sub->map, sub->next);
 	struct fnx_frame frame;
 	uint64_t tag;
-	uint32_t slot;
+	int whole;
 
 	if (sub->next < sub->floor)
 		return report_gap(sub, ret_gap);
 	if (sub->guarded)
 		set_hazard(sub, sub->next + 1);
-	tag = atomic_load(&entry->tag);
+	tag = atomic_load(&sub->entry->tag);
 	if (tag != fnx_tag(sub->next, FNX_ENTRY_PUBLISHED))
 		return report_gap(sub, ret_gap);
-	slot = read_entry(sub, entry, &frame);
+	whole = read_entry(sub, &frame);
 	/* From here on the slot is ours until release; the entry may turn over, which tears the
 	 * copy only if the sequence number changed meanwhile. */
 	atomic_thread_fence(memory_order_acquire);
-	tag = atomic_load_explicit(&entry->tag, memory_order_relaxed);
+	tag = atomic_load_explicit(&sub->entry->tag, memory_order_relaxed);
 	if (tag >> 2 != sub->next)
 		return report_gap(sub, ret_gap);
-	return hand_out(sub, &frame, slot, ret_frame);
+	/* Its entry may turn over before it is asked for again. */
+	if (sub->guarded)
+		sub->frame = frame;
+	if (whole)
+		*ret_frame = frame;
+	return hand_out(sub, whole);
 }
 
 /* Nothing was at `next` a moment ago. */
@@ -429,36 +432,48 @@ static void skip_to_newest(struct fnx_subscriber *sub)
 	uint64_t head = atomic_load_explicit(&sub->map.segment->head, memory_order_acquire);
 
 	if (head > 0 && sub->next < head - 1)
-		sub->next = head - 1;
+		go_to(sub, head - 1);
+}
+
+/* `tag` was found at `next`, and is not all that there is to say. */
+static __attribute__((noinline)) int look_closer(struct fnx_subscriber *sub, uint64_t tag,
+	struct fnx_frame *ret_frame, struct fnx_gap *ret_gap)
+{
+	int r = sub->turn;
+
+	if (r == FNX_FRAME && sub->guarded)
+		*ret_frame = sub->frame;
+	else if (r == FNX_FRAME)
+		r = hand_out(sub, read_entry(sub, ret_frame));
+	if (r)
+		return r;
+	if (sub->policy == FNX_LATEST) {
+		skip_to_newest(sub);
+		tag = atomic_load_explicit(&sub->entry->tag, memory_order_acquire);
+	}
+	if (tag < fnx_tag(sub->next, FNX_ENTRY_PUBLISHED)) {
+		r = find_out_why(sub);
+		if (r != FNX_FRAME)
+			return r;
+	}
+	return begin_turn(sub, ret_frame, ret_gap);
 }
 
 int fnx_subscriber_peek(
 	struct fnx_subscriber *sub, struct fnx_frame *ret_frame, struct fnx_gap *ret_gap)
 {
-	const struct fnx_entry *entry;
-	struct fnx_frame frame;
 	uint64_t tag;
-	int r = sub->turn;
 
-	if (r)
-		return r == FNX_FRAME ? hand_out_again(sub, ret_frame) : r;
-	if (sub->policy == FNX_LATEST)
-		skip_to_newest(sub);
 	/* Both lines are asked for at once; whoever looks again and again has both when the entry
 	 * comes. After the look it would be one after the other. */
 	__builtin_prefetch(sub->hint);
-	entry = fnx_mapping_entry(&sub->map, sub->next);
 	/* acquire: pairs with the publisher's tag store; entry and payload are complete */
-	tag = atomic_load_explicit(&entry->tag, memory_order_acquire);
-	if (tag < fnx_tag(sub->next, FNX_ENTRY_PUBLISHED)) {
-		r = find_out_why(sub);
-		return r == FNX_FRAME ? begin_turn(sub, ret_frame, ret_gap) : r;
-	}
-	/* What nobody takes from its reader stays as it is until it is given back. */
-	if (sub->guarded || sub->next < sub->floor ||
-		tag != fnx_tag(sub->next, FNX_ENTRY_PUBLISHED))
-		return begin_turn(sub, ret_frame, ret_gap);
-	return hand_out(sub, &frame, read_entry(sub, entry, &frame), ret_frame);
+	tag = atomic_load_explicit(&sub->entry->tag, memory_order_acquire);
+	/* What nobody takes from its reader stays as it is until it is given back: no second look,
+	 * and no copy. */
+	if (tag == sub->due && sub->at_once)
+		return hand_out(sub, read_entry(sub, ret_frame));
+	return look_closer(sub, tag, ret_frame, ret_gap);
 }
 
 void fnx_subscriber_commit_to(struct fnx_subscriber *sub, uint64_t seq)
@@ -491,7 +506,7 @@ void fnx_subscriber_rewind(struct fnx_subscriber *sub)
 	if (sub->turn && sub->guarded)
 		set_hazard(sub, 0);
 	sub->turn = 0;
-	sub->next = sub->committed;
+	go_to(sub, sub->committed);
 }
 
 void fnx_subscriber_release(struct fnx_subscriber *sub)
@@ -500,7 +515,7 @@ void fnx_subscriber_release(struct fnx_subscriber *sub)
 
 	assert(sub->turn);
 	sub->turn = 0;
-	sub->next++;
+	go_to(sub, seq + 1);
 	if (sub->guarded && sub->map.full == FNX_FULL_WAIT) {
 		set_hazard(sub, 0);
 		wake_writer_for_slot(sub, seq);
@@ -519,7 +534,7 @@ void fnx_subscriber_skip(struct fnx_subscriber *sub, uint64_t seq)
 	assert(!sub->turn);
 	if (seq <= sub->next || (seq > head && !(seq == head + 1 && is_published(sub, head))))
 		return;
-	sub->next = seq;
+	go_to(sub, seq);
 	fnx_subscriber_commit(sub);
 }
 

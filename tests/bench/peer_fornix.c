@@ -165,18 +165,23 @@ static int flush(void *handle)
 	return 0;
 }
 
+/* Until there is room. What seldom happens stays out of the way of what always does. */
+static __attribute__((noinline)) void wait_for_room(struct end *end)
+{
+	end->now_ns = bench_now();
+	get_ready_to_sleep(end);
+	if (!end->run->plan.spin && !fnx_publisher_park(end->pub, BATCH / 2, end->now_ns))
+		sleep_once(end);
+	fnx_publisher_unpark(end->pub);
+}
+
 static struct bench_message *loan(void *handle)
 {
 	struct end *end = handle;
 	void *payload;
 
-	while (fnx_publisher_loan(end->pub, end->now_ns, &payload) < 0) {
-		end->now_ns = bench_now();
-		get_ready_to_sleep(end);
-		if (!end->run->plan.spin && !fnx_publisher_park(end->pub, BATCH / 2, end->now_ns))
-			sleep_once(end);
-		fnx_publisher_unpark(end->pub);
-	}
+	while (fnx_publisher_loan(end->pub, end->now_ns, &payload) < 0)
+		wait_for_room(end);
 	return payload;
 }
 
@@ -235,6 +240,24 @@ static void await(struct end *end)
 	fnx_patience_learn(&end->patience, end->now_ns - begun_ns, slept);
 }
 
+static __attribute__((noinline)) void wait_for_frame(struct end *end)
+{
+	commit(end);
+	if (end->run->plan.spin) {
+		bench_pause();
+		return;
+	}
+	if (streams(end)) {
+		await(end);
+		return;
+	}
+	get_ready_to_sleep(end);
+	if (!fnx_subscriber_park(end->sub, INT64_MAX)) {
+		sleep_once(end);
+		fnx_subscriber_unpark(end->sub);
+	}
+}
+
 static const struct bench_message *receive(void *handle)
 {
 	struct end *end = handle;
@@ -242,27 +265,9 @@ static const struct bench_message *receive(void *handle)
 	struct fnx_gap gap;
 	int r;
 
-	for (;;) {
-		r = fnx_subscriber_peek(end->sub, &frame, &gap);
-		if (r == FNX_FRAME)
-			return frame.payload;
-		if (r != FNX_NOTHING)
-			return NULL;
-		commit(end);
-		if (end->run->plan.spin) {
-			bench_pause();
-			continue;
-		}
-		if (streams(end)) {
-			await(end);
-			continue;
-		}
-		get_ready_to_sleep(end);
-		if (!fnx_subscriber_park(end->sub, INT64_MAX)) {
-			sleep_once(end);
-			fnx_subscriber_unpark(end->sub);
-		}
-	}
+	while ((r = fnx_subscriber_peek(end->sub, &frame, &gap)) == FNX_NOTHING)
+		wait_for_frame(end);
+	return r == FNX_FRAME ? frame.payload : NULL;
 }
 
 static void release(void *handle)
