@@ -14,11 +14,11 @@
 #include "tests/bench/peers.h"
 
 enum {
-	BATCH = 32, /* frames per flush and per commit, at full speed */
-	POOL_SIZE = 1 << 20,
+	BATCH = 64, /* frames per flush and per commit, at full speed */
+	POOL_SIZE = 1 << 22,
 	PAUSES = 8, /* between two looks of one who waits awake: the writer is to get ahead */
 	SPIN_US = 50,
-	SLOTS_MAX = 1024,
+	SLOTS_MAX = 1024, /* as many as others let queue */
 	SLOTS_ONE_BY_ONE =
 		64, /* where frames are awaited one by one: what stays in the first cache */
 	SLOTS_MIN = 16,
@@ -302,7 +302,7 @@ static void clean(struct bench_run *run)
 const struct bench_peer bench_fornix = {
 	.name = "fornix",
 	.how = "lossless reader of a waiting publisher, pipe bell and epoll; at full speed flushed "
-	       "and committed every 32 frames, and patient before it sleeps",
+	       "and committed every 64 frames, and patient before it sleeps",
 	.kinds = BENCH_PING_PONG | BENCH_STREAM | BENCH_FAN_OUT | BENCH_PACED,
 	.spins = 1,
 	.clean = clean,
