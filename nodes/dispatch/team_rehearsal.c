@@ -32,21 +32,36 @@ static void rehearse_book(struct fnx_team *team, const struct fnx_act_command *c
 	fnx_book_reported(book);
 }
 
-/* As fnx_team_decide, fnx_team_give and tell. */
-void fnx_team_rehearse(struct fnx_team *team, const struct fnx_act_command *command)
+/* As fnx_team_decide. */
+static uint64_t rehearse_decision(struct fnx_team *team)
 {
 	struct fnx_task_arg subject = fnx_team_memory(&team->stage, sizeof(team->stage));
-	struct fnx_task_arg args[] = {fnx_team_number(0), fnx_team_number(0)};
 	uint64_t decided = 0;
 
-	if (team->is_traced || fnx_team_is_busy(team))
-		return;
 	team->n_rehearsed += !fnx_team_submit(team, REHEARSE, &subject, 1, 0, NULL);
 	team->n_rehearsed += !fnx_team_submit(team, REHEARSE, &subject, 1, 0, &decided);
 	fnx_task_help(team->rt, HERE);
-	rehearse_book(team, command);
+	return decided;
+}
+
+/* As tell. */
+static void rehearse_act(struct fnx_team *team, uint64_t decided)
+{
+	struct fnx_task_arg args[] = {fnx_team_number(0), fnx_team_number(0)};
+
 	team->n_rehearsed += !fnx_team_submit(team, REHEARSE, args, 2, decided, NULL);
 	fnx_task_help(team->rt, HERE);
+}
+
+void fnx_team_rehearse(struct fnx_team *team, const struct fnx_act_command *command)
+{
+	/* Its tasks would fill the ring behind an act that is under way, and a trace. */
+	int with_tasks = !team->is_traced && !fnx_team_is_busy(team);
+	uint64_t decided = with_tasks ? rehearse_decision(team) : 0;
+
+	rehearse_book(team, command);
+	if (with_tasks)
+		rehearse_act(team, decided);
 	fetch_places(team);
 }
 
