@@ -32,6 +32,16 @@ static void rehearse_book(struct fnx_team *team, const struct fnx_act_command *c
 	fnx_book_reported(book);
 }
 
+/* 1: nothing is in the ring. Behind an act, or an actuator that is being prepared, rehearsals would
+ * fill it, and who is at that would be given up for it. */
+static int is_clear(const struct fnx_team *team)
+{
+	struct fnx_task_stats stats;
+
+	fnx_task_stats(team->rt, &stats);
+	return stats.last_released == stats.n_submitted;
+}
+
 /* As fnx_team_decide. */
 static uint64_t rehearse_decision(struct fnx_team *team)
 {
@@ -55,8 +65,7 @@ static void rehearse_act(struct fnx_team *team, uint64_t decided)
 
 void fnx_team_rehearse(struct fnx_team *team, const struct fnx_act_command *command)
 {
-	/* Its tasks would fill the ring behind an act that is under way, and a trace. */
-	int with_tasks = !team->is_traced && !fnx_team_is_busy(team);
+	int with_tasks = !team->is_traced && is_clear(team);
 	uint64_t decided = with_tasks ? rehearse_decision(team) : 0;
 
 	rehearse_book(team, command);
