@@ -246,6 +246,7 @@ TEST(an_actuator_that_is_being_prepared_is_not_given_up_for_a_rehearsal)
 	struct fnx_act_command command = {.stamp = {.seq = 0}};
 	struct fnx_task_problem problem;
 	struct fnx_team *team;
+	int64_t until = end_of_patience();
 	uint32_t fault;
 
 	/* Somebody who never answers. */
@@ -254,6 +255,11 @@ TEST(an_actuator_that_is_being_prepared_is_not_given_up_for_a_rehearsal)
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &size), 0);
 	snprintf(endpoint, sizeof(endpoint), "tcp://127.0.0.1:%d", ntohs(at.sin_port));
 	assert_int_equal(fnx_team_open(&config, &problem, &fault, &team), 0);
+	/* The first task of all is its being prepared. */
+	while (fnx_task_state(fnx_team_runtime(team), 1) < FNX_TASK_RUNNING) {
+		assert_true(now_ns() < until);
+		sched_yield();
+	}
 	for (; command.stamp.seq < 5000; command.stamp.seq++) {
 		fnx_team_rehearse(team, &command);
 		assert_int_equal(fnx_actuator_is_stuck(fnx_team_actuator(team, 0)), 0);
