@@ -68,8 +68,8 @@ int fnx_team_was_given(const struct fnx_team *team, const struct fnx_act_command
 void fnx_team_tend(struct fnx_team *team, int64_t now_ns);
 /* While there is nothing to do: goes the way of a decision and an act, with tasks that do nothing and
  * a book of its own. For who waits awake: code and memory that have not been used for a millisecond
- * take a processor several times as long. Not while an act is under way, nor with a trace, which it
- * would fill. */
+ * take a processor several times as long. Without the tasks where they would fill the ring behind
+ * what is under way, or a trace. */
 void fnx_team_rehearse(struct fnx_team *team, const struct fnx_act_command *command);
 /* Tasks that were rehearsals. */
 uint64_t fnx_team_n_rehearsed(const struct fnx_team *team);

@@ -32,21 +32,45 @@ static void rehearse_book(struct fnx_team *team, const struct fnx_act_command *c
 	fnx_book_reported(book);
 }
 
-/* As fnx_team_decide, fnx_team_give and tell. */
-void fnx_team_rehearse(struct fnx_team *team, const struct fnx_act_command *command)
+/* 1: nothing is in the ring. Behind an act, or an actuator that is being prepared, rehearsals would
+ * fill it, and who is at that would be given up for it. */
+static int is_clear(const struct fnx_team *team)
+{
+	struct fnx_task_stats stats;
+
+	fnx_task_stats(team->rt, &stats);
+	return stats.last_released == stats.n_submitted;
+}
+
+/* As fnx_team_decide. */
+static uint64_t rehearse_decision(struct fnx_team *team)
 {
 	struct fnx_task_arg subject = fnx_team_memory(&team->stage, sizeof(team->stage));
-	struct fnx_task_arg args[] = {fnx_team_number(0), fnx_team_number(0)};
 	uint64_t decided = 0;
 
-	if (team->is_traced || fnx_team_is_busy(team))
-		return;
 	team->n_rehearsed += !fnx_team_submit(team, REHEARSE, &subject, 1, 0, NULL);
 	team->n_rehearsed += !fnx_team_submit(team, REHEARSE, &subject, 1, 0, &decided);
 	fnx_task_help(team->rt, HERE);
-	rehearse_book(team, command);
+	return decided;
+}
+
+/* As tell. */
+static void rehearse_act(struct fnx_team *team, uint64_t decided)
+{
+	struct fnx_task_arg args[] = {fnx_team_number(0), fnx_team_number(0)};
+
 	team->n_rehearsed += !fnx_team_submit(team, REHEARSE, args, 2, decided, NULL);
 	fnx_task_help(team->rt, HERE);
+}
+
+void fnx_team_rehearse(struct fnx_team *team, const struct fnx_act_command *command)
+{
+	int with_tasks = !team->is_traced && is_clear(team);
+	uint64_t decided = with_tasks ? rehearse_decision(team) : 0;
+
+	rehearse_book(team, command);
+	if (with_tasks)
+		rehearse_act(team, decided);
 	fetch_places(team);
 }
 

@@ -231,3 +231,39 @@ TEST(one_that_takes_longer_than_its_time_out_explains_is_given_up)
 	assert_true(n_fate(&world, ASKED, FNX_OUTCOME_TOLD) == 0);
 	end(&world);
 }
+
+/* Rehearsals behind it would fill the ring, and it would be given up for that. */
+TEST(an_actuator_that_is_being_prepared_is_not_given_up_for_a_rehearsal)
+{
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t size = sizeof(at);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	char endpoint[64];
+	const struct fnx_actuator_config actuator = {
+		.type = FNX_ACTUATOR_TYPE_TRODES, .endpoint = endpoint, .timeout_ms = 500};
+	const struct fnx_team_config config = {
+		.actuators = &actuator, .n_actuators = 1, .window = 64};
+	struct fnx_act_command command = {.stamp = {.seq = 0}};
+	struct fnx_task_problem problem;
+	struct fnx_team *team;
+	int64_t until = end_of_patience();
+	uint32_t fault;
+
+	/* Somebody who never answers. */
+	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &size), 0);
+	snprintf(endpoint, sizeof(endpoint), "tcp://127.0.0.1:%d", ntohs(at.sin_port));
+	assert_int_equal(fnx_team_open(&config, &problem, &fault, &team), 0);
+	/* The first task of all is its being prepared. */
+	while (fnx_task_state(fnx_team_runtime(team), 1) < FNX_TASK_RUNNING) {
+		assert_true(now_ns() < until);
+		sched_yield();
+	}
+	for (; command.stamp.seq < 5000; command.stamp.seq++) {
+		fnx_team_rehearse(team, &command);
+		assert_int_equal(fnx_actuator_is_stuck(fnx_team_actuator(team, 0)), 0);
+	}
+	fnx_team_close(team);
+	close(fd);
+}
