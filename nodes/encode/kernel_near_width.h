@@ -211,24 +211,29 @@ LANES_TARGET static uint32_t LANES(inside_near_i32)(const struct fnx_blocks *blo
 		const struct fnx_block_list *list = &blocks->lists[n_octets - 1];
 		const uint32_t n_vectors = n_octets * OCTET_VECTORS;
 
-		for (uint32_t k = 0; k < list->n && n_inside < enough; k++) {
-			const size_t first =
-				(size_t)list->blocks[k] * FNX_BLOCK_OCTETS * OCTET_VECTORS;
-			const LANES(f32) *masses = (const LANES(f32) *)blocks->masses + first;
+		for (uint32_t k = 0; k < list->n && n_inside < enough;) {
 			LANES(i32) n = {0};
 
-			for (uint32_t i = 0; i < n_vectors; i++) {
-				const LANES(i32) *at = (const LANES(i32) *)blocks->lanes +
-					(first + i - i % OCTET_VECTORS) * n_dims +
-					i % OCTET_VECTORS;
-				LANES(i32) in = ~(LANES(i32)){0};
+			for (uint32_t end = k + FNX_GATE_STRIDE; k < list->n && k < end; k++) {
+				const size_t first =
+					(size_t)list->blocks[k] * FNX_BLOCK_OCTETS * OCTET_VECTORS;
+				const LANES(f32) *masses =
+					(const LANES(f32) *)blocks->masses + first;
 
-				for (uint32_t d = 0; d < n_dims; d++, at += OCTET_VECTORS)
-					in &= (lower[d] - at[0]) & (at[0] - upper[d]);
-				in >>= 31;
-				n -= blocks->masses
-					? in & -__builtin_convertvector(masses[i], LANES(i32))
-					: in;
+				for (uint32_t i = 0; i < n_vectors; i++) {
+					const LANES(i32) *at = (const LANES(i32) *)blocks->lanes +
+						(first + i - i % OCTET_VECTORS) * n_dims +
+						i % OCTET_VECTORS;
+					LANES(i32) in = ~(LANES(i32)){0};
+
+					for (uint32_t d = 0; d < n_dims; d++, at += OCTET_VECTORS)
+						in &= (lower[d] - at[0]) & (at[0] - upper[d]);
+					in >>= 31;
+					n -= blocks->masses ? in &
+							-__builtin_convertvector(
+								masses[i], LANES(i32))
+							    : in;
+				}
 			}
 			for (size_t i = 0; i < LANES_BYTES / sizeof(int32_t); i++)
 				n_inside += (uint32_t)n[i];
@@ -247,25 +252,31 @@ LANES_TARGET static uint32_t LANES(inside_near_f64)(
 		const struct fnx_block_list *list = &blocks->lists[n_octets - 1];
 		const uint32_t n_vectors = n_octets * 2 * OCTET_VECTORS;
 
-		for (uint32_t k = 0; k < list->n && n_inside < enough; k++) {
-			const size_t first =
-				(size_t)list->blocks[k] * FNX_BLOCK_OCTETS * 2 * OCTET_VECTORS;
-			const LANES(f64) *masses = (const LANES(f64) *)blocks->masses + first;
+		for (uint32_t k = 0; k < list->n && n_inside < enough;) {
 			LANES(u64) n = {0};
 
-			for (uint32_t i = 0; i < n_vectors; i++) {
-				const uint32_t part = i % (2 * OCTET_VECTORS);
-				const LANES(f64) *at = (const LANES(f64) *)blocks->lanes +
-					(first + i - part) * n_dims + part;
-				LANES(u64) in = ~(LANES(u64)){0};
+			for (uint32_t end = k + FNX_GATE_STRIDE; k < list->n && k < end; k++) {
+				const size_t first = (size_t)list->blocks[k] * FNX_BLOCK_OCTETS *
+					2 * OCTET_VECTORS;
+				const LANES(f64) *masses =
+					(const LANES(f64) *)blocks->masses + first;
 
-				for (uint32_t d = 0; d < n_dims; d++, at += 2 * OCTET_VECTORS)
-					in &= (LANES(u64))(lower[d] - at[0]) &
-						(LANES(u64))(at[0] - upper[d]);
-				in >>= 63;
-				n += blocks->masses
-					? -in & __builtin_convertvector(masses[i], LANES(u64))
-					: in;
+				for (uint32_t i = 0; i < n_vectors; i++) {
+					const uint32_t part = i % (2 * OCTET_VECTORS);
+					const LANES(f64) *at = (const LANES(f64) *)blocks->lanes +
+						(first + i - part) * n_dims + part;
+					LANES(u64) in = ~(LANES(u64)){0};
+
+					for (uint32_t d = 0; d < n_dims;
+						d++, at += 2 * OCTET_VECTORS)
+						in &= (LANES(u64))(lower[d] - at[0]) &
+							(LANES(u64))(at[0] - upper[d]);
+					in >>= 63;
+					n += blocks->masses ? -in &
+							__builtin_convertvector(
+								masses[i], LANES(u64))
+							    : in;
+				}
 			}
 			for (size_t i = 0; i < LANES_BYTES / sizeof(uint64_t); i++)
 				n_inside += (uint32_t)n[i];
