@@ -267,8 +267,11 @@ int fnx_actuator_actuate(struct fnx_actuator *actuator, uint64_t n)
 	int error = 0;
 
 	begin(actuator);
-	if (!claim(actuator, n + 1))
+	/* Given up a moment ago, with all that waited: this one was out of the queue already. */
+	if (!claim(actuator, n + 1)) {
+		fnx_actuator_refuse(actuator, n, FNX_OUTCOME_EXPIRED, -ETIME);
 		return -ECANCELED;
+	}
 	tell(actuator, n, 1, &error);
 	return error;
 }

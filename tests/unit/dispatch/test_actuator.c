@@ -601,3 +601,32 @@ TEST(a_ring_of_any_bytes_is_taken_over_or_begun_anew)
 		unlink(path);
 	}
 }
+
+/* Its thread came back at that moment, and had the next act in hand before those that wait were taken
+ * out of the queue. */
+TEST(an_act_that_reaches_a_worker_which_was_just_given_up_has_expired)
+{
+	const struct fnx_actuator_config config = {
+		.type = FNX_ACTUATOR_TYPE_LOG, .file = scratch("given_up")};
+	struct fnx_actuator_counts counts;
+	struct fnx_actuator *actuator;
+	uint64_t first, second, n;
+
+	assert_int_equal(fnx_actuator_open(&config, &actuator), 0);
+	for (uint32_t i = 0; i < 2; i++) {
+		const struct fnx_act_command command = command_of(i);
+
+		assert_int_equal(
+			fnx_book_give(fnx_actuator_giver(actuator), &command, i ? &second : &first),
+			0);
+	}
+	assert_int_equal(fnx_actuator_claim(actuator, first), 1);
+	assert_int_equal(fnx_actuator_give_up(actuator, &n), 1);
+	assert_int_equal(n, first);
+	assert_int_equal(fnx_actuator_actuate(actuator, second), -ECANCELED);
+	counts = fnx_actuator_counts(actuator);
+	assert_int_equal(counts.fates[FNX_OUTCOME_UNKNOWN], 1);
+	assert_int_equal(counts.fates[FNX_OUTCOME_EXPIRED], 1);
+	assert_int_equal(fnx_book_is_idle(fnx_actuator_giver(actuator)->book), 1);
+	fnx_actuator_close(actuator);
+}
