@@ -131,7 +131,7 @@ static void make_world(void)
 	static struct fnx_publisher *pub; /* lives as long as the world */
 
 	make_bus(&bus, "segment");
-	pub = make_topic(&bus);
+	make_topic(&bus, &pub);
 	publish_frames(pub);
 	n_accesses = 0;
 	must(fnx_mapping_open(&bus, "topic", 1, &map) == 0);

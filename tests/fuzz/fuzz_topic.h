@@ -69,7 +69,8 @@ static inline void make_bus(struct fnx_bus *bus, const char *name)
 	must(fnx_bus_create(bus, NULL) == 0);
 }
 
-static inline struct fnx_publisher *make_topic(const struct fnx_bus *bus)
+/* The caller's publisher lives as long as the process, and stays reachable. */
+static inline void make_topic(const struct fnx_bus *bus, struct fnx_publisher **ret_pub)
 {
 	const struct fnx_topic_config config = {.name = "topic",
 		.node = "writer",
@@ -79,10 +80,8 @@ static inline struct fnx_publisher *make_topic(const struct fnx_bus *bus)
 		.n_slots = 8,
 		.full = FNX_FULL_DROP,
 		.bell = FNX_BELL_FORM_PIPE};
-	struct fnx_publisher *pub;
 
-	must(fnx_publisher_open(bus, &config, &pub) == 0);
-	return pub;
+	must(fnx_publisher_open(bus, &config, ret_pub) == 0);
 }
 
 static inline void publish_frames(struct fnx_publisher *pub)

@@ -45,7 +45,7 @@ static void make_world(void)
 
 	make_bus(&bus, "validate");
 	atexit(leave_world);
-	pub = make_topic(&bus);
+	make_topic(&bus, &pub);
 	must(fnx_subscriber_open(&bus, &reader, &sub) == 0);
 	publish_frames(pub);
 	must(fnx_mapping_open(&bus, "topic", 1, &map) == 0);
