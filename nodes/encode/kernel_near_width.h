@@ -39,7 +39,7 @@ LANES_INLINE void LANES(fetch_ahead)(const struct fnx_blocks *blocks, uint32_t n
 LANES_INLINE void LANES(near_weights_i32)(const LANES(i32) *const *at, uint32_t n_vectors,
 	uint32_t n_dims, const int32_t *x, LANES(f32) * ret_weights)
 {
-	LANES(f32) s[VECTORS_AT_ONCE] = {{0}}, n[VECTORS_AT_ONCE], r[VECTORS_AT_ONCE];
+	LANES(f32) s[VECTORS_AT_ONCE] = {{0}};
 
 #pragma GCC unroll 4
 	for (uint32_t d = 0; d < n_dims; d++) {
@@ -56,12 +56,7 @@ LANES_INLINE void LANES(near_weights_i32)(const LANES(i32) *const *at, uint32_t 
 				LANES(fuse)(&diff, &diff, &s[i]);
 		}
 	}
-	LANES(exp2_whole)(n_vectors, LANES(FACTOR), s, n);
-	LANES(exp2_rest)(n_vectors, LANES(FACTOR), s, n, r, ret_weights);
-#pragma GCC unroll 5
-	for (uint32_t term = 5; term-- > 0;)
-		LANES(exp2_term)(n_vectors, term, r, ret_weights);
-	LANES(exp2_scale)(n_vectors, n, ret_weights);
+	LANES(weights_of)(n_vectors, s, ret_weights);
 }
 
 LANES_INLINE void LANES(accumulate_octet)(const LANES(f32) * weights, LANES(f64) * sums)

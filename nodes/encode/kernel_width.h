@@ -40,21 +40,29 @@ LANES_INLINE void LANES(add_squares)(
 	}
 }
 
-/* The weights of `n_vectors` of a block's vectors. With the 16 dimensions unrolled, a first one
- * unlike the others costs the compiler its registers. */
-LANES_INLINE void LANES(weights_i32)(const LANES(i32) * lanes, uint32_t n_vectors, uint32_t n_dims,
-	const int32_t *x, LANES(f32) * ret_weights)
+/* Of up to four vectors of squared distances, which it changes, in lockstep. */
+LANES_INLINE void LANES(weights_of)(uint32_t n_vectors, LANES(f32) * s, LANES(f32) * ret_weights)
 {
-	LANES(f32) s[4] = {{0}}, n[4], r[4];
+	LANES(f32) n[4], r[4];
 
-	for (uint32_t d = 0; d < n_dims; d++, lanes += 2 * PARTS)
-		LANES(add_squares)(lanes, n_vectors, x[d], d == 0 && n_dims < 16, s);
 	LANES(exp2_whole)(n_vectors, LANES(FACTOR), s, n);
 	LANES(exp2_rest)(n_vectors, LANES(FACTOR), s, n, r, ret_weights);
 #pragma GCC unroll 5
 	for (uint32_t term = 5; term-- > 0;)
 		LANES(exp2_term)(n_vectors, term, r, ret_weights);
 	LANES(exp2_scale)(n_vectors, n, ret_weights);
+}
+
+/* The weights of `n_vectors` of a block's vectors. With the 16 dimensions unrolled, a first one
+ * unlike the others costs the compiler its registers. */
+LANES_INLINE void LANES(weights_i32)(const LANES(i32) * lanes, uint32_t n_vectors, uint32_t n_dims,
+	const int32_t *x, LANES(f32) * ret_weights)
+{
+	LANES(f32) s[4] = {{0}};
+
+	for (uint32_t d = 0; d < n_dims; d++, lanes += 2 * PARTS)
+		LANES(add_squares)(lanes, n_vectors, x[d], d == 0 && n_dims < 16, s);
+	LANES(weights_of)(n_vectors, s, ret_weights);
 }
 
 /* A block's weights by lane of 16, in vectors: those 8 apart are added up and go into the
