@@ -5,7 +5,8 @@
  * very point. They publish, read, hold, park, join, leave, die, resume, evict and take over, and
  * after each step what must always hold is asserted.
  *
- * FORNIX_SIM_STEPS: accesses per test, default 400,000.
+ * FORNIX_SIM_STEPS: accesses per test, default 400,000, and more where until then not everything has
+ * happened that can. Long, since what the players do and what is asserted of it share the play.
  */
 #include "bus/topic.h"
 
