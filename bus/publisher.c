@@ -22,6 +22,7 @@ struct fnx_publisher {
 	uint32_t n_free;
 	uint32_t loaned; /* slot, FNX_NO_SLOT: none */
 	uint64_t head; /* of the frames that exist; `told` of them are counted in the segment */
+	struct fnx_entry *entry; /* that of `head` */
 	uint64_t told;
 	uint64_t released;
 	uint32_t n_pinned;
@@ -195,7 +196,7 @@ int fnx_publisher_room(struct fnx_publisher *pub, uint32_t n, int64_t now_ns)
 static inline void write_entry(
 	struct fnx_publisher *pub, uint32_t slot, size_t length, const struct fnx_stamp *stamp)
 {
-	struct fnx_entry *entry = fnx_mapping_entry(&pub->map, pub->head);
+	struct fnx_entry *entry = pub->entry;
 	enum fnx_entry_state state = slot == FNX_NO_SLOT ? FNX_ENTRY_RELEASED : FNX_ENTRY_PUBLISHED;
 	uint64_t head = pub->head;
 
@@ -216,6 +217,7 @@ static inline void write_entry(
 	 */
 	atomic_store_explicit(&entry->tag, fnx_tag(head, state), memory_order_release);
 	pub->head = ++head;
+	pub->entry = fnx_mapping_entry(&pub->map, head);
 	/* Of the entry that comes next; told while nobody waits for it. */
 	if (head >= pub->map.n_entries)
 		atomic_store_explicit(&pub->map.segment->consumed, head - pub->map.n_entries + 1,
@@ -277,7 +279,7 @@ int fnx_publisher_loan(struct fnx_publisher *pub, int64_t now_ns, void **ret_pay
 			return r;
 	}
 	/* Who waits awake has both lines: they come together, and while the payload is written. */
-	fnx_prefetch_to_write(fnx_mapping_entry(&pub->map, pub->head));
+	fnx_prefetch_to_write(pub->entry);
 	pub->loaned = pub->free_slots[--pub->n_free];
 	*ret_payload = fnx_mapping_slot(&pub->map, pub->loaned);
 	fnx_prefetch_to_write(*ret_payload);
@@ -305,10 +307,6 @@ void fnx_publisher_publish(struct fnx_publisher *pub, size_t length, const struc
 {
 	stage(pub, length, stamp);
 	flush(pub);
-	/* The next frame's first line, which its last reader has, comes while nobody waits for it. */
-	if (pub->n_free)
-		fnx_prefetch_to_write(
-			fnx_mapping_slot(&pub->map, pub->free_slots[pub->n_free - 1]));
 }
 
 void fnx_publisher_abort(struct fnx_publisher *pub)
@@ -597,6 +595,7 @@ int fnx_publisher_open(const struct fnx_bus *bus, const struct fnx_topic_config 
 		free(pub);
 		return r;
 	}
+	pub->entry = fnx_mapping_entry(&pub->map, pub->head);
 	atomic_store_explicit(&pub->map.segment->bell_form, config->bell, memory_order_relaxed);
 	*ret = pub;
 	return 0;

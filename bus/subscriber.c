@@ -27,6 +27,7 @@ struct fnx_subscriber {
 	uint64_t due; /* its tag, once the frame is there */
 	int at_once; /* 1: then the frame stays, and that look is enough */
 	const unsigned char *hint; /* where the frame at `next` will probably lie */
+	uint32_t next_slot; /* where the one behind it will: as the newest entry read has it */
 	uint64_t next;
 	int turn; /* what the peek of `next` answered, FNX_FRAME or -EBADMSG; 0: not peeked */
 	uint32_t streak; /* frames taken since the topic was last found empty */
@@ -60,6 +61,7 @@ static inline void go_to(struct fnx_subscriber *sub, uint64_t seq)
 	sub->next = seq;
 	sub->entry = fnx_mapping_entry(&sub->map, seq);
 	sub->due = fnx_tag(seq, FNX_ENTRY_PUBLISHED);
+	sub->hint = fnx_mapping_slot(&sub->map, sub->next_slot);
 	sub->at_once = !sub->guarded && seq >= sub->floor;
 }
 
@@ -275,7 +277,6 @@ int fnx_subscriber_open(const struct fnx_bus *bus, const struct fnx_subscriber_c
 		return r;
 	}
 	sub->bit = UINT64_C(1) << (sub->record - sub->map.subs->records);
-	sub->hint = sub->map.pool; /* slot 0 */
 	sub->policy = config->policy;
 	sub->lazy = config->lazy;
 	sub->guarded = config->policy != FNX_LOSSLESS || sub->map.full != FNX_FULL_WAIT;
@@ -295,10 +296,9 @@ static inline int read_entry(struct fnx_subscriber *sub, struct fnx_frame *ret_f
 	const struct fnx_entry *entry = sub->entry;
 	uint32_t slot = atomic_load_explicit(&entry->slot, memory_order_relaxed);
 	uint32_t length = atomic_load_explicit(&entry->length, memory_order_relaxed);
-	uint32_t next_slot = atomic_load_explicit(&entry->next_slot, memory_order_relaxed);
 	struct fnx_stamp *stamp = &ret_frame->stamp;
 
-	if (slot >= sub->map.n_slots || length > sub->map.slot_size)
+	if (FNX_SELDOM(slot >= sub->map.n_slots || length > sub->map.slot_size))
 		return 0;
 	ret_frame->payload = fnx_mapping_slot(&sub->map, slot);
 	ret_frame->seq = sub->next;
@@ -308,7 +308,7 @@ static inline int read_entry(struct fnx_subscriber *sub, struct fnx_frame *ret_f
 	stamp->publish_ns = atomic_load_explicit(&entry->publish_ns, memory_order_relaxed);
 	stamp->origin = atomic_load_explicit(&entry->origin, memory_order_relaxed);
 	stamp->flags = atomic_load_explicit(&entry->flags, memory_order_relaxed);
-	sub->hint = fnx_mapping_slot(&sub->map, next_slot);
+	sub->next_slot = atomic_load_explicit(&entry->next_slot, memory_order_relaxed);
 	return 1;
 }
 
@@ -379,7 +379,7 @@ static inline int hand_out(struct fnx_subscriber *sub, int whole)
 {
 	sub->turn = whole ? FNX_FRAME : -EBADMSG;
 	sub->at_once = 0;
-	if (++sub->streak >= AHEAD)
+	if (FNX_SELDOM(++sub->streak >= AHEAD))
 		fetch_ahead(sub);
 	return sub->turn;
 }
@@ -471,9 +471,9 @@ int fnx_subscriber_peek(
 	tag = atomic_load_explicit(&sub->entry->tag, memory_order_acquire);
 	/* What nobody takes from its reader stays as it is until it is given back: no second look,
 	 * and no copy. */
-	if (tag == sub->due && sub->at_once)
-		return hand_out(sub, read_entry(sub, ret_frame));
-	return look_closer(sub, tag, ret_frame, ret_gap);
+	if (FNX_SELDOM(tag != sub->due || !sub->at_once))
+		return look_closer(sub, tag, ret_frame, ret_gap);
+	return hand_out(sub, read_entry(sub, ret_frame));
 }
 
 void fnx_subscriber_commit_to(struct fnx_subscriber *sub, uint64_t seq)

@@ -34,12 +34,25 @@ double bench_median(const double *values, unsigned n)
 	return n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
 }
 
-/* Nearest rank, of sorted samples. */
+/* Of sorted samples. The clock ticks in steps (of 10 ns where this was written, a sixteenth of the
+ * shortest round trip): among equal samples it is as if they lay evenly between those to both
+ * sides. */
 static double percentile(const int64_t *samples, size_t n, double part)
 {
-	size_t rank = (size_t)ceil(part * (double)n);
+	size_t rank = (size_t)ceil(part * (double)n), from, to;
+	double value, below, above;
 
-	return n ? (double)samples[rank ? rank - 1 : 0] : (double)NAN;
+	if (!n)
+		return (double)NAN;
+	from = to = rank ? rank - 1 : 0;
+	value = (double)samples[from];
+	while (from > 0 && samples[from - 1] == samples[from])
+		from--;
+	while (to < n && samples[to] == samples[from])
+		to++;
+	below = from > 0 ? (value + (double)samples[from - 1]) / 2 : value;
+	above = to < n ? (value + (double)samples[to]) / 2 : value;
+	return below + (above - below) * (double)(rank - from) / (double)(to - from);
 }
 
 /* Of all rounds together. NAN: of so few samples it says nothing. */

@@ -46,6 +46,7 @@ static int put(struct side *side, uint64_t seq, int64_t now_ns)
 	return side->peer->send(side->end);
 }
 
+/* It is still to be released. */
 static int get(struct side *side, struct bench_message *ret_message)
 {
 	const struct bench_message *message = side->peer->receive(side->end);
@@ -53,9 +54,13 @@ static int get(struct side *side, struct bench_message *ret_message)
 	if (!message)
 		return -EIO;
 	*ret_message = *message;
+	return 0;
+}
+
+static void release(struct side *side)
+{
 	if (side->peer->release)
 		side->peer->release(side->end);
-	return 0;
 }
 
 static int flush(struct side *side)
@@ -69,7 +74,7 @@ static void sample(struct bench_run *run, int64_t ns)
 		run->samples[run->n_samples++] = ns;
 }
 
-/* Ping-pong
+/* Ping-pong: a message is given back when its answer is on the way, as a node does it.
  * ---------------------------------------------------------------------------------------- */
 
 static int ping(struct side *side)
@@ -82,7 +87,11 @@ static int ping(struct side *side)
 	for (uint64_t seq = 0; now_ns < until_ns || !side->result->n; seq++) {
 		int64_t sent_ns = now_ns;
 
-		if (put(side, seq, sent_ns) || flush(side) || get(side, &reply))
+		if (put(side, seq, sent_ns) || flush(side))
+			return -EIO;
+		if (seq)
+			release(side);
+		if (get(side, &reply))
 			return -EIO;
 		now_ns = bench_now();
 		side->result->n_wrong += reply.seq != seq;
@@ -93,6 +102,7 @@ static int ping(struct side *side)
 	}
 	if (put(side, BENCH_END, now_ns) || flush(side))
 		return -EIO;
+	release(side);
 	return 0;
 }
 
@@ -103,10 +113,12 @@ static int pong(struct side *side)
 	for (;;) {
 		if (get(side, &message))
 			return -EIO;
+		if (message.seq != BENCH_END &&
+			(put(side, message.seq, message.sent_ns) || flush(side)))
+			return -EIO;
+		release(side);
 		if (message.seq == BENCH_END)
 			return 0;
-		if (put(side, message.seq, message.sent_ns) || flush(side))
-			return -EIO;
 	}
 }
 
@@ -141,6 +153,7 @@ static int drink(struct side *side)
 	for (uint64_t seq = 0;; seq++) {
 		if (get(side, &message))
 			return -EIO;
+		release(side);
 		if (message.seq == BENCH_END)
 			break;
 		side->result->n_wrong += message.seq != seq;
@@ -195,8 +208,7 @@ static int hear(struct side *side, int sampling)
 			return -EIO;
 		copy = *message;
 		now_ns = bench_now();
-		if (side->peer->release)
-			side->peer->release(side->end);
+		release(side);
 		if (copy.seq == BENCH_END)
 			return 0;
 		side->result->n_wrong += copy.seq != seq;
