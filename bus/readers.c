@@ -10,8 +10,11 @@
 #include "bus/presence.h"
 
 enum {
-	PRESENCE_PERIOD_NS = 50 * 1000 * 1000
-}; /* how often a blocked publisher asks who is alive */
+	PRESENCE_PERIOD_NS = 50 * 1000 * 1000, /* how often a blocked publisher asks who is alive */
+	/* What counts of the time between two such looks. One who was stopped itself, with its
+	 * machine or by a signal, finds later that a reader is dead, not that it has been for long. */
+	COUNTED_NS = 500 * 1000 * 1000,
+};
 
 static struct fnx_record *record_of(
 	const struct fnx_readers *readers, const struct fnx_reader *reader)
@@ -305,12 +308,15 @@ static unsigned evict(struct fnx_readers *readers, struct fnx_reader *reader)
 
 unsigned fnx_readers_evict(struct fnx_readers *readers, uint64_t released, int64_t now_ns)
 {
+	int64_t passed_ns = now_ns - readers->asked_ns;
 	unsigned n = 0;
 
-	if (readers->asked && now_ns - readers->asked_ns < PRESENCE_PERIOD_NS)
+	if (readers->asked && passed_ns < PRESENCE_PERIOD_NS)
 		return 0;
 	readers->asked = 1;
 	readers->asked_ns = now_ns;
+	if (passed_ns > COUNTED_NS)
+		passed_ns = COUNTED_NS;
 	for (uint32_t i = readers->n; i-- > 0;) {
 		struct fnx_reader *reader = &readers->list[i];
 
@@ -321,8 +327,8 @@ unsigned fnx_readers_evict(struct fnx_readers *readers, uint64_t released, int64
 			reader->dead = 0;
 		} else if (!reader->dead) {
 			reader->dead = 1;
-			reader->dead_since_ns = now_ns;
-		} else if (now_ns - reader->dead_since_ns >= readers->grace_ns) {
+			reader->dead_ns = 0;
+		} else if ((reader->dead_ns += passed_ns) >= readers->grace_ns) {
 			n += evict(readers, reader);
 		}
 	}

@@ -16,8 +16,8 @@ struct fnx_reader {
 	uint32_t index; /* of its record */
 	uint32_t state; /* of its record when its name and bell were noted */
 	uint32_t word; /* of its record when last looked at */
-	int dead; /* its node was found dead at `dead_since_ns` */
-	int64_t dead_since_ns;
+	int dead; /* its node was found dead, */
+	int64_t dead_ns; /* and again and again, for so long */
 	char node[FNX_NAME_MAX];
 	struct fnx_ringer ringer;
 };

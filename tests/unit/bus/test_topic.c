@@ -710,6 +710,33 @@ TEST(a_dead_reader_is_waited_for_during_grace_and_evicted_after_it)
 	fnx_publisher_close(pub);
 }
 
+TEST(a_publisher_that_was_stopped_itself_gives_a_dead_reader_its_grace_all_the_same)
+{
+	const int64_t day_ns = INT64_C(86400000000000), step_ns = 100000000;
+	struct fnx_bus bus = fixture_bus();
+	struct fnx_publisher *pub = open_publisher(&bus, FNX_FULL_WAIT, 4);
+	struct fnx_subscriber *dead = open_subscriber(&bus, "dead", FNX_LOSSLESS);
+	struct fnx_mapping map = open_mapping(&bus);
+	int64_t now_ns = 0;
+
+	publish_n(pub, 4);
+	die(dead);
+	assert_int_equal(publish_next(pub, now_ns), -EAGAIN);
+	/* The machine stood still for a day: both go on at once, and the publisher is faster. */
+	now_ns += day_ns;
+	assert_int_equal(publish_next(pub, now_ns), -EAGAIN);
+	now_ns += step_ns;
+	assert_int_equal(publish_next(pub, now_ns), -EAGAIN);
+	assert_int_equal(map.segment->evicted, 0);
+	dead = open_subscriber(&bus, "dead", FNX_LOSSLESS);
+	assert_int_equal(fnx_subscriber_resumed(dead), 1);
+	expect_frames(dead, 0, 4);
+	assert_int_equal(publish_next(pub, now_ns + step_ns), 0);
+	fnx_subscriber_close(dead);
+	fnx_mapping_close(&map);
+	fnx_publisher_close(pub);
+}
+
 TEST(one_who_is_evicted_although_it_lives_is_told_to_come_again)
 {
 	struct fnx_bus bus = fixture_bus();
