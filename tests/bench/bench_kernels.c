@@ -207,12 +207,12 @@ static bool is_dense(const struct bench_case *bench_case)
  * -------------------------------------------------------------------------------------------- */
 
 /* What a mark costs. Single precision: of each dimension the difference, conversion, product and
- * sum; then a scaled exponential of 18 operations (nodes/host/lanes_width.h) and the sum.
+ * sum; then a scaled exponential of 16 operations (nodes/host/lanes_width.h) and the sum.
  * Double: no conversion, and an exponential of 39. */
 static double operations(const struct bench_case *bench_case)
 {
 	return bench_case->marks *
-		(is_single(bench_case) ? 4.0 * bench_case->dims + 19.0
+		(is_single(bench_case) ? 4.0 * bench_case->dims + 17.0
 				       : 3.0 * bench_case->dims + 41.0);
 }
 
