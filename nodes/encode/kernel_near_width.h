@@ -373,22 +373,24 @@ LANES_INLINE uint32_t LANES(near_boxes_dims)(const uint16_t *boxes, uint32_t n, 
 	const uint32_t n_parts = 32 / LANES_BYTES;
 	const LANES(u16) far = (LANES(u16)){0} + FNX_BOX_GAP_MAX;
 	const LANES(u16) *at = (const LANES(u16) *)boxes;
+	LANES(u16) from[FNX_MARK_DIMS_MAX], to[FNX_MARK_DIMS_MAX];
 	uint32_t n_near = 0;
 
+	for (uint32_t d = 0; d < n_dims; d++) {
+		from[d] = (LANES(u16)){0} + low[d];
+		to[d] = (LANES(u16)){0} + high[d];
+	}
 	for (uint32_t first = 0; first < n; first += FNX_BOX_GROUP) {
 		LANES(u16) squares[32 / LANES_BYTES] = {{0}};
 
 #pragma GCC unroll 4
 		for (uint32_t d = 0; d < n_dims; d++, at += 2 * n_parts) {
-			const LANES(u16) from = (LANES(u16)){0} + low[d];
-			const LANES(u16) to = (LANES(u16)){0} + high[d];
-
 #pragma GCC unroll 2
 			for (uint32_t part = 0; part < n_parts; part++) {
 				LANES(u16) gap, beyond;
 
-				LANES(difference_u16)(&at[part], &to, &gap);
-				LANES(difference_u16)(&from, &at[n_parts + part], &beyond);
+				LANES(difference_u16)(&at[part], &to[d], &gap);
+				LANES(difference_u16)(&from[d], &at[n_parts + part], &beyond);
 				gap |= beyond;
 				LANES(smaller_u16)(&far, &gap);
 				gap *= gap;
