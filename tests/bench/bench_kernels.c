@@ -4,9 +4,10 @@
  *
  * Rounds: in each, every kernel and then its reference, one after the other, so that both meet the
  * same machine; a round's figure is the median over batches that together take as long as the
- * reference's calls (the first millisecond after waiting for it is slower), the ratio is taken within the round,
- * and what is reported is the median over rounds. Before the first round both compute the same
- * thing once and the results are compared: a benchmark of something else would be worth nothing.
+ * slower references do (the first millisecond after waiting for them is slower, and told apart),
+ * the ratio is taken within the round, and what is reported is the median over rounds. Before the
+ * first round both compute the same thing once and the results are compared: a benchmark of
+ * something else would be worth nothing.
  */
 #include <errno.h>
 #include <getopt.h>
