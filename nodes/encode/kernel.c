@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "nodes/encode/kernel.h"
+#include "nodes/encode/mark.h"
 
 /* For each byte the numbers of its bits that are set, rising, from the lowest byte on. */
 #define PUT_BIT(bit, rest, b) \

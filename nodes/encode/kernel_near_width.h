@@ -15,7 +15,7 @@
 #define OCTET_VECTORS (32 / LANES_BYTES)
 #define VECTORS_AT_ONCE 4
 /* Blocks from a fetch to its use. */
-#define BLOCKS_AHEAD 8
+#define BLOCKS_AHEAD 4
 
 /* A list jumps about in memory, which no processor foresees: fetch what comes a few blocks later. */
 LANES_INLINE void LANES(fetch_ahead)(const struct fnx_blocks *blocks, uint32_t n_octets, uint32_t k,
@@ -293,6 +293,19 @@ LANES_INLINE void LANES(difference_u16)(
 #endif
 }
 
+/* The smaller of a and b. */
+LANES_INLINE void LANES(smaller_u16)(const LANES(u16) * a, LANES(u16) * b)
+{
+#if defined __x86_64__ && LANES_BYTES == 32
+	*b = (LANES(u16))_mm256_min_epu16((__m256i)*a, (__m256i)*b);
+#else
+	LANES(u16) beyond;
+
+	LANES(difference_u16)(b, a, &beyond);
+	*b -= beyond;
+#endif
+}
+
 /* a + b, or the largest number where that is larger. */
 LANES_INLINE void LANES(add_u16)(const LANES(u16) * a, LANES(u16) * b)
 {
@@ -360,25 +373,26 @@ LANES_INLINE uint32_t LANES(near_boxes_dims)(const uint16_t *boxes, uint32_t n, 
 	const uint32_t n_parts = 32 / LANES_BYTES;
 	const LANES(u16) far = (LANES(u16)){0} + FNX_BOX_GAP_MAX;
 	const LANES(u16) *at = (const LANES(u16) *)boxes;
+	LANES(u16) from[FNX_MARK_DIMS_MAX], to[FNX_MARK_DIMS_MAX];
 	uint32_t n_near = 0;
 
+	for (uint32_t d = 0; d < n_dims; d++) {
+		from[d] = (LANES(u16)){0} + low[d];
+		to[d] = (LANES(u16)){0} + high[d];
+	}
 	for (uint32_t first = 0; first < n; first += FNX_BOX_GROUP) {
 		LANES(u16) squares[32 / LANES_BYTES] = {{0}};
 
 #pragma GCC unroll 4
 		for (uint32_t d = 0; d < n_dims; d++, at += 2 * n_parts) {
-			const LANES(u16) from = (LANES(u16)){0} + low[d];
-			const LANES(u16) to = (LANES(u16)){0} + high[d];
-
 #pragma GCC unroll 2
 			for (uint32_t part = 0; part < n_parts; part++) {
 				LANES(u16) gap, beyond;
 
-				LANES(difference_u16)(&at[part], &to, &gap);
-				LANES(difference_u16)(&from, &at[n_parts + part], &beyond);
+				LANES(difference_u16)(&at[part], &to[d], &gap);
+				LANES(difference_u16)(&from[d], &at[n_parts + part], &beyond);
 				gap |= beyond;
-				LANES(difference_u16)(&gap, &far, &beyond);
-				gap -= beyond;
+				LANES(smaller_u16)(&far, &gap);
 				gap *= gap;
 				LANES(add_u16)(&gap, &squares[part]);
 			}

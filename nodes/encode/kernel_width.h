@@ -47,8 +47,8 @@ LANES_INLINE void LANES(weights_of)(uint32_t n_vectors, LANES(f32) * s, LANES(f3
 
 	LANES(exp2_whole)(n_vectors, LANES(FACTOR), s, n);
 	LANES(exp2_rest)(n_vectors, LANES(FACTOR), s, n, r, ret_weights);
-#pragma GCC unroll 5
-	for (uint32_t term = 5; term-- > 0;)
+#pragma GCC unroll 3
+	for (uint32_t term = 3; term-- > 0;)
 		LANES(exp2_term)(n_vectors, term, r, ret_weights);
 	LANES(exp2_scale)(n_vectors, n, ret_weights);
 }

@@ -61,9 +61,8 @@ static void sort_some(const struct fnx_model *model, const uint32_t *list, uint3
 	uint64_t n_all = 0;
 
 	for (uint32_t k = 0; k < n; k++) {
-		const uint32_t n_marks = model->counts[list[k]];
 		const uint32_t which =
-			(n_marks - (n_marks > 0)) / FNX_OCTET_MARKS % FNX_BLOCK_OCTETS;
+			(model->counts[list[k]] - 1) / FNX_OCTET_MARKS % FNX_BLOCK_OCTETS;
 
 		ends[which][(uint16_t)(n_all >> 16 * which)] = list[k];
 		n_all += UINT64_C(1) << 16 * which;

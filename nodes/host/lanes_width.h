@@ -67,12 +67,32 @@ LANES_INLINE void LANES(at_most)(float most, LANES(f32) * x)
 #endif
 }
 
+/* table[i % 8] for each i. */
+LANES_INLINE void LANES(of_eight)(
+	const uint32_t *table, const LANES(f32) * indices, LANES(i32) * ret_values)
+{
+#if defined __x86_64__ && LANES_BYTES == 64
+	const __m512i all = _mm512_broadcast_i64x4(_mm256_load_si256((const __m256i *)table));
+
+	*ret_values = (LANES(i32))_mm512_permutexvar_epi32((__m512i)*indices, all);
+#elif defined __x86_64__ && LANES_BYTES == 32
+	*ret_values = (LANES(i32))_mm256_permutevar8x32_epi32(
+		_mm256_load_si256((const __m256i *)table), (__m256i)*indices);
+#else
+	const LANES(i32) i = (LANES(i32)) * indices & 7;
+
+	*ret_values = (LANES(i32)){(int32_t)table[i[0]], (int32_t)table[i[1]], (int32_t)table[i[2]],
+		(int32_t)table[i[3]]};
+#endif
+}
+
 /*
- * 2^(factor * s) for s >= 0 and factor < 0, within 1.5e-7 relative where products and sums round
- * once; elsewhere the product's rounding, 2^-24 of the exponent, comes on top. Below 2^-126 it
- * stays there. factor * s = n + r, |r| <= 1/2, and a polynomial of least relative error for 2^r.
- * Adding 1.5 * 2^23 leaves n in the low bits of the sum, from where it is shifted into the
- * exponent.
+ * 2^(factor * s) for s >= 0 and factor < 0, within 1.8e-7 relative where products and sums round
+ * once; elsewhere the product's rounding, 2^-24 of the exponent, comes on top. Below 2^-125 it
+ * stays there. factor * s = n / 8 + r, |r| <= 1/16: a polynomial of least relative error for 2^r,
+ * times 2^(n / 8). Adding 1.5 * 2^20 leaves n in the low bits of the sum: three of them find the
+ * eighth in a table, the others are shifted into the exponent. (Without the table, |r| <= 1/2, it
+ * takes two more terms, which cost more than the look into it.)
  *
  * In steps, because each waits for the one before, some four cycles: they are done for several
  * vectors at once (`n_vectors`, at most 4), and the caller may put other work between them.
@@ -84,8 +104,8 @@ LANES_INLINE void LANES(exp2_whole)(
 
 #pragma GCC unroll 4
 	for (uint32_t i = 0; i < n_vectors; i++) {
-		LANES(at_most)(-126.0f / factor, &s[i]);
-		ret_n[i] = (LANES(f32)){0} + 0x1.8p23f;
+		LANES(at_most)(-125.0f / factor, &s[i]);
+		ret_n[i] = (LANES(f32)){0} + 0x1.8p20f;
 		LANES(fuse)(&s[i], &scale, &ret_n[i]);
 	}
 }
@@ -97,18 +117,17 @@ LANES_INLINE void LANES(exp2_rest)(uint32_t n_vectors, float factor, const LANES
 
 #pragma GCC unroll 4
 	for (uint32_t i = 0; i < n_vectors; i++) {
-		ret_r[i] = 0x1.8p23f - n[i];
+		ret_r[i] = 0x1.8p20f - n[i];
 		LANES(fuse)(&s[i], &scale, &ret_r[i]);
-		ret_y[i] = (LANES(f32)){0} + 1.3269521296024323e-3f;
+		ret_y[i] = (LANES(f32)){0} + 5.5496223e-2f;
 	}
 }
 
-/* One term: for 4, 3, 2, 1 and 0, in this order. */
+/* One term: for 2, 1 and 0, in this order. */
 LANES_INLINE void LANES(exp2_term)(
 	uint32_t n_vectors, uint32_t term, const LANES(f32) * r, LANES(f32) * y)
 {
-	const float terms[] = {1.0f, 6.931470036506653e-1f, 2.4022246897220612e-1f,
-		5.55071085691452e-2f, 9.671291336417198e-3f};
+	const float terms[] = {1.0f, 6.9314724e-1f, 2.4025764e-1f};
 
 #pragma GCC unroll 4
 	for (uint32_t i = 0; i < n_vectors; i++) {
@@ -119,11 +138,20 @@ LANES_INLINE void LANES(exp2_term)(
 	}
 }
 
+/* In the table, the bits of 2^(i / 8), less those of i that the shift leaves below the exponent. */
 LANES_INLINE void LANES(exp2_scale)(uint32_t n_vectors, const LANES(f32) * n, LANES(f32) * y)
 {
+	static const uint32_t eighths[8] __attribute__((aligned(32))) = {0x3f800000, 0x3f7b95c2,
+		0x3f7837f0, 0x3f75fed7, 0x3f7504f3, 0x3f75672a, 0x3f7744fd, 0x3f7ac0c7};
+
 #pragma GCC unroll 4
-	for (uint32_t i = 0; i < n_vectors; i++)
-		y[i] = (LANES(f32))((LANES(i32))y[i] + ((LANES(i32))n[i] << 23));
+	for (uint32_t i = 0; i < n_vectors; i++) {
+		LANES(i32) power;
+
+		LANES(of_eight)(eighths, &n[i], &power);
+		power += (LANES(i32))n[i] << 20;
+		y[i] *= (LANES(f32))power;
+	}
 }
 
 /*
