@@ -27,6 +27,7 @@ class Picture:
 
     def __init__(self, x_range, y_range, x_title, y_title):
         self.x_range, self.y_range = x_range, y_range
+        self.names = []
         self.parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}">',
                       STYLE, f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>']
         for x in self.decades(*x_range):
@@ -59,7 +60,12 @@ class Picture:
 
     def point(self, x, y, name):
         self.parts.append(f'<circle cx="{self.x(x):.1f}" cy="{self.y(y):.1f}" r="4" class="p"/>')
-        self.text(self.x(x) + 7, self.y(y) + 4, name)
+        left, base = self.x(x) + 7, self.y(y) + 4
+        # Where another name stands already, below it.
+        while any(abs(left - other_left) < 150 and abs(base - other_base) < 13 for other_left, other_base in self.names):
+            base += 1
+        self.names.append((left, base))
+        self.text(left, base, name)
 
     def save(self, name):
         with open(os.path.join(DOCS, name), "w", encoding="utf-8") as file:
@@ -79,7 +85,7 @@ def roofline(figures):
             picture.text(picture.x(start) + 4, picture.y(bandwidth * start) - 6,
                          f"{name}, {bandwidth:.0f} bytes/ns")
         picture.line(max(corner, 0.3), peak, 100, peak, "l")
-    picture.text(picture.x(12), picture.y(peak) - 6, f"each rounded, {peak:.0f}")
+    picture.text(picture.x(12), picture.y(peak) + 14, f"each rounded, {peak:.0f}")
     fused = machine["fused_operations_per_ns"]
     if fused:
         picture.line(0.3, fused, 100, fused, "d")
@@ -94,7 +100,7 @@ def roofline(figures):
 def times(figures):
     names = list(figures["reference_ns"])
     low = min(figures["ns"][name] for name in names) / 2
-    high = max(figures["reference_ns"].values()) * 3
+    high = max(figures["reference_ns"].values()) * 100  # room for the names behind the bars
     picture = Picture((low, high), (1, 10), "ns per call", "fornix (dark) and NumPy (light)")
     picture.parts = picture.parts[:3] + [part for part in picture.parts[3:] if 'text-anchor="end"' not in part]
     step = (HEIGHT - TOP - BOTTOM) / len(names)
