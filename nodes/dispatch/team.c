@@ -249,6 +249,14 @@ static void resume(struct fnx_team *team, struct member *member)
 			(void)!leave_to_worker(team, member, n);
 }
 
+/* A machine that does not let a process talk to itself is slower, no more. */
+static void open_echo(struct fnx_team *team, const struct fnx_team_config *config)
+{
+	for (uint32_t i = 0; i < config->n_actuators && config->spins && !team->echo; i++)
+		if (config->actuators[i].type == FNX_ACTUATOR_TYPE_UDP)
+			(void)!fnx_echo_open(&team->echo);
+}
+
 int fnx_team_open(const struct fnx_team_config *config, struct fnx_task_problem *ret_problem,
 	uint32_t *ret_fault, struct fnx_team **ret_team)
 {
@@ -267,6 +275,7 @@ int fnx_team_open(const struct fnx_team_config *config, struct fnx_task_problem 
 	r = open_members(team, config, ret_fault);
 	if (!r)
 		r = fnx_team_open_runtime(team, config, ret_problem);
+	open_echo(team, config);
 	if (r) {
 		fnx_team_close(team);
 		return r;
@@ -288,6 +297,7 @@ struct fnx_team *fnx_team_close(struct fnx_team *team)
 	}
 	for (uint32_t i = 0; i < team->n; i++)
 		fnx_actuator_close(team->members[i].actuator);
+	fnx_echo_close(team->echo);
 	free(team);
 	return NULL;
 }

@@ -40,7 +40,7 @@ struct fnx_team_config {
 	int (*score)(const struct fnx_call *call, void *context);
 	int (*decide)(const struct fnx_call *call, void *context);
 	void *context;
-	int spins; /* 1: its threads spin for a while before they sleep */
+	int spins; /* 1: its threads spin for a while before they sleep; there may be rehearsals */
 	uint32_t window, consumed_window; /* of the runtime, see bus/task.h; 0: the defaults */
 	uint64_t heap_size;
 	uint32_t n_traced;
@@ -66,11 +66,13 @@ FNX_MUST_CHECK int fnx_team_give(struct fnx_team *team, const struct fnx_act_com
 int fnx_team_was_given(const struct fnx_team *team, const struct fnx_act_command *command);
 /* Looks after those that hang or must be looked for again. Now and then. */
 void fnx_team_tend(struct fnx_team *team, int64_t now_ns);
-/* While there is nothing to do: goes the way of a decision and an act, with tasks that do nothing and
- * a book of its own. For who waits awake: code and memory that have not been used for a millisecond
- * take a processor several times as long. Without the tasks where they would fill the ring behind
- * what is under way, or a trace. */
-void fnx_team_rehearse(struct fnx_team *team, const struct fnx_act_command *command);
+/* While there is nothing to do: as decide and then give, with a book of its own and nobody told. For
+ * who waits awake: code and memory that have not been used for a millisecond take a processor several
+ * times as long, and the system's own more than that: so now and then a datagram goes to a socket of
+ * this process, if an actuator is told by one. Without the tasks where they would fill the ring behind
+ * what is under way, or a trace. Not the frame path. */
+void fnx_team_rehearse_decision(struct fnx_team *team, void *subject, uint32_t size);
+void fnx_team_rehearse_act(struct fnx_team *team, const struct fnx_act_command *command);
 /* Tasks that were rehearsals. */
 uint64_t fnx_team_n_rehearsed(const struct fnx_team *team);
 /* Takes away whatever is under way: what is in some worker's hands ends UNKNOWN (UNCONFIRMED, if it was

@@ -261,7 +261,8 @@ TEST(an_actuator_that_is_being_prepared_is_not_given_up_for_a_rehearsal)
 		sched_yield();
 	}
 	for (; command.stamp.seq < 5000; command.stamp.seq++) {
-		fnx_team_rehearse(team, &command);
+		fnx_team_rehearse_decision(team, &command, sizeof(command));
+		fnx_team_rehearse_act(team, &command);
 		assert_int_equal(fnx_actuator_is_stuck(fnx_team_actuator(team, 0)), 0);
 	}
 	fnx_team_close(team);
