@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "nodes/dispatch/dispatch.h"
+#include "nodes/host/placement.h"
 #include "schemas/decision.h"
 #include "schemas/outcome.h"
 #include "schemas/position.h"
@@ -281,12 +282,12 @@ static int open_topics(struct dispatch *dispatch)
 
 	dispatch->position_input = dispatch->ripple_input = dispatch->posterior_input = -1;
 	/* Position first: what counts is the latest at or before a ripple. */
-	if (rig->track.enabled)
+	if (rig->track.enabled && fnx_rig_rules_take(rig, "position"))
 		dispatch->position_input = r =
 			fnx_node_input(node, "position", &fnx_position_schema, 0);
-	if (r >= 0 && rig->ripple.enabled)
+	if (r >= 0 && rig->ripple.enabled && fnx_rig_rules_take(rig, "ripple"))
 		dispatch->ripple_input = r = fnx_node_input(node, "ripple", &fnx_ripple_schema, 0);
-	if (r >= 0 && rig->decode.enabled)
+	if (r >= 0 && rig->decode.enabled && fnx_rig_rules_take(rig, "posterior"))
 		dispatch->posterior_input = r =
 			fnx_node_input(node, "posterior", &fnx_posterior_schema, 0);
 	if (r >= 0)
