@@ -52,8 +52,9 @@ struct fnx_team;
  * bus/task.h; `ret_problem` says what of the runtime. [slow] */
 FNX_MUST_CHECK int fnx_team_open(const struct fnx_team_config *config,
 	struct fnx_task_problem *ret_problem, uint32_t *ret_fault, struct fnx_team **ret_team);
-/* Waits until what was given has ended, ends the threads, closes. NULL is fine. Returns NULL. [slow]
- */
+/* Waits two seconds at most until what was given has ended, gives up the rest (below), ends the threads,
+ * closes. A thread that hangs even so keeps what it uses until the process ends: its actuator is not
+ * closed, its book is not touched any more. NULL is fine. Returns NULL. [slow] */
 struct fnx_team *fnx_team_close(struct fnx_team *team);
 
 /* Runs score and decide on `subject`, which both may write. */

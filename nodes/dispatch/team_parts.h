@@ -34,6 +34,7 @@ struct member {
 };
 
 struct fnx_team {
+	struct fnx_team *next; /* of those that were left behind */
 	struct fnx_task_runtime *rt;
 	struct member members[FNX_TEAM_MAX];
 	uint32_t n;
