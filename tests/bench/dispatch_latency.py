@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """From a posterior's publishing until an actuator was told, beside the hop posterior -> dispatch of the same session:
-dispatch sleeping, spinning on cores that it shares, spinning on a core of its own, and so with SCHED_FIFO for it and the decoder; with one actuator, and with one that
+dispatch sleeping, spinning on cores that it shares, and spinning on a core of its own; with one actuator, and with one that
 hangs and one that is dead beside it.
 
-    python3 dispatch_latency.py BUILD SOURCE [sleep|spin|alone|urgent ...]
+    python3 dispatch_latency.py BUILD SOURCE [sleep|spin|alone ...]
 """
 import json
 import os
@@ -23,10 +23,8 @@ DURATION_S = int(os.environ.get("FORNIX_BENCH_S", 25))
 TOLD = 0
 CPUS = sorted(os.sched_getaffinity(0))
 SETUPS = {"sleep": "dispatch sleeps", "spin": "dispatch spins, on cores that all share",
-          "alone": "dispatch spins on a core of its own, all else on the others",
-          "urgent": "dispatch spins on a core of its own, all else on the others; it and the decoder before all others"}
-OWN_CORE = ("alone", "urgent")
-SPEED = {"sleep": 4, "spin": 4, "alone": 2, "urgent": 2}  # times real time: more decisions; fewer cores for the rest bear less
+          "alone": "dispatch spins on a core of its own, all else on the others"}
+SPEED = {"sleep": 4, "spin": 4, "alone": 2}  # times real time: more decisions; fewer cores for the rest bear less
 SETTINGS = (("threshold", 0.001), ("other_arms_below", 1), ("min_groups", 1), ("max_centre_distance_cm", 0),
             ("max_speed_cm_s", 0), ("max_rate_per_min", 6000), ("replay_after_s", 0), ("lockout_ms", 20))
 
@@ -61,11 +59,8 @@ def write_rig(name, waits, endpoint, others):
     text = text.replace("record: {}", "record: {compress: false, topics: [decision, decision.outcome]}")
     if waits == "spin":
         text += "\nnodes:\n  - {name: dispatch, wait: spin}\n"
-    if waits in OWN_CORE:
-        priority = ", priority: 20" if waits == "urgent" else ""
-        text += f"\nnodes:\n  - {{name: dispatch, wait: spin, cpu: {CPUS[-1]}{priority}}}\n"
-    if waits == "urgent":
-        text += "  - {name: decode, priority: 10}\n"
+    if waits == "alone":
+        text += f"\nnodes:\n  - {{name: dispatch, wait: spin, cpu: {CPUS[-1]}}}\n"
     path = WORK / f"{name}.yaml"
     path.write_text(text)
     return path
@@ -99,7 +94,7 @@ def measure(waits, beside):
               '{type: trodes, endpoint: "tcp://127.0.0.1:9"}'] if beside else []
     recording = WORK / f"m{waits}{beside}.mcap"
     # A core of its own: all that dispatch does not pin itself, its other threads too, stays on the others.
-    os.sched_setaffinity(0, CPUS[:-1] if waits in OWN_CORE else CPUS)
+    os.sched_setaffinity(0, CPUS[:-1] if waits == "alone" else CPUS)
     it = Run(write_rig(f"m{waits}{beside}", waits, endpoint, others), "--duration", DURATION_S * SPEED[waits],
              "--speed", SPEED[waits], "--record", recording)
     hop = None
