@@ -188,6 +188,10 @@ FNX_MUST_CHECK int fnx_task_runtime_open(const struct fnx_task_config *config,
 /* Ends the threads when they have finished the part at hand, tells worker processes to go, and
  * gives all memory back. What has not run does not run: drain first if it should. [slow] */
 void fnx_task_runtime_close(struct fnx_task_runtime *rt);
+/* The same, but a thread that has not come back from its kernel after `timeout_ns` is left to itself:
+ * -ETIMEDOUT; it ends when it comes back. Nothing is given back then, but for the name: the thread, and
+ * what its kernel uses, need it until the process ends. 0: all is closed. [slow] */
+FNX_MUST_CHECK int fnx_task_runtime_close_within(struct fnx_task_runtime *rt, int64_t timeout_ns);
 /* One line with the sizes in force. Returns what snprintf would. */
 int fnx_task_describe(const struct fnx_task_runtime *rt, char *ret_text, size_t size);
 

@@ -413,20 +413,41 @@ static void wake_processes(struct fnx_task_runtime *rt)
 	}
 }
 
-static void stop_threads(struct fnx_task_runtime *rt)
+/* 1: it has not come back by then, and is on its own. */
+static int leave(struct fnx_task_self *self, int64_t until_ns)
 {
+	while (!atomic_load_explicit(&self->has_ended, memory_order_acquire)) {
+		int64_t left_ns = until_ns - fnx_task_now_ns();
+
+		if (left_ns <= 0) {
+			pthread_detach(self->thread);
+			return 1;
+		}
+		fnx_futex_wait(&self->has_ended, 0, left_ns, 0);
+	}
+	pthread_join(self->thread, NULL);
+	return 0;
+}
+
+/* Negative time-out: as long as it takes. Returns how many threads were left. */
+static unsigned stop_threads(struct fnx_task_runtime *rt, int64_t timeout_ns)
+{
+	int64_t until_ns = timeout_ns < 0 ? INT64_MAX : fnx_task_now_ns() + timeout_ns;
+	unsigned n_left = 0;
+
 	atomic_store_explicit(&rt->stop, 1, memory_order_seq_cst);
 	for (unsigned i = 0; i < rt->n_kinds; i++)
 		fnx_task_queue_wake_all(&rt->kinds[i].queue);
 	for (unsigned i = 0; i < rt->n_threads; i++)
-		pthread_join(rt->threads[i].thread, NULL);
+		n_left += (unsigned)leave(&rt->threads[i], until_ns);
 	atomic_store_explicit(&rt->header->closed, 1, memory_order_release);
 	if (!rt->has_steward)
-		return;
+		return n_left;
 	atomic_fetch_add_explicit(&rt->boxes->bell, 1, memory_order_seq_cst);
 	fnx_futex_wake(&rt->boxes->bell, 1, 1);
 	pthread_join(rt->steward.thread, NULL);
 	wake_processes(rt);
+	return n_left;
 }
 
 /* Opening and closing
@@ -488,21 +509,29 @@ int fnx_task_runtime_open(const struct fnx_task_config *config,
 	return 0;
 }
 
-void fnx_task_runtime_close(struct fnx_task_runtime *rt)
+int fnx_task_runtime_close_within(struct fnx_task_runtime *rt, int64_t timeout_ns)
 {
 	struct fnx_task_mapping map;
+	unsigned n_left;
 
 	if (!rt)
-		return;
-	if (rt->memory) {
-		stop_threads(rt);
-		munmap(rt->memory, rt->memory_size);
-	}
+		return 0;
+	n_left = rt->memory ? stop_threads(rt, timeout_ns) : 0;
 	if (rt->path[0])
 		unlink(rt->path);
+	if (n_left)
+		return -ETIMEDOUT;
+	if (rt->memory)
+		munmap(rt->memory, rt->memory_size);
 	map = (struct fnx_task_mapping){.base = rt->base, .size = rt->size, .fd = rt->fd};
 	fnx_task_map_close(&map);
 	free(rt);
+	return 0;
+}
+
+void fnx_task_runtime_close(struct fnx_task_runtime *rt)
+{
+	(void)!fnx_task_runtime_close_within(rt, -1);
 }
 
 /* Figures

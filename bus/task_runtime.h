@@ -109,6 +109,7 @@ struct fnx_task_self {
 	unsigned n_in_a_row; /* run so, one after the other */
 	_Atomic uint64_t n_taken_directly, n_slept;
 	pthread_t thread;
+	_Atomic uint32_t has_ended; /* a futex: the thread runs nothing any more */
 	/* (task << 2) | part, while a kernel that may hang runs here and nobody has ended it. */
 	_Alignas(64) _Atomic uint64_t loose;
 	char pad[64];

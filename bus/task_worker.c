@@ -303,5 +303,7 @@ void *fnx_task_thread(void *argument)
 			memory_order_relaxed);
 		fnx_task_queue_sleep(queue, &rt->stop);
 	}
+	atomic_store_explicit(&self->has_ended, 1, memory_order_release);
+	fnx_futex_wake(&self->has_ended, 1, 0);
 	return NULL;
 }

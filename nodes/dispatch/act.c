@@ -67,8 +67,7 @@ static int judge(struct dispatch *dispatch, uint32_t k, int rose, const struct f
 		return fnx_safety_tell(dispatch->safety, k, rose, FNX_DECISION_NOT_TARGET);
 	verdict = fnx_safety_fire(dispatch->safety, k, rose, frame->stamp.sample_time);
 	if (wanted >= 0 && decision->arm >= 0 && is_trial(verdict)) {
-		fnx_journal_touch(fnx_node_journal(dispatch->node), dispatch->target,
-			sizeof(*dispatch->target));
+		fnx_journal_touch(dispatch->journal, dispatch->target, sizeof(*dispatch->target));
 		*dispatch->target = (int64_t)((uint64_t)*dispatch->target + 1);
 	}
 	return verdict;
@@ -78,7 +77,7 @@ static int judge(struct dispatch *dispatch, uint32_t k, int rose, const struct f
 
 int fnx_dispatch_score(const struct fnx_call *call, void *context)
 {
-	struct dispatch *dispatch = context;
+	struct dispatch *dispatch = ((struct dispatch *)context)->at_hand;
 	const struct firing *firing = &dispatch->firing;
 	const struct fnx_rule *rule = &dispatch->rules[firing->rule];
 	struct fnx_decision *decision = firing->decision;
@@ -96,7 +95,7 @@ int fnx_dispatch_score(const struct fnx_call *call, void *context)
 
 int fnx_dispatch_decide(const struct fnx_call *call, void *context)
 {
-	struct dispatch *dispatch = context;
+	struct dispatch *dispatch = ((struct dispatch *)context)->at_hand;
 	struct firing *firing = &dispatch->firing;
 
 	(void)call;
@@ -118,8 +117,8 @@ static int64_t expiry(const struct dispatch *dispatch, int64_t age_ns, int64_t n
 	return dispatch->max_age_ns ? now_ns + dispatch->max_age_ns - age_ns : 0;
 }
 
-/* Has it done, if nothing speaks against it. Returns the outcome. */
-static int carry_out(struct dispatch *dispatch, const struct firing *firing)
+static struct fnx_act_command command_of(
+	const struct dispatch *dispatch, const struct firing *firing)
 {
 	const struct fnx_frame *frame = firing->frame;
 	const struct fnx_decision *decision = firing->decision;
@@ -137,6 +136,15 @@ static int carry_out(struct dispatch *dispatch, const struct firing *firing)
 	};
 
 	command.decision.outcome = FNX_DECISION_ACTED;
+	return command;
+}
+
+/* Has it done, if nothing speaks against it. Returns the outcome. */
+static int carry_out(struct dispatch *dispatch, const struct firing *firing)
+{
+	const struct fnx_decision *decision = firing->decision;
+	const struct fnx_act_command command = command_of(dispatch, firing);
+
 	if (fnx_team_was_given(dispatch->team, &command)) {
 		/* Those that it did not come to are told now, unless it is too late. */
 		if (firing->against)
@@ -150,20 +158,16 @@ static int carry_out(struct dispatch *dispatch, const struct firing *firing)
 						       : FNX_DECISION_ACTED;
 }
 
-/* What fire does, but that it is about nothing, and its books are of no account. */
-void fnx_dispatch_rehearse(struct dispatch *dispatch, int64_t now_ns)
+/* The twin's: the same way, to where something would be done. */
+static void rehearse(struct dispatch *dispatch, struct firing *firing)
 {
-	struct fnx_act_command command = {.stamp = {.seq = (uint64_t)now_ns}};
-	int64_t age_ns;
+	struct fnx_act_command command;
 
-	fnx_safety_set(dispatch->stage, 1, 0);
-	fnx_safety_fire(dispatch->stage, 0, 1, now_ns);
-	fnx_safety_fetch(dispatch->safety);
-	for (uint32_t k = 0; k < dispatch->n_rules; k++)
-		if (dispatch->rules[k].replay)
-			fnx_replay_fetch(dispatch->rules[k].replay);
-	(void)!fnx_gate_ask(&dispatch->gate, dispatch->last_sample, now_ns, now_ns, &age_ns);
-	fnx_team_rehearse(dispatch->team, &command);
+	fnx_team_rehearse_decision(dispatch->team, firing, sizeof(*firing));
+	if (firing->verdict != FNX_DECISION_ACTED)
+		return;
+	command = command_of(dispatch, firing);
+	fnx_team_rehearse_act(dispatch->team, &command);
 }
 
 void fnx_dispatch_fire(struct dispatch *dispatch, uint32_t k, int rose,
@@ -174,6 +178,11 @@ void fnx_dispatch_fire(struct dispatch *dispatch, uint32_t k, int rose,
 	void *payload;
 
 	*firing = (struct firing){.rule = k, .rose = rose, .frame = frame, .decision = decision};
+	dispatch->real->at_hand = dispatch;
+	if (dispatch != dispatch->real) {
+		rehearse(dispatch, firing);
+		return;
+	}
 	fnx_team_decide(dispatch->team, firing, sizeof(*firing));
 	if (firing->verdict == FNX_SAFETY_SILENT)
 		return;

@@ -6,6 +6,7 @@
  *	open.c      opening and starting
  *	look.c      frames to the rules, and what they say together
  *	act.c       a rule that is true: score, decide, act, publish
+ *	twin.c      rehearsals
  *	report.c    what became of acts: topic decision.outcome, and lines for people
  */
 #pragma once
@@ -38,10 +39,13 @@ struct dispatch {
 	double *centre_distance_cm; /* [n_bins] from the track's first bin */
 	uint32_t n_bins, n_states, n_recent;
 	struct fnx_safety *safety;
-	struct fnx_safety *stage; /* a book of its own, for rehearsals; NULL: there are none */
+	struct fnx_journal *journal; /* over what it remembers */
 	struct fnx_team *team;
 	uint64_t failures_said[FNX_TEAM_MAX];
 	struct firing firing;
+	/* Rehearsals, see twin.c. The twin has the same `real`, and no twin. */
+	struct dispatch *real, *twin; /* this one, and its twin; NULL: there are no rehearsals */
+	struct dispatch *at_hand; /* whose firing the kernels are about: the real one or the twin */
 	int64_t quiet_until_ns, rehearsed_until_ns; /* see idle */
 	double armed, dry_run;
 	int forgot; /* until the first frame has said what time it is */
@@ -77,13 +81,20 @@ void fnx_dispatch_look(struct dispatch *dispatch, unsigned input, const struct f
 /* Rule k is true: acts if that is allowed, and publishes what came of it. [frame] */
 void fnx_dispatch_fire(struct dispatch *dispatch, uint32_t k, int rose,
 	const struct fnx_frame *frame, struct fnx_decision *decision);
-/* Goes that way without doing anything; for a node that spins, while nothing comes. [frame] */
-void fnx_dispatch_rehearse(struct dispatch *dispatch, int64_t now_ns);
 /* The kernels of its graph; the context is the dispatch. */
 int fnx_dispatch_score(const struct fnx_call *call, void *context);
 int fnx_dispatch_decide(const struct fnx_call *call, void *context);
 /* Who armed it is there still, or none is needed. */
 int fnx_dispatch_is_attended(const struct dispatch *dispatch, int64_t now_ns);
+
+/* twin.c */
+
+/* Once the posterior's look is known, for a node that spins. Negative errno: nothing is open. [slow] */
+FNX_MUST_CHECK int fnx_dispatch_open_twin(struct dispatch *dispatch);
+void fnx_dispatch_close_twin(struct dispatch *dispatch);
+/* Goes the way from a posterior to an act, and does nothing; while nothing comes. Not the frame
+ * path: an actuator's system call is part of it now and then. */
+void fnx_dispatch_rehearse(struct dispatch *dispatch, int64_t now_ns);
 
 /* report.c */
 

@@ -27,8 +27,7 @@ struct verdicts {
 static void enter(struct dispatch *dispatch, struct verdicts *verdicts, uint32_t k, int is_true,
 	int rose, const struct fnx_frame *frame)
 {
-	fnx_truths_set(dispatch->truths, fnx_node_journal(dispatch->node), k, is_true,
-		frame->stamp.sample_time);
+	fnx_truths_set(dispatch->truths, dispatch->journal, k, is_true, frame->stamp.sample_time);
 	verdicts->any = 1;
 	verdicts->is_true |= (uint32_t)(is_true != 0) << k;
 	verdicts->rose |= (uint32_t)(is_true && rose) << k;
@@ -59,8 +58,8 @@ static void combine(
 		is_true = is_true && fnx_rule_lets(rule, verdicts->evidence[k].speed);
 		was_true = *rule->was_true != 0;
 		if (was_true != is_true) {
-			fnx_journal_touch(fnx_node_journal(dispatch->node), rule->was_true,
-				sizeof(*rule->was_true));
+			fnx_journal_touch(
+				dispatch->journal, rule->was_true, sizeof(*rule->was_true));
 			*rule->was_true = is_true;
 		}
 		enter(dispatch, verdicts, k, is_true, !was_true, frame);
@@ -90,8 +89,8 @@ static void take_position(
 		.tracked = (position->flags & FNX_POSITION_TRACKED) != 0};
 	struct fnx_head_evidence evidence;
 
-	fnx_journal_touch(fnx_node_journal(dispatch->node), dispatch->position_bin,
-		sizeof(*dispatch->position_bin));
+	fnx_journal_touch(
+		dispatch->journal, dispatch->position_bin, sizeof(*dispatch->position_bin));
 	*dispatch->position_bin = position->flags & FNX_POSITION_ON_TRACK ? position->bin : -1;
 	for (uint32_t k = 0; k < dispatch->n_rules; k++) {
 		struct fnx_rule *rule = &dispatch->rules[k];

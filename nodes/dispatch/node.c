@@ -28,6 +28,10 @@
 #define LAST_NS \
 	INT64_C(2000000000) /* for what is under way when the session ends; then it is given up */
 
+enum {
+	FETCHED_MAX = 2048, /* bytes of a payload */
+};
+
 /* Frames ---------------------------------------------------------------------------------- */
 
 static void pass_to(struct dispatch *dispatch, int64_t sample_time)
@@ -36,10 +40,20 @@ static void pass_to(struct dispatch *dispatch, int64_t sample_time)
 		dispatch->last_sample = sample_time;
 }
 
+/* It lies in the publisher's cache: all of its lines come at once, while the clock is looked at. */
+static void fetch_payload(const struct fnx_frame *frame)
+{
+	const unsigned char *payload = frame->payload;
+
+	for (uint32_t at = 0; at < frame->length && at < FETCHED_MAX; at += FNX_CACHE_LINE)
+		__builtin_prefetch(payload + at);
+}
+
 static void dispatch_frame(void *self, unsigned input, const struct fnx_frame *frame)
 {
 	struct dispatch *dispatch = self;
 
+	fetch_payload(frame);
 	fnx_gate_pass(&dispatch->gate, frame->stamp.sample_time, fnx_node_now());
 	if (frame->stamp.flags & (FNX_FRAME_LATE | FNX_FRAME_INCOMPLETE))
 		fnx_gate_flag(&dispatch->gate, frame->stamp.sample_time);
@@ -95,8 +109,8 @@ static void dispatch_gap(void *self, unsigned input, const struct fnx_gap *gap)
 
 static void renew(struct dispatch *dispatch)
 {
-	fnx_journal_touch(fnx_node_journal(dispatch->node), dispatch->leased_until_ns,
-		sizeof(*dispatch->leased_until_ns));
+	fnx_journal_touch(
+		dispatch->journal, dispatch->leased_until_ns, sizeof(*dispatch->leased_until_ns));
 	*dispatch->leased_until_ns = fnx_node_now() + dispatch->lease_ns;
 }
 
@@ -139,7 +153,7 @@ static void idle(void *self)
 	int64_t now_ns = fnx_node_now();
 
 	lapse(dispatch, now_ns);
-	if (dispatch->stage && now_ns >= dispatch->rehearsed_until_ns) {
+	if (dispatch->twin && now_ns >= dispatch->rehearsed_until_ns) {
 		dispatch->rehearsed_until_ns = now_ns + REHEARSAL_NS;
 		fnx_dispatch_rehearse(dispatch, now_ns);
 	}
@@ -158,11 +172,11 @@ static void dispatch_close(void *self)
 		fnx_dispatch_say_latencies(dispatch);
 		fnx_dispatch_say_tasks(dispatch);
 	}
+	fnx_dispatch_close_twin(dispatch);
 	fnx_team_close(dispatch->team);
 	for (uint32_t k = 0; dispatch->rules && k < dispatch->n_rules; k++)
 		fnx_rule_fini(&dispatch->rules[k]);
 	fnx_safety_free(dispatch->safety);
-	fnx_safety_free(dispatch->stage);
 	fnx_track_free(dispatch->track);
 	free(dispatch->centre_distance_cm);
 	free(dispatch->rules);
@@ -177,6 +191,8 @@ static int dispatch_open(struct fnx_node *node, void **ret_self)
 	if (!dispatch)
 		return fnx_node_fail(node, -ENOMEM, "out of memory");
 	dispatch->node = node;
+	dispatch->journal = fnx_node_journal(node);
+	dispatch->real = dispatch->at_hand = dispatch;
 	dispatch->rig = fnx_node_rig(node);
 	dispatch->n_rules = dispatch->rig->dispatch.n_rules;
 	r = fnx_dispatch_open_all(dispatch);
@@ -199,6 +215,7 @@ const struct fnx_node_ops fnx_dispatch_ops = {
 	.open = dispatch_open,
 	.start = fnx_dispatch_start,
 	.frame = dispatch_frame,
+	.acts = 1,
 	.gap = dispatch_gap,
 	.advance = dispatch_advance,
 	.ending = dispatch_ending,

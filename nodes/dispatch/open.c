@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "nodes/dispatch/dispatch.h"
+#include "nodes/host/placement.h"
 #include "schemas/decision.h"
 #include "schemas/outcome.h"
 #include "schemas/position.h"
@@ -80,7 +81,7 @@ static int open_safety(struct dispatch *dispatch)
 		.sham_fraction = rig->sham_fraction,
 		.sham_seed = rig->sham_seed,
 		.resumed = fnx_node_remembers(dispatch->node),
-		.journal = fnx_node_journal(dispatch->node),
+		.journal = dispatch->journal,
 	};
 	size_t size;
 	int r;
@@ -94,12 +95,6 @@ static int open_safety(struct dispatch *dispatch)
 	config.memory = fnx_node_state(dispatch->node, size, FNX_CACHE_LINE);
 	fnx_node_journal_room(dispatch->node, 2 * size);
 	r = config.memory ? fnx_safety_new(&config, &dispatch->safety) : -ENOSPC;
-	if (!r && fnx_node_wait(dispatch->node) == FNX_WAIT_SPIN) {
-		/* Not in the node's state: it must not have the rehearsals in its memory. */
-		config.memory = NULL;
-		config.journal = NULL;
-		r = fnx_safety_new(&config, &dispatch->stage);
-	}
 	free(lockouts);
 	if (r == -ENOSPC)
 		return r;
@@ -156,7 +151,7 @@ static int open_windows(struct dispatch *dispatch)
 	struct fnx_node *node = dispatch->node;
 	uint32_t n_arms = dispatch->track ? fnx_track_arms(dispatch->track) : 0;
 	struct fnx_rule_place place = {
-		.resumed = fnx_node_remembers(node), .journal = fnx_node_journal(node)};
+		.resumed = fnx_node_remembers(node), .journal = dispatch->journal};
 	char why[FNX_RULE_WHY_MAX];
 	int r;
 
@@ -287,12 +282,12 @@ static int open_topics(struct dispatch *dispatch)
 
 	dispatch->position_input = dispatch->ripple_input = dispatch->posterior_input = -1;
 	/* Position first: what counts is the latest at or before a ripple. */
-	if (rig->track.enabled)
+	if (rig->track.enabled && fnx_rig_rules_take(rig, "position"))
 		dispatch->position_input = r =
 			fnx_node_input(node, "position", &fnx_position_schema, 0);
-	if (r >= 0 && rig->ripple.enabled)
+	if (r >= 0 && rig->ripple.enabled && fnx_rig_rules_take(rig, "ripple"))
 		dispatch->ripple_input = r = fnx_node_input(node, "ripple", &fnx_ripple_schema, 0);
-	if (r >= 0 && rig->decode.enabled)
+	if (r >= 0 && rig->decode.enabled && fnx_rig_rules_take(rig, "posterior"))
 		dispatch->posterior_input = r =
 			fnx_node_input(node, "posterior", &fnx_posterior_schema, 0);
 	if (r >= 0)
@@ -423,6 +418,10 @@ int fnx_dispatch_start(void *self)
 	fnx_dispatch_changed(dispatch);
 	dispatch->forgot = fnx_node_forgot(dispatch->node);
 	resume_reports(dispatch);
+	r = fnx_node_wait(dispatch->node) == FNX_WAIT_SPIN ? fnx_dispatch_open_twin(dispatch) : 0;
+	if (r)
+		return fnx_node_fail(
+			dispatch->node, r, "cannot prepare rehearsals: %s", strerror(-r));
 	say_what_is_in_force(dispatch);
 	return 0;
 }

@@ -12,6 +12,11 @@
 #include "nodes/dispatch/team_parts.h"
 
 static const int64_t retry_ns = 250000000; /* until those who are not there are looked for again */
+static const int64_t last_ns = 2000000000; /* for what is under way when a team is closed */
+static const int64_t return_ns = 250000000; /* for a thread to return, then */
+
+/* Closed, and not given back: in some thread's hands. */
+static struct fnx_team *left_behind;
 
 /* Submitting ------------------------------------------------------------------------------ */
 
@@ -249,6 +254,14 @@ static void resume(struct fnx_team *team, struct member *member)
 			(void)!leave_to_worker(team, member, n);
 }
 
+/* A machine that does not let a process talk to itself is slower, no more. */
+static void open_echo(struct fnx_team *team, const struct fnx_team_config *config)
+{
+	for (uint32_t i = 0; i < config->n_actuators && config->spins && !team->echo; i++)
+		if (config->actuators[i].type == FNX_ACTUATOR_TYPE_UDP)
+			(void)!fnx_echo_open(&team->echo);
+}
+
 int fnx_team_open(const struct fnx_team_config *config, struct fnx_task_problem *ret_problem,
 	uint32_t *ret_fault, struct fnx_team **ret_team)
 {
@@ -267,6 +280,7 @@ int fnx_team_open(const struct fnx_team_config *config, struct fnx_task_problem 
 	r = open_members(team, config, ret_fault);
 	if (!r)
 		r = fnx_team_open_runtime(team, config, ret_problem);
+	open_echo(team, config);
 	if (r) {
 		fnx_team_close(team);
 		return r;
@@ -278,16 +292,31 @@ int fnx_team_open(const struct fnx_team_config *config, struct fnx_task_problem 
 	return 0;
 }
 
+/* What is still under way after a while is given up. -ETIMEDOUT: somebody is still at something. */
+static int close_runtime(struct fnx_team *team)
+{
+	if (!team->rt)
+		return 0;
+	if (fnx_task_drain(team->rt, last_ns)) {
+		fnx_team_give_up(team);
+		(void)!fnx_task_drain(team->rt, return_ns);
+	}
+	return fnx_task_runtime_close_within(team->rt, return_ns);
+}
+
 struct fnx_team *fnx_team_close(struct fnx_team *team)
 {
 	if (!team)
 		return NULL;
-	if (team->rt) {
-		(void)!fnx_task_drain(team->rt, -1);
-		fnx_task_runtime_close(team->rt);
+	if (close_runtime(team)) {
+		/* A thread that hangs uses it, and may return. */
+		team->next = left_behind;
+		left_behind = team;
+		return NULL;
 	}
 	for (uint32_t i = 0; i < team->n; i++)
 		fnx_actuator_close(team->members[i].actuator);
+	fnx_echo_close(team->echo);
 	free(team);
 	return NULL;
 }

@@ -40,7 +40,7 @@ struct fnx_team_config {
 	int (*score)(const struct fnx_call *call, void *context);
 	int (*decide)(const struct fnx_call *call, void *context);
 	void *context;
-	int spins; /* 1: its threads spin for a while before they sleep */
+	int spins; /* 1: its threads spin for a while before they sleep; there may be rehearsals */
 	uint32_t window, consumed_window; /* of the runtime, see bus/task.h; 0: the defaults */
 	uint64_t heap_size;
 	uint32_t n_traced;
@@ -52,8 +52,9 @@ struct fnx_team;
  * bus/task.h; `ret_problem` says what of the runtime. [slow] */
 FNX_MUST_CHECK int fnx_team_open(const struct fnx_team_config *config,
 	struct fnx_task_problem *ret_problem, uint32_t *ret_fault, struct fnx_team **ret_team);
-/* Waits until what was given has ended, ends the threads, closes. NULL is fine. Returns NULL. [slow]
- */
+/* Waits two seconds at most until what was given has ended, gives up the rest (below), ends the threads,
+ * closes. A thread that hangs even so keeps what it uses until the process ends: its actuator is not
+ * closed, its book is not touched any more. NULL is fine. Returns NULL. [slow] */
 struct fnx_team *fnx_team_close(struct fnx_team *team);
 
 /* Runs score and decide on `subject`, which both may write. */
@@ -66,11 +67,13 @@ FNX_MUST_CHECK int fnx_team_give(struct fnx_team *team, const struct fnx_act_com
 int fnx_team_was_given(const struct fnx_team *team, const struct fnx_act_command *command);
 /* Looks after those that hang or must be looked for again. Now and then. */
 void fnx_team_tend(struct fnx_team *team, int64_t now_ns);
-/* While there is nothing to do: goes the way of a decision and an act, with tasks that do nothing and
- * a book of its own. For who waits awake: code and memory that have not been used for a millisecond
- * take a processor several times as long. Without the tasks where they would fill the ring behind
- * what is under way, or a trace. */
-void fnx_team_rehearse(struct fnx_team *team, const struct fnx_act_command *command);
+/* While there is nothing to do: as decide and then give, with a book of its own and nobody told. For
+ * who waits awake: code and memory that have not been used for a millisecond take a processor several
+ * times as long, and the system's own more than that: so now and then a datagram goes to a socket of
+ * this process, if an actuator is told by one. Without the tasks where they would fill the ring behind
+ * what is under way, or a trace. Not the frame path. */
+void fnx_team_rehearse_decision(struct fnx_team *team, void *subject, uint32_t size);
+void fnx_team_rehearse_act(struct fnx_team *team, const struct fnx_act_command *command);
 /* Tasks that were rehearsals. */
 uint64_t fnx_team_n_rehearsed(const struct fnx_team *team);
 /* Takes away whatever is under way: what is in some worker's hands ends UNKNOWN (UNCONFIRMED, if it was

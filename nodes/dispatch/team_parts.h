@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "nodes/dispatch/echo.h"
 #include "nodes/dispatch/team.h"
 
 enum {
@@ -33,6 +34,7 @@ struct member {
 };
 
 struct fnx_team {
+	struct fnx_team *next; /* of those that were left behind */
 	struct fnx_task_runtime *rt;
 	struct member members[FNX_TEAM_MAX];
 	uint32_t n;
@@ -43,9 +45,11 @@ struct fnx_team {
 	uint64_t n_decided; /* since nothing was under way */
 	uint64_t decided_max; /* that may lie in the ring behind an act under way */
 	int is_traced;
+	/* Rehearsals. */
 	uint64_t n_rehearsed;
-	/* What a rehearsal is about, and where it is written down. */
-	uint64_t stage;
+	int with_tasks; /* this one */
+	int64_t next_echo_ns;
+	struct fnx_echo *echo; /* NULL: nobody is told by datagram, or it cannot be had */
 	struct fnx_book_giver stage_giver;
 	struct fnx_book stage_book;
 };

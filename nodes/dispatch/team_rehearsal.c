@@ -6,6 +6,8 @@
  */
 #include "nodes/dispatch/team_parts.h"
 
+#define ECHO_NS INT64_C(500000)
+
 /* Where the next act will be written down. */
 static void fetch_places(const struct fnx_team *team)
 {
@@ -42,36 +44,44 @@ static int is_clear(const struct fnx_team *team)
 	return stats.last_released == stats.n_submitted;
 }
 
-/* As fnx_team_decide. */
-static uint64_t rehearse_decision(struct fnx_team *team)
+void fnx_team_rehearse_decision(struct fnx_team *team, void *subject, uint32_t size)
 {
-	struct fnx_task_arg subject = fnx_team_memory(&team->stage, sizeof(team->stage));
-	uint64_t decided = 0;
-
-	team->n_rehearsed += !fnx_team_submit(team, REHEARSE, &subject, 1, 0, NULL);
-	team->n_rehearsed += !fnx_team_submit(team, REHEARSE, &subject, 1, 0, &decided);
-	fnx_task_help(team->rt, HERE);
-	return decided;
+	team->with_tasks = !team->is_traced && is_clear(team);
+	if (!team->with_tasks) {
+		if (team->score)
+			team->score(NULL, team->context);
+		if (team->decide)
+			team->decide(NULL, team->context);
+		return;
+	}
+	fnx_team_decide(team, subject, size);
+	team->n_rehearsed += 2;
 }
 
 /* As tell. */
-static void rehearse_act(struct fnx_team *team, uint64_t decided)
+static void rehearse_tasks(struct fnx_team *team)
 {
 	struct fnx_task_arg args[] = {fnx_team_number(0), fnx_team_number(0)};
 
-	team->n_rehearsed += !fnx_team_submit(team, REHEARSE, args, 2, decided, NULL);
+	team->n_rehearsed += !fnx_team_submit(team, REHEARSE, args, 2, team->decided, NULL);
 	fnx_task_help(team->rt, HERE);
 }
 
-void fnx_team_rehearse(struct fnx_team *team, const struct fnx_act_command *command)
+static void rehearse_system_call(struct fnx_team *team, int64_t now_ns)
 {
-	int with_tasks = !team->is_traced && is_clear(team);
-	uint64_t decided = with_tasks ? rehearse_decision(team) : 0;
+	if (!team->echo || now_ns < team->next_echo_ns)
+		return;
+	team->next_echo_ns = now_ns + ECHO_NS;
+	fnx_echo_call(team->echo);
+}
 
+void fnx_team_rehearse_act(struct fnx_team *team, const struct fnx_act_command *command)
+{
 	rehearse_book(team, command);
-	if (with_tasks)
-		rehearse_act(team, decided);
+	if (team->with_tasks)
+		rehearse_tasks(team);
 	fetch_places(team);
+	rehearse_system_call(team, command->stamp.publish_ns);
 }
 
 uint64_t fnx_team_n_rehearsed(const struct fnx_team *team)

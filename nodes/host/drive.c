@@ -50,6 +50,13 @@ static uint32_t flags_of_passing(const struct fnx_node *node, int64_t until)
 	return 0;
 }
 
+/* Who wakes somebody enters the kernel. */
+static void raise_at_grid(struct fnx_node *node)
+{
+	if (node->watermark >= node->next_grid)
+		raise_outputs(node);
+}
+
 /* Brings the node up to `until`. 0: it has more to publish than there is room for, or has left no
  * room for a frame. */
 static int advance(struct fnx_node *node, int64_t until)
@@ -109,11 +116,12 @@ static void take(struct fnx_node *node, unsigned input, const struct fnx_frame *
 	struct fnx_progress_input *progress = fnx_progress_input(node, input);
 	int64_t begun_ns = fnx_node_now();
 
-	note_hop(node, input, frame, begun_ns);
 	node->cause_ingress_ns = frame->stamp.ingress_ns;
 	node->cause_origin = fnx_node_origin(input, frame->seq);
 	node->cause_flags = frame->stamp.flags;
 	node->ops->frame(node->self, input, frame);
+	/* Nobody waits for figures. */
+	note_hop(node, input, frame, begun_ns);
 	progress->next = frame->seq + 1;
 	progress->frames++;
 	progress->late += (frame->stamp.flags & FNX_FRAME_LATE) != 0;
@@ -278,14 +286,16 @@ static enum fnx_drive drive_inputs(struct fnx_node *node, unsigned budget)
 		if (r == FNX_FRAME) {
 			if (!advance(node, node->merge.until))
 				return full(node);
-			if (node->watermark >= node->next_grid)
-				raise_outputs(node);
+			if (!node->ops->acts)
+				raise_at_grid(node);
 			running(node);
 			if (is_short(&node->inputs[input], &frame))
 				lose_damaged(node, input, frame.seq);
 			else
 				take(node, input, &frame);
 			fnx_merge_release(&node->merge, input);
+			if (node->ops->acts)
+				raise_at_grid(node);
 		} else if (r == FNX_GAP) {
 			lose(node, input, &gap);
 		} else if (r == -EBADMSG) {

@@ -47,6 +47,9 @@ struct fnx_node_ops {
 	int (*open)(struct fnx_node *node, void **ret_self);
 	int (*start)(void *self);
 	void (*frame)(void *self, unsigned input, const struct fnx_frame *frame);
+	/* 1: what it does about a frame cannot wait, and others learn only after it how far time has
+	 * come. For one whose outputs nobody closes time bins by. */
+	int acts;
 	/* A gap on an input, reported before the frame behind it. Optional; it is counted anyway.
 	 */
 	void (*gap)(void *self, unsigned input, const struct fnx_gap *gap);

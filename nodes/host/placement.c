@@ -78,15 +78,35 @@ static int is_wanted(const struct fnx_rig_names *list, const char *topic)
 	return !list->n || is_listed(topic, list);
 }
 
+static int has_rule(const struct fnx_rig *rig, enum fnx_rule_kind type)
+{
+	for (uint32_t k = 0; k < rig->dispatch.n_rules; k++)
+		if (rig->dispatch.rules[k].type == type)
+			return 1;
+	return 0;
+}
+
+int fnx_rig_rules_take(const struct fnx_rig *rig, const char *topic)
+{
+	int ripples = has_rule(rig, FNX_RULE_RIPPLE);
+
+	if (!strcmp(topic, "position"))
+		return ripples || has_rule(rig, FNX_RULE_HEAD_DIRECTION);
+	if (!strcmp(topic, "ripple"))
+		return ripples;
+	return !strcmp(topic, "posterior") && has_rule(rig, FNX_RULE_REPLAY);
+}
+
 static int takes(const struct fnx_rig *rig, const char *node, const char *topic)
 {
 	if (!strcmp(node, "record"))
 		return rig->record.file[0] && is_wanted(&rig->record.topics, topic);
 	if (!strcmp(node, "tap"))
 		return rig->tap.enabled && is_wanted(&rig->tap.topics, topic);
+	if (!strcmp(node, "dispatch"))
+		return fnx_rig_rules_take(rig, topic);
 	if (!strcmp(topic, "position"))
-		return !strcmp(node, "ripple") || is_encoder(rig, node) ||
-			!strcmp(node, "decode") || !strcmp(node, "dispatch");
+		return !strcmp(node, "ripple") || is_encoder(rig, node) || !strcmp(node, "decode");
 	if (!strcmp(topic, "spikes"))
 		return is_encoder(rig, node);
 	if (!strcmp(topic, "lfp"))
@@ -94,8 +114,6 @@ static int takes(const struct fnx_rig *rig, const char *node, const char *topic)
 			(!strcmp(node, "decode") && rig->decode.tick == FNX_TICK_LFP);
 	if (begins_with(topic, "likelihood."))
 		return !strcmp(node, "decode");
-	if (!strcmp(topic, "posterior") || !strcmp(topic, "ripple"))
-		return !strcmp(node, "dispatch");
 	return 0;
 }
 

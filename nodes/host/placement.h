@@ -18,6 +18,10 @@ const struct fnx_rig_machine *fnx_rig_here(const struct fnx_rig *rig);
 int fnx_rig_node_is_here(const struct fnx_rig *rig, const char *node);
 /* 1 if the topic is published on this machine, or comes to it whole. */
 int fnx_rig_topic_is_here(const struct fnx_rig *rig, const char *topic);
+/* 1: some rule of dispatch's looks at it. What none does is no input of dispatch: each frame waits until
+ * all inputs have come as far, and a rule on posteriors need not wait for the ripples, nor one on
+ * ripples for the end of a time bin. */
+int fnx_rig_rules_take(const struct fnx_rig *rig, const char *topic);
 /* The k-th link (from 0) of this machine, NULL: there is none; *ret_peer is the other end,
  * *ret_listens whether this one listens. */
 const struct fnx_rig_link *fnx_rig_link(const struct fnx_rig *rig, unsigned k,

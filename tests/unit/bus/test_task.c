@@ -271,6 +271,34 @@ TEST(a_task_is_seen_in_each_of_its_states)
 	fnx_task_runtime_close(rt);
 }
 
+/* It has the rest of the process for itself, and what it uses. */
+TEST(a_runtime_is_closed_without_a_thread_that_does_not_come_back)
+{
+	static struct fnx_task_runtime *rt;
+	static uint64_t cells[8];
+	struct fnx_task_config config = config_with(1);
+	struct fnx_task_arg args[] = {scalar(1), words(FNX_TASK_OUTPUT, cells, 0, 8)};
+	int64_t until_ns = fnx_task_now_ns() + task_deadline_ns;
+	uint64_t task;
+
+	atomic_store(&gate, 1);
+	rt = open_runtime(&config);
+	submit(rt, GATED, args, 2);
+	assert_int_equal(fnx_task_runtime_close_within(rt, task_deadline_ns), 0);
+	atomic_store(&gate, 0);
+	rt = open_runtime(&config);
+	task = submit(rt, GATED, args, 2);
+	while (fnx_task_state(rt, task) != FNX_TASK_RUNNING)
+		fnx_task_relax();
+	assert_int_equal(fnx_task_runtime_close_within(rt, 1000000), -ETIMEDOUT);
+	assert_int_equal(fnx_task_state(rt, task), FNX_TASK_RUNNING);
+	atomic_store(&gate, 1);
+	while (!atomic_load(&rt->threads[0].has_ended)) {
+		assert_true(fnx_task_now_ns() < until_ns);
+		fnx_task_relax();
+	}
+}
+
 /* Order
  * --------------------------------------------------------------------------------------------- */
 

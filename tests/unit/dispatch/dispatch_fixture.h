@@ -168,12 +168,18 @@ __attribute__((unused)) static void expect_refusal(const char *dispatch, const c
 	end();
 }
 
+/* Their publisher has fallen behind: it says nothing of how far time has come. */
+__attribute__((unused)) static int positions_lag, ripples_lag, posteriors_lag;
+
 __attribute__((unused)) static void drive(void)
 {
 	/* Time passes on all three, so that the ordered merge lets everything through. */
-	fnx_publisher_advance(position, now_samples + 1, 1);
-	fnx_publisher_advance(ripple, now_samples + 1, 1);
-	fnx_publisher_advance(posterior, now_samples + 1, 1);
+	if (!positions_lag)
+		fnx_publisher_advance(position, now_samples + 1, 1);
+	if (!ripples_lag)
+		fnx_publisher_advance(ripple, now_samples + 1, 1);
+	if (!posteriors_lag)
+		fnx_publisher_advance(posterior, now_samples + 1, 1);
 	assert_int_equal(fnx_node_drive(&node, fnx_node_now(), 1000), FNX_DRIVE_IDLE);
 }
 
@@ -275,4 +281,5 @@ __attribute__((unused)) static void set(const char *name, double value)
 #define LIMITS \
 	"  lockout_ms: 10\n  max_rate_per_min: 600\n  max_age_ms: 0\n  stall_ms: 0\n" \
 	"  blanking_ms: 0\n"
+#define RIPPLE_RULE "    - {name: s, type: ripple, consensus: true, task: 3}\n"
 #define ARMED "  armed: true\n" LIMITS

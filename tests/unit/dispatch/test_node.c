@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What the node decides and does. What may keep it from acting: test_armed.c. */
+#include "nodes/dispatch/dispatch.h"
 #include "tests/unit/dispatch/dispatch_fixture.h"
 
 TEST(a_replay_is_decided_done_and_told)
@@ -249,17 +250,57 @@ TEST(the_place_off_the_track_is_no_place)
 	end();
 }
 
+static struct dispatch *dispatch_of(void)
+{
+	return node.self;
+}
+
 TEST(a_gap_in_the_posterior_begins_the_window_anew)
 {
 	const struct fnx_gap gap = {.from = 1, .to = 2, .reason = FNX_GAP_LAPPED};
 
-	begin(ARMED "  rules:\n" REPLAY_RULE("r"));
+	begin(ARMED "  rules:\n" REPLAY_RULE("r") RIPPLE_RULE);
 	send_posterior(0.75, 1);
-	node.ops->gap(node.self, 2, &gap);
+	node.ops->gap(node.self, (unsigned)dispatch_of()->posterior_input, &gap);
 	send_posterior(0.75, 1);
 	assert_int_equal(outcome(), -1);
-	node.ops->gap(node.self, 0, &gap); /* position: no matter */
+	node.ops->gap(node.self, (unsigned)dispatch_of()->position_input, &gap); /* no matter */
 	send_posterior(0.75, 1);
+	assert_int_equal(outcome(), FNX_DECISION_ACTED);
+	end();
+}
+
+TEST(a_rule_on_posteriors_waits_for_no_ripple_and_no_position)
+{
+	positions_lag = ripples_lag = 1;
+	begin(ARMED "  rules:\n" REPLAY_RULE("r"));
+	send_posterior(0.75, 1);
+	send_posterior(0.75, 1);
+	assert_int_equal(outcome(), FNX_DECISION_ACTED);
+	end();
+	positions_lag = ripples_lag = 0;
+}
+
+TEST(a_rule_on_ripples_does_not_wait_for_the_end_of_a_time_bin)
+{
+	posteriors_lag = 1;
+	begin(ARMED "  rules:\n" RIPPLE_RULE);
+	send_ripple(FNX_RIPPLE_CONSENSUS, FNX_RIPPLE_STANDARD, 1);
+	assert_int_equal(outcome(), FNX_DECISION_ACTED);
+	end();
+	posteriors_lag = 0;
+}
+
+/* What a rule looks at comes in order, or a decision would hang on who was faster. */
+TEST(where_some_rule_looks_at_ripples_posteriors_wait_for_them)
+{
+	ripples_lag = 1;
+	begin(ARMED "  rules:\n" REPLAY_RULE("r") RIPPLE_RULE);
+	send_posterior(0.75, 1);
+	send_posterior(0.75, 1);
+	assert_int_equal(outcome(), -1);
+	ripples_lag = 0;
+	drive();
 	assert_int_equal(outcome(), FNX_DECISION_ACTED);
 	end();
 }

@@ -87,6 +87,55 @@ TEST(rehearsals_are_no_tasks_done_and_no_decisions)
 	rig_end = "";
 }
 
+/* A successor would take it for what its predecessor did. */
+TEST(the_state_that_a_successor_finds_knows_of_no_rehearsal)
+{
+	struct fnx_journal *journal;
+	unsigned char *before;
+	uint64_t overflows;
+
+	rig_end = "nodes: [{name: dispatch, wait: spin}]\n";
+	begin(ARMED "  rules:\n" REPLAY_RULE("r") RIPPLE_RULE
+		"    - {name: t, type: combination, all_of: [r, s], window_ms: 50, task: 4}\n");
+	send_posterior(0.75, 1);
+	journal = fnx_node_journal(&node);
+	overflows = fnx_journal_overflows(journal);
+	before = malloc(journal->size);
+	assert_non_null(before);
+	memcpy(before, journal->memory, journal->size);
+	idle(100);
+	assert_memory_equal(journal->memory, before, journal->size);
+	assert_true(fnx_journal_overflows(journal) == overflows);
+	assert_true(atomic_load(&journal->log->used) == 0);
+	free(before);
+	end();
+	rig_end = "";
+}
+
+/* All of them are gone through: masses, window, books, tasks. */
+TEST(the_twin_comes_to_an_act_in_each_rehearsal)
+{
+	struct fnx_task_stats before, after;
+	uint64_t n;
+
+	rig_end = "nodes: [{name: dispatch, wait: spin}]\n";
+	begin("  armed: false\n" LIMITS "  rules:\n" REPLAY_RULE("r"));
+	idle(30); /* until its window is full */
+	n = fnx_team_n_rehearsed(dispatch_of()->team);
+	fnx_task_stats(fnx_team_runtime(dispatch_of()->team), &before);
+	for (unsigned i = 0; i < 100; i++) {
+		dispatch_of()->rehearsed_until_ns = 0;
+		node.ops->idle(node.self);
+		assert_int_equal(dispatch_of()->twin->firing.verdict, FNX_DECISION_ACTED);
+		assert_ptr_not_equal(dispatch_of()->twin->firing.decision, NULL);
+	}
+	fnx_task_stats(fnx_team_runtime(dispatch_of()->team), &after);
+	assert_true(after.n_submitted == before.n_submitted + 300);
+	assert_true(fnx_team_n_rehearsed(dispatch_of()->team) == n + 300);
+	end();
+	rig_end = "";
+}
+
 TEST(there_is_no_rehearsal_while_an_act_is_under_way)
 {
 	struct fnx_task_stats before, after;

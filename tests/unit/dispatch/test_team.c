@@ -261,9 +261,49 @@ TEST(an_actuator_that_is_being_prepared_is_not_given_up_for_a_rehearsal)
 		sched_yield();
 	}
 	for (; command.stamp.seq < 5000; command.stamp.seq++) {
-		fnx_team_rehearse(team, &command);
+		fnx_team_rehearse_decision(team, &command, sizeof(command));
+		fnx_team_rehearse_act(team, &command);
 		assert_int_equal(fnx_actuator_is_stuck(fnx_team_actuator(team, 0)), 0);
 	}
+	fnx_team_close(team);
+	close(fd);
+}
+
+/* All that a rehearsal sends goes to this process itself. */
+TEST(no_rehearsal_is_heard_where_the_actuator_listens)
+{
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t size = sizeof(at);
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+	char endpoint[64], bytes[64];
+	const struct fnx_actuator_config actuator = {
+		.type = FNX_ACTUATOR_TYPE_UDP, .endpoint = endpoint, .text = "T{task}"};
+	const struct fnx_team_config config = {
+		.actuators = &actuator, .n_actuators = 1, .spins = 1};
+	struct fnx_act_command command = {
+		.stamp = {.seq = 7}, .decision = {.task = 5, .outcome = FNX_DECISION_ACTED}};
+	struct fnx_task_problem problem;
+	struct fnx_team *team;
+	uint32_t fault;
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &size), 0);
+	snprintf(endpoint, sizeof(endpoint), "127.0.0.1:%d", ntohs(at.sin_port));
+	assert_int_equal(fnx_team_open(&config, &problem, &fault, &team), 0);
+	for (unsigned i = 0; i < 1000; i++) {
+		/* As if a second had passed. */
+		command.stamp.publish_ns += INT64_C(1000000000);
+		fnx_team_rehearse_decision(team, &command, sizeof(command));
+		fnx_team_rehearse_act(team, &command);
+	}
+	assert_int_equal(recv(fd, bytes, sizeof(bytes), 0), -1);
+	assert_int_equal(errno, EAGAIN);
+	assert_true(fnx_actuator_counts(fnx_team_actuator(team, 0)).given == 0);
+	fnx_team_decide(team, &command, sizeof(command));
+	assert_int_equal(fnx_team_give(team, &command), 0);
+	assert_int_equal(recv(fd, bytes, sizeof(bytes), 0), 2);
+	assert_memory_equal(bytes, "T5", 2);
+	assert_int_equal(recv(fd, bytes, sizeof(bytes), 0), -1);
 	fnx_team_close(team);
 	close(fd);
 }

@@ -331,10 +331,9 @@ __attribute__((unused)) static int script_try_open(struct lab *lab, struct scrip
 }
 
 /* Opens and subscribes; every input must be there. */
-__attribute__((unused)) static void script_begin(
-	struct lab *lab, struct script *script, const char *name, struct fnx_node *node)
+__attribute__((unused)) static void script_begin_with(struct lab *lab, struct script *script,
+	const struct fnx_node_ops *ops, const char *name, struct fnx_node *node)
 {
-	const struct fnx_node_ops *ops = script->produce ? &script_source_ops : &script_ops;
 	const char *missing;
 
 	if (script_try_open(lab, script, ops, name, node))
@@ -342,4 +341,11 @@ __attribute__((unused)) static void script_begin(
 	assert_int_equal(fnx_node_subscribe(node, &missing), 1);
 	assert_int_equal(script_start(script), 0);
 	atomic_store(&node->status->state, FNX_NODE_READY);
+}
+
+__attribute__((unused)) static void script_begin(
+	struct lab *lab, struct script *script, const char *name, struct fnx_node *node)
+{
+	script_begin_with(
+		lab, script, script->produce ? &script_source_ops : &script_ops, name, node);
 }

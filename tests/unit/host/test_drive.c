@@ -149,6 +149,42 @@ TEST(the_outputs_watermark_rises_at_each_time_bin_and_when_there_is_nothing_to_d
 	lab_close(&lab);
 }
 
+static int64_t promised_at_frame;
+
+static void note_promise(void *self, unsigned input, const struct fnx_frame *frame)
+{
+	promised_at_frame = fnx_node_promised(&node, 0);
+	script_frame(self, input, frame);
+}
+
+/* Telling others is a system call, where they sleep. */
+TEST(one_that_acts_on_a_frame_tells_others_the_time_after_it_and_the_rest_before)
+{
+	struct fnx_node_ops ops = script_ops;
+	struct fnx_publisher *in;
+
+	ops.frame = note_promise;
+	for (int acts = 0; acts <= 1; acts++) {
+		ops.acts = acts;
+		lab_open(&lab);
+		in = lab_publisher(&lab, "in");
+		script = (struct script){.inputs = {"in"}, .outputs = {"out"}};
+		script_begin_with(&lab, &script, &ops, "node", &node);
+		assert_int_equal(drive(), FNX_DRIVE_IDLE);
+		for (int64_t time = LAB_BIN; time <= 5 * LAB_BIN; time += LAB_BIN) {
+			int64_t before = fnx_node_promised(&node, 0);
+
+			lab_publish(in, time, 0, 0);
+			assert_int_equal(fnx_node_drive(&node, 1, 1), FNX_DRIVE_MORE);
+			assert_int_equal(promised_at_frame, acts ? before : time);
+			assert_int_equal(fnx_node_promised(&node, 0), time);
+		}
+		fnx_node_close(&node);
+		fnx_publisher_close(in);
+		lab_close(&lab);
+	}
+}
+
 TEST(a_node_that_sleeps_is_rung_for_a_frame_and_for_the_end_of_its_time_bin)
 {
 	struct fnx_publisher *in;
