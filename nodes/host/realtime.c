@@ -41,12 +41,11 @@ static void note(struct fnx_node *node, const char *what, int error, const char 
 		snprintf(text + used, FNX_STATUS_TEXT_MAX - used, "%s%s", used ? ", " : "", what);
 }
 
-/* As fast as the slowest node, for the whole session: nobody waits for a frame by the clock. */
+/* As fast as the slowest node, for the whole session: nobody waits for a frame by the clock.
+ * Where it has a pace from some time on, what is woken then must run at once. */
 static int is_unpaced(const struct fnx_node *node)
 {
-	const struct fnx_rig_source *source = &node->rig->source;
-
-	return !node->live && source->speed == 0 && source->paced_from_s == 0;
+	return !node->live && node->rig->source.speed == 0;
 }
 
 /* Whoever is woken then lets the other go on until that one sleeps or its time is up, instead of
