@@ -41,6 +41,26 @@ static void note(struct fnx_node *node, const char *what, int error, const char 
 		snprintf(text + used, FNX_STATUS_TEXT_MAX - used, "%s%s", used ? ", " : "", what);
 }
 
+/* As fast as the slowest node, for the whole session: nobody waits for a frame by the clock.
+ * Where it has a pace from some time on, what is woken then must run at once. */
+static int is_unpaced(const struct fnx_node *node)
+{
+	return !node->live && node->rig->source.speed == 0;
+}
+
+/* Whoever is woken then lets the other go on until that one sleeps or its time is up, instead of
+ * taking the core from it for every frame: there are more nodes than cores, and each change costs
+ * the caches of both. */
+static void let_others_finish(struct fnx_node *node)
+{
+	const struct sched_param param = {0};
+
+	if (sched_getscheduler(0) == SCHED_OTHER)
+		note(node, "SCHED_BATCH, since the session has no pace",
+			sched_setscheduler(0, SCHED_BATCH, &param) < 0 ? errno : 0,
+			"is that barred?");
+}
+
 void fnx_realtime_apply(struct fnx_node *node)
 {
 	const struct fnx_rig_node *wish = wishes(node);
@@ -70,6 +90,8 @@ void fnx_realtime_apply(struct fnx_node *node)
 		snprintf(what, sizeof(what), "SCHED_FIFO %d", wish->priority);
 		note(node, what, sched_setscheduler(0, SCHED_FIFO, &param) < 0 ? errno : 0,
 			"raise LimitRTPRIO");
+	} else if (is_unpaced(node)) {
+		let_others_finish(node);
 	}
 	if (node->crowded && fnx_node_wait(node) == FNX_WAIT_ADAPTIVE) {
 		snprintf(what, sizeof(what), "sleeps at once, since %s", why);

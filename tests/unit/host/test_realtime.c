@@ -16,6 +16,7 @@ enum {
 static struct lab lab;
 static struct fnx_node node;
 static struct script script;
+static double speed = 1; /* of the rig's source */
 
 static void give_up_rights(void)
 {
@@ -33,6 +34,7 @@ static int apply(struct fnx_rig_node *wish, int refused, int (*check)(void))
 	int status;
 
 	lab_open(&lab);
+	lab.rig.source.speed = speed;
 	lab.rig.nodes = wish;
 	lab.rig.n_nodes = 1;
 	script = (struct script){.outputs = {"out"}};
@@ -117,6 +119,26 @@ TEST(a_node_for_which_the_rig_wishes_nothing_asks_for_locked_memory_alone)
 	end();
 }
 
+static int takes_no_core_from_others(void)
+{
+	return sched_getscheduler(0) == SCHED_BATCH;
+}
+
+TEST(nodes_of_a_session_without_pace_take_no_core_from_each_other)
+{
+	char name[] = "another";
+	struct fnx_rig_node wish = {.name = name};
+
+	speed = 0;
+	assert_int_equal(apply(&wish, 0, takes_no_core_from_others), 1);
+	expect_text("SCHED_BATCH, since the session has no pace");
+	end();
+	speed = 2;
+	assert_int_equal(apply(&wish, 0, takes_no_core_from_others), 0);
+	end();
+	speed = 1;
+}
+
 TEST(how_a_node_waits_is_its_own_wish_or_else_the_buses)
 {
 	enum fnx_wait spin = FNX_WAIT_SPIN;
@@ -147,6 +169,7 @@ static void begin_crowd(int32_t *cpu)
 	awake = FNX_WAIT_ADAPTIVE;
 	wishes[0].cpu = wishes[1].cpu = cpu;
 	lab_open(&lab);
+	lab.rig.source.speed = speed;
 	lab.rig.nodes = wishes;
 	lab.rig.n_nodes = 2;
 	script = (struct script){.outputs = {"out"}};
