@@ -408,45 +408,6 @@ TEST(closing_an_idle_actuator_ends_its_thread)
 	}
 }
 
-static int compare(const void *a, const void *b)
-{
-	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-TEST(a_task_is_told_soon)
-{
-	enum {
-		N = 200
-	};
-	struct fnx_team *actuator = log_to("/dev/null");
-	int64_t giving[N], told[N];
-
-	for (uint32_t i = 0; i < N; i++) {
-		const struct fnx_act_command command = command_of(i);
-		int64_t begun = now_ns();
-
-		/* The thread has fallen asleep meanwhile: that is what is measured. */
-		while (now_ns() < begun + 300000)
-			;
-		begun = now_ns();
-		assert_int_equal(fnx_team_give(actuator, &command), 0);
-		giving[i] = now_ns() - begun;
-		while (!take_outcomes(actuator))
-			;
-		told[i] = now_ns() - begun;
-	}
-	qsort(giving, N, sizeof(giving[0]), compare);
-	qsort(told, N, sizeof(told[0]), compare);
-	print_message("giving p50 %.1f us p99 %.1f us, told p50 %.1f us p99 %.1f us\n",
-		(double)giving[N / 2] / 1e3, (double)giving[N * 99 / 100] / 1e3,
-		(double)told[N / 2] / 1e3, (double)told[N * 99 / 100] / 1e3);
-	/* A machine under load; the figure is for people. */
-	assert_true(told[N / 2] < 20000000);
-	fnx_team_close(actuator);
-}
-
 /* Lives ----------------------------------------------------------------------------------- */
 
 static struct fnx_team *log_with_ring(const char *file, struct fnx_book *ring)
