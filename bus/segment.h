@@ -15,8 +15,9 @@
  *	  2048  pinned[504]  slots whose frames are RELEASED but still read by somebody
  *	 12288  schema       description, MessagePack
  *	     .  ledger       n_entries x 64 bytes
- *	     .  pool         n_slots x stride, page-aligned; a stride is the slot's size, and a line
- *			     more where slots would otherwise begin in the same cache sets
+ *	     .  pool         n_slots x stride, page-aligned; a stride is the slot's size, and a line,
+ *			     or a line and a page, more where slots would otherwise begin in the
+ *			     same cache or TLB sets
  *
  * <topic>.subs, mapped read-write by all; every subscriber writes to its own record only:
  *
@@ -68,13 +69,15 @@
 #define FNX_NO_SLOT UINT32_MAX
 
 enum {
-	FNX_SEGMENT_ABI = 2,
+	FNX_SEGMENT_ABI = 3,
 	FNX_SEGMENT_ENDIAN = 0x01020304,
 	FNX_SEGMENT_HEADER_SIZE = 12288,
 	FNX_SUBS_HEADER_SIZE = 4096,
 	FNX_HAZARDS = 1 + FNX_HOLDS_MAX, /* [0] is the frame being read */
 	FNX_PINNED_MAX = FNX_SUBSCRIBERS_MAX * FNX_HAZARDS,
 	FNX_SLOTS_MAX = 65536,
+	FNX_SLOT_LARGE = 65536, /* bytes, and multiples of it */
+	FNX_SLOT_APART = 4096,
 };
 
 enum fnx_entry_state {
@@ -270,11 +273,14 @@ static inline struct fnx_entry *fnx_mapping_entry(const struct fnx_mapping *mapp
 	return &mapping->ledger[seq & (mapping->n_entries - 1)];
 }
 
-/* Bytes from one slot to the next. Slots of a page each would all begin in the same few cache sets:
- * so those are kept a line apart. */
+/* Bytes from one slot to the next. Slots of a page each would all begin in the same few cache sets,
+ * and those of many pages on pages that compete for the same few entries of the TLB: so those are
+ * kept a line apart, and these a page as well. */
 static inline uint64_t fnx_slot_stride(uint64_t slot_size)
 {
-	return slot_size % 512 ? slot_size : slot_size + FNX_CACHE_LINE;
+	uint64_t stride = slot_size % 512 ? slot_size : slot_size + FNX_CACHE_LINE;
+
+	return slot_size % FNX_SLOT_LARGE ? stride : stride + FNX_SLOT_APART;
 }
 
 /* Any slot number will do: one that is out of range, from a damaged entry, stands for the first. */
