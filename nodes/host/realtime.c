@@ -49,7 +49,7 @@ static int is_unpaced(const struct fnx_node *node)
 }
 
 /* Whoever is woken then lets the other go on until that one sleeps or its time is up, instead of
- * taking the core from it for every frame: there are more nodes than cores, and each change costs
+ * taking the core from it for every frame. Where there are more nodes than cores, each change costs
  * the caches of both. */
 static void let_others_finish(struct fnx_node *node)
 {

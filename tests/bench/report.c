@@ -44,6 +44,8 @@ static double percentile(const int64_t *samples, size_t n, double part)
 
 	if (!n)
 		return (double)NAN;
+	if (rank == n)
+		return (double)samples[n - 1];
 	from = to = rank ? rank - 1 : 0;
 	value = (double)samples[from];
 	while (from > 0 && samples[from - 1] == samples[from])
@@ -52,7 +54,7 @@ static double percentile(const int64_t *samples, size_t n, double part)
 		to++;
 	below = from > 0 ? (value + (double)samples[from - 1]) / 2 : value;
 	above = to < n ? (value + (double)samples[to]) / 2 : value;
-	return below + (above - below) * (double)(rank - from) / (double)(to - from);
+	return below + (above - below) * ((double)(rank - from) - 0.5) / (double)(to - from);
 }
 
 /* Of all rounds together. NAN: of so few samples it says nothing. */
