@@ -37,6 +37,7 @@ static int open_end(struct sockaddr_in *ret_at)
 static int open_both(struct fnx_echo *echo)
 {
 	struct sockaddr_in from, to;
+	char byte;
 
 	echo->from = open_end(&from);
 	if (echo->from < 0)
@@ -44,10 +45,13 @@ static int open_both(struct fnx_echo *echo)
 	echo->to = open_end(&to);
 	if (echo->to < 0)
 		return echo->to;
-	return connect(echo->from, (struct sockaddr *)&to, sizeof(to)) ||
-			connect(echo->to, (struct sockaddr *)&from, sizeof(from))
-		? -errno
-		: 0;
+	if (connect(echo->from, (struct sockaddr *)&to, sizeof(to)) ||
+		connect(echo->to, (struct sockaddr *)&from, sizeof(from)))
+		return -errno;
+	/* Somebody else's may have come before that. */
+	while (recv(echo->to, &byte, sizeof(byte), 0) >= 0)
+		;
+	return 0;
 }
 
 int fnx_echo_open(struct fnx_echo **ret_echo)

@@ -25,8 +25,6 @@
 
 #define QUIET_NS INT64_C(2000000000)
 #define REHEARSAL_NS INT64_C(20000)
-#define LAST_NS \
-	INT64_C(2000000000) /* for what is under way when the session ends; then it is given up */
 
 enum {
 	FETCHED_MAX = 2048, /* bytes of a payload */
@@ -73,7 +71,7 @@ static int dispatch_ending(void *self)
 	struct dispatch *dispatch = self;
 
 	if (!dispatch->patience_ns)
-		dispatch->patience_ns = fnx_node_now() + LAST_NS;
+		dispatch->patience_ns = fnx_node_now() + FNX_TEAM_LAST_NS;
 	return fnx_dispatch_report_last(dispatch);
 }
 

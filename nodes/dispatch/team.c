@@ -12,7 +12,6 @@
 #include "nodes/dispatch/team_parts.h"
 
 static const int64_t retry_ns = 250000000; /* until those who are not there are looked for again */
-static const int64_t last_ns = 2000000000; /* for what is under way when a team is closed */
 static const int64_t return_ns = 250000000; /* for a thread to return, then */
 
 /* Closed, and not given back: in some thread's hands. */
@@ -297,7 +296,7 @@ static int close_runtime(struct fnx_team *team)
 {
 	if (!team->rt)
 		return 0;
-	if (fnx_task_drain(team->rt, last_ns)) {
+	if (fnx_task_drain(team->rt, FNX_TEAM_LAST_NS)) {
 		fnx_team_give_up(team);
 		(void)!fnx_task_drain(team->rt, return_ns);
 	}

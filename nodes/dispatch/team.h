@@ -46,6 +46,10 @@ struct fnx_team_config {
 	uint32_t n_traced;
 };
 
+/* What is under way has so long at the end, then it is given up. Twice that, if a session ends and a
+ * thread hangs as well, is less than `fornix run` waits for a node. */
+#define FNX_TEAM_LAST_NS INT64_C(2000000000)
+
 struct fnx_team;
 
 /* `ret_fault` is the actuator at fault, n_actuators: none of them. -EINVAL ..., see actuator.h and

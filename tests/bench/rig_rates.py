@@ -3,10 +3,11 @@
 """What whole rigs do with full models: how much faster than real time 32 and 256 tetrodes go, and where the
 microseconds of a session at its own pace are.
 
-    rig_rates.py BUILD [--json FILE] [32] [256] [paced]      (default: all three, five minutes at the most)
+    rig_rates.py BUILD [--json FILE] [32] [256] [paced]      (default: all three, some five minutes)
 
 Each run first learns as fast as it can until every tetrode has its 25,000 marks (tests/bench/rig_rates.yaml), but for
-FILL_LIMIT_S at the most: what is said of marks is what was found. Only what follows is measured. Rates: session time over time, and each node's CPU time, between two looks at the status pages.
+FILL_LIMIT_S at the most: what is said of marks is what was found. Only what follows is measured. Rates: session time
+over time, and each node's CPU time, between two looks at the status pages.
 Paced: of each topic in turn, the time from the arrival of the sample that caused a frame (of a posterior: that ended its
 time bin) to the frame's publishing, as `fornix echo` prints it. The machine should be idle.
 """
@@ -101,7 +102,7 @@ class Rig:
 def rate(rig):
     rig.look_at(rig.full_s, FILL_LIMIT_S)
     marks = rig.marks()
-    first = rig.look()
+    first = rig.look_at(0)
     last = rig.look_at(first["session_s"] + 0.8 * (rig.end_s - rig.full_s), MEASURE_LIMIT_S)
     session_s = last["session_s"] - first["session_s"]
     wall_s = (last["now_ns"] - first["now_ns"]) * 1e-9
