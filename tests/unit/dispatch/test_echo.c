@@ -1,24 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "nodes/dispatch/echo.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "tests/support/check.h"
-
-static unsigned n_descriptors(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
-}
+#include "tests/support/proc_self.h"
 
 TEST(what_is_sent_is_back_when_the_call_returns)
 {

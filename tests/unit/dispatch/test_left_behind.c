@@ -2,7 +2,6 @@
 /* A team is closed while one of its threads hangs. Alone in its program: threads are counted. */
 #include "nodes/dispatch/team.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,19 +9,8 @@
 #include <unistd.h>
 
 #include "tests/support/check.h"
+#include "tests/support/proc_self.h"
 #include "tests/unit/dispatch/team_fixture.h"
-
-static unsigned n_threads(void)
-{
-	DIR *dir = opendir("/proc/self/task");
-	unsigned n = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
-}
 
 static void check_book(struct fnx_book *book)
 {

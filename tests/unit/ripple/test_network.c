@@ -4,9 +4,9 @@
 #include "bus/scratch.h"
 #include "tests/support/allocations.h"
 #include "tests/support/check.h"
+#include "tests/support/proc_self.h"
 #include "tests/unit/ripple/naive_network.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 
@@ -234,18 +234,6 @@ TEST(eight_calls_give_the_same_bits)
 	}
 }
 
-static int count_threads(void)
-{
-	DIR *directory = opendir("/proc/self/task");
-	int n = 0;
-
-	assert_non_null(directory);
-	while (readdir(directory))
-		n++;
-	closedir(directory);
-	return n - 2;
-}
-
 TEST(a_run_allocates_nothing_and_no_thread_is_started)
 {
 	static double input[VALUES_MAX], output[VALUES_MAX];
@@ -267,7 +255,7 @@ TEST(a_run_allocates_nothing_and_no_thread_is_started)
 		fnx_network_free(network);
 	}
 	build_end(&build);
-	assert_int_equal(count_threads(), 1);
+	assert_int_equal(n_threads(), 1);
 }
 
 TEST(layers_that_do_not_fit_are_named)
