@@ -21,6 +21,7 @@ struct fnx_publisher {
 	uint32_t *free_slots;
 	uint32_t n_free;
 	uint32_t loaned; /* slot, FNX_NO_SLOT: none */
+	void *payload; /* that the next loan gives, if there is one free */
 	uint64_t head; /* of the frames that exist; `told` of them are counted in the segment */
 	struct fnx_entry *entry; /* that of `head` */
 	uint64_t told;
@@ -46,6 +47,7 @@ static void free_slot(struct fnx_publisher *pub, uint32_t slot)
 {
 	assert(pub->n_free < pub->map.n_slots);
 	pub->free_slots[pub->n_free++] = slot;
+	pub->payload = fnx_mapping_slot(&pub->map, slot);
 }
 
 static void pin(struct fnx_publisher *pub, uint64_t seq, uint32_t slot)
@@ -216,12 +218,11 @@ static inline void write_entry(
 	/* release: payload and fields are complete; pairs with the acquire load of the tag in peek
 	 */
 	atomic_store_explicit(&entry->tag, fnx_tag(head, state), memory_order_release);
+	/* What the next frame needs is worked out now, while nobody waits for it. */
 	pub->head = ++head;
 	pub->entry = fnx_mapping_entry(&pub->map, head);
-	/* Of the entry that comes next; told while nobody waits for it. */
-	if (head >= pub->map.n_entries)
-		atomic_store_explicit(&pub->map.segment->consumed, head - pub->map.n_entries + 1,
-			memory_order_relaxed);
+	if (pub->n_free)
+		pub->payload = fnx_mapping_slot(&pub->map, pub->free_slots[pub->n_free - 1]);
 }
 
 static inline void flush(struct fnx_publisher *pub)
@@ -231,7 +232,6 @@ static inline void flush(struct fnx_publisher *pub)
 	pub->told = pub->head;
 	/* seq_cst: before the look at who sleeps, see segment.h */
 	atomic_store(&pub->map.segment->head, pub->head);
-	fnx_readers_refresh(&pub->readers);
 	fnx_readers_ring(&pub->readers, INT64_MAX);
 }
 
@@ -278,11 +278,11 @@ int fnx_publisher_loan(struct fnx_publisher *pub, int64_t now_ns, void **ret_pay
 		if (r)
 			return r;
 	}
-	/* Who waits awake has both lines: they come together, and while the payload is written. */
+	/* Who waits awake has both lines: they come together, the one that is written first first. */
+	fnx_prefetch_to_write(pub->payload);
 	fnx_prefetch_to_write(pub->entry);
+	*ret_payload = pub->payload;
 	pub->loaned = pub->free_slots[--pub->n_free];
-	*ret_payload = fnx_mapping_slot(&pub->map, pub->loaned);
-	fnx_prefetch_to_write(*ret_payload);
 	return 0;
 }
 
@@ -356,7 +356,6 @@ void fnx_publisher_advance(struct fnx_publisher *pub, int64_t watermark, int64_t
 	atomic_store_explicit(&segment->watermark_ingress_ns, ingress_ns, memory_order_relaxed);
 	/* seq_cst: before the look at parked, see segment.h */
 	atomic_store(&segment->watermark, watermark);
-	fnx_readers_refresh(&pub->readers);
 	fnx_readers_ring(&pub->readers, watermark);
 }
 
@@ -365,7 +364,6 @@ int fnx_publisher_park(struct fnx_publisher *pub, uint32_t n, int64_t now_ns)
 	uint64_t wake;
 
 	fnx_publisher_flush(pub);
-	fnx_readers_refresh(&pub->readers);
 	fnx_readers_ring(&pub->readers, INT64_MAX);
 	if (fnx_publisher_room(pub, n, now_ns))
 		return 1;

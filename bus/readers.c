@@ -236,14 +236,14 @@ static void ring(struct fnx_readers *readers, struct fnx_reader *reader)
 		atomic_fetch_add_explicit(&readers->map->segment->rings, 1, memory_order_relaxed);
 }
 
-void fnx_readers_ring(struct fnx_readers *readers, int64_t watermark)
+void fnx_readers_ring_sleepers(struct fnx_readers *readers, int64_t watermark)
 {
 	struct fnx_subs *subs = readers->map->subs;
-	/* seq_cst: pairs with the reader's setting of its bit before it looks at head and watermark
-	 */
 	uint64_t sleepers = atomic_load(&subs->sleepers);
 
-	for (uint32_t i = 0; sleepers && i < readers->n; i++) {
+	/* After the look: whose bit was seen is known by then. */
+	fnx_readers_refresh(readers);
+	for (uint32_t i = 0; i < readers->n; i++) {
 		struct fnx_record *record = record_of(readers, &readers->list[i]);
 		uint64_t bit = UINT64_C(1) << readers->list[i].index;
 

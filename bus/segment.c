@@ -303,7 +303,6 @@ static void fill_files(struct fnx_mapping *m, const struct fnx_segment *header,
 	atomic_store_explicit(&m->segment->head, config->first_seq, memory_order_relaxed);
 	atomic_store_explicit(&m->segment->released, config->first_seq, memory_order_relaxed);
 	atomic_store_explicit(&m->segment->releasing, config->first_seq, memory_order_relaxed);
-	atomic_store_explicit(&m->segment->consumed, config->first_seq, memory_order_relaxed);
 	atomic_store_explicit(&m->segment->watermark, INT64_MIN, memory_order_relaxed);
 	if (header->schema_size)
 		memcpy((unsigned char *)m->segment + header->schema_offset, schema,

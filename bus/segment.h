@@ -9,9 +9,8 @@
  *	   320  watermark    and its ingress time        | one cache line
  *	   384  released     first seq not RELEASED      | each
  *	   392  releasing    the pass under way ends here|
- *	   448  consumed     first seq not CONSUMED      |
- *	   512  counters
- *	   576  lapped[63]   frames each subscriber lost by being lapped
+ *	   448  counters
+ *	   512  lapped[63]   frames each subscriber lost by being lapped
  *	  2048  pinned[504]  slots whose frames are RELEASED but still read by somebody
  *	 12288  schema       description, MessagePack
  *	     .  ledger       n_entries x 64 bytes
@@ -69,7 +68,7 @@
 #define FNX_NO_SLOT UINT32_MAX
 
 enum {
-	FNX_SEGMENT_ABI = 3,
+	FNX_SEGMENT_ABI = 4,
 	FNX_SEGMENT_ENDIAN = 0x01020304,
 	FNX_SEGMENT_HEADER_SIZE = 12288,
 	FNX_SUBS_HEADER_SIZE = 4096,
@@ -134,7 +133,6 @@ struct fnx_segment {
 		end; /* samples: the watermark before FNX_END, where the session's time ended */
 	_Alignas(FNX_CACHE_LINE) _Atomic uint64_t released;
 	_Atomic uint64_t releasing;
-	_Alignas(FNX_CACHE_LINE) _Atomic uint64_t consumed;
 	_Alignas(FNX_CACHE_LINE) _Atomic uint64_t dropped; /* frames that found no slot */
 	_Atomic uint64_t lapped_total;
 	_Atomic uint64_t rings;
@@ -147,9 +145,8 @@ static_assert(offsetof(struct fnx_segment, head) == 256, "layout");
 static_assert(offsetof(struct fnx_segment, watermark) == 320, "layout");
 static_assert(offsetof(struct fnx_segment, released) == 384, "layout");
 static_assert(offsetof(struct fnx_segment, releasing) == 392, "layout");
-static_assert(offsetof(struct fnx_segment, consumed) == 448, "layout");
-static_assert(offsetof(struct fnx_segment, dropped) == 512, "layout");
-static_assert(offsetof(struct fnx_segment, lapped) == 576, "layout");
+static_assert(offsetof(struct fnx_segment, dropped) == 448, "layout");
+static_assert(offsetof(struct fnx_segment, lapped) == 512, "layout");
 static_assert(offsetof(struct fnx_segment, pinned) == 2048, "layout");
 static_assert(sizeof(struct fnx_segment) <= FNX_SEGMENT_HEADER_SIZE, "layout");
 

@@ -26,7 +26,8 @@ struct fnx_subscriber {
 	const struct fnx_entry *entry; /* that of `next` */
 	uint64_t due; /* its tag, once the frame is there */
 	int at_once; /* 1: then the frame stays, and that look is enough */
-	const unsigned char *hint; /* where the frame at `next` will probably lie */
+	const unsigned char *hint; /* where the frame at `next` will probably lie, */
+	uint32_t hinted_slot; /* in this one */
 	uint32_t next_slot; /* where the one behind it will: as the newest entry read has it */
 	uint64_t next;
 	int turn; /* what the peek of `next` answered, FNX_FRAME or -EBADMSG; 0: not peeked */
@@ -62,6 +63,7 @@ static inline void go_to(struct fnx_subscriber *sub, uint64_t seq)
 	sub->entry = fnx_mapping_entry(&sub->map, seq);
 	sub->due = fnx_tag(seq, FNX_ENTRY_PUBLISHED);
 	sub->hint = fnx_mapping_slot(&sub->map, sub->next_slot);
+	sub->hinted_slot = sub->next_slot;
 	sub->at_once = !sub->guarded && seq >= sub->floor;
 }
 
@@ -300,7 +302,10 @@ static inline int read_entry(struct fnx_subscriber *sub, struct fnx_frame *ret_f
 
 	if (FNX_SELDOM(slot >= sub->map.n_slots || length > sub->map.slot_size))
 		return 0;
-	ret_frame->payload = fnx_mapping_slot(&sub->map, slot);
+	/* A guess that came true needs no waiting for the entry. */
+	ret_frame->payload = sub->hint;
+	if (FNX_SELDOM(slot != sub->hinted_slot))
+		ret_frame->payload = fnx_mapping_slot(&sub->map, slot);
 	ret_frame->seq = sub->next;
 	ret_frame->length = length;
 	stamp->sample_time = atomic_load_explicit(&entry->sample_time, memory_order_relaxed);

@@ -83,14 +83,11 @@ static int header_of_this_build(struct look *look, const struct fnx_segment *s, 
 static int counters(struct look *look, const struct fnx_segment *s)
 {
 	uint64_t head = LOAD(s->head), released = LOAD(s->released);
-	uint64_t releasing = LOAD(s->releasing), consumed = LOAD(s->consumed);
+	uint64_t releasing = LOAD(s->releasing);
 
 	if (LOAD(s->replaced) > 1)
 		find(look, FNX_FINDING_DAMAGE, offsetof(struct fnx_segment, replaced),
 			"replaced is neither 0 nor 1");
-	if (consumed > head)
-		find(look, FNX_FINDING_DAMAGE, offsetof(struct fnx_segment, consumed),
-			"consumed %llu is beyond head %llu", SHOWN(consumed), SHOWN(head));
 	if (head >= UINT64_MAX >> 2 || released > head || head - released > s->n_slots + 1u) {
 		find(look, FNX_FINDING_DAMAGE, offsetof(struct fnx_segment, released),
 			"head %llu and released %llu cannot be with %u slots", SHOWN(head),

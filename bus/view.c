@@ -109,7 +109,6 @@ static void copy_state(struct fnx_view *view, const struct fnx_segment *s)
 {
 	view->head = load(&s->head);
 	view->released = load(&s->released);
-	view->consumed = load(&s->consumed);
 	view->dropped = load(&s->dropped);
 	view->lapped = load(&s->lapped_total);
 	view->rings = load(&s->rings);

@@ -54,7 +54,7 @@ struct fnx_view {
 	uint32_t bell_form; /* enum fnx_bell_form, or nonsense */
 	int replaced;
 	/* state, as it stands there */
-	uint64_t head, released, consumed, dropped, lapped, rings, evicted;
+	uint64_t head, released, dropped, lapped, rings, evicted;
 	int64_t watermark, watermark_ingress_ns, end;
 	uint64_t n_used; /* slots that frames still hold, pinned ones among them */
 	uint64_t n_pinned;

@@ -148,9 +148,8 @@ static void print_state(const struct inspect *inspect)
 	cell_time(view->watermark, watermark);
 	cell_time(view->end, end);
 	fnx_cell_ago(age, between(view->watermark_ingress_ns, inspect->now_ns));
-	printf("frames      %" PRIu64 " published, payloads from %" PRIu64
-	       " on, entries from %" PRIu64 " on\n",
-		view->head, view->released, view->consumed);
+	printf("frames      %" PRIu64 " published, payloads from %" PRIu64 " on\n", view->head,
+		view->released);
 	printf("watermark   %s", watermark);
 	if (view->watermark == FNX_END)
 		printf(" (the session ended at %s)", end);
@@ -411,13 +410,13 @@ static json_t *json_header(const struct inspect *inspect)
 
 static json_t *json_state(const struct fnx_view *view)
 {
-	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o,s:I}", "head",
-		(json_int_t)view->head, "released", (json_int_t)view->released, "consumed",
-		(json_int_t)view->consumed, "watermark", (json_int_t)view->watermark, "dropped",
-		(json_int_t)view->dropped, "lapped", (json_int_t)view->lapped, "evicted",
-		(json_int_t)view->evicted, "rings", (json_int_t)view->rings, "used",
-		(json_int_t)view->n_used, "pinned", json_seqs(view->pinned, view->n_pinned),
-		"writer_wake", (json_int_t)view->writer_wake);
+	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o,s:I}", "head",
+		(json_int_t)view->head, "released", (json_int_t)view->released, "watermark",
+		(json_int_t)view->watermark, "dropped", (json_int_t)view->dropped, "lapped",
+		(json_int_t)view->lapped, "evicted", (json_int_t)view->evicted, "rings",
+		(json_int_t)view->rings, "used", (json_int_t)view->n_used, "pinned",
+		json_seqs(view->pinned, view->n_pinned), "writer_wake",
+		(json_int_t)view->writer_wake);
 }
 
 static void print_json(const struct inspect *inspect)

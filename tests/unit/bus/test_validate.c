@@ -95,7 +95,6 @@ TEST(each_kind_of_damage_is_found_at_its_place)
 		{&s->magic, 8, 1},
 		{&s->abi, 4, 99},
 		{&s->n_slots, 4, 1 << 20},
-		{&s->consumed, 8, 1000},
 		{&s->released, 8, 1000},
 		{&s->releasing, 8, 1000},
 		{&map.ledger[2].tag, 8, 3 << 2 | 1},
