@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include <signal.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -116,6 +117,12 @@ struct bench_peer {
 /* NULL-terminated; those that this build has. */
 extern const struct bench_peer *const bench_peers[];
 const struct bench_peer *bench_peer_find(const char *name);
+
+/* A signal that ends the run; 0: go on. */
+extern volatile sig_atomic_t bench_interrupted;
+/* 1: signals that end programs are noted there, so that what lies in files can be removed; 0: they
+ * end this process, a child that has nothing to remove. */
+void bench_heed_signals(int heed);
 
 /* What process `index` does, from opening to the end. */
 void bench_role(struct bench_run *run, const struct bench_peer *peer, unsigned index);

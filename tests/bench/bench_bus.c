@@ -136,8 +136,10 @@ static void start_hogs(pid_t *hogs)
 {
 	for (int i = 0; i < 2; i++) {
 		hogs[i] = fork();
-		if (hogs[i] == 0)
+		if (hogs[i] == 0) {
+			bench_heed_signals(0);
 			hog(i);
+		}
 	}
 }
 
@@ -264,9 +266,12 @@ static void play(
 			if (!wanted(options, c, fifo))
 				continue;
 			for (unsigned p = 0; p < report.n_peers; p++)
-				if (applies(report.peers[p], &cases[c]) && bench_now() < until_ns)
+				if (applies(report.peers[p], &cases[c]) && bench_now() < until_ns &&
+					!bench_interrupted)
 					measure(options, run, path, dir, c, p);
 		}
+		if (bench_interrupted)
+			return;
 		if (bench_now() > until_ns) {
 			fprintf(stderr, "out of time in round %u\n", round + 1);
 			break;
@@ -329,9 +334,16 @@ static int run_all(const struct options *options)
 		fprintf(stderr, "bench_bus: cannot map %s: %s\n", path, strerror(errno));
 		return 1;
 	}
+	bench_heed_signals(1);
 	play(options, run, path, dir);
 	unlink(path);
 	empty_dir(dir);
+	bench_heed_signals(0);
+	if (bench_interrupted) {
+		fprintf(stderr, "bench_bus: ended by signal %d; nothing is written\n",
+			bench_interrupted);
+		return 128 + bench_interrupted;
+	}
 	bench_report_print(&report);
 	if (options->json)
 		r = write_json(options->json);

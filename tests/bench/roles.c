@@ -20,6 +20,22 @@ enum {
 	DEADLINE_MS = 10000, /* beyond what was planned */
 };
 
+volatile sig_atomic_t bench_interrupted;
+
+static void interrupt(int number)
+{
+	bench_interrupted = number;
+}
+
+void bench_heed_signals(int heed)
+{
+	struct sigaction action = {.sa_handler = heed ? interrupt : SIG_DFL};
+
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGHUP, &action, NULL);
+}
+
 struct side {
 	struct bench_run *run;
 	const struct bench_peer *peer;
@@ -335,7 +351,8 @@ static int gather(const struct bench_run *run, pid_t *children, unsigned n)
 			children[i] = 0;
 			left--;
 		}
-		if (left && !killed && (r || has_failed(run) || bench_now() > until_ns)) {
+		if (left && !killed &&
+			(r || has_failed(run) || bench_interrupted || bench_now() > until_ns)) {
 			for (unsigned i = 0; i < n; i++)
 				if (children[i] > 0)
 					kill(children[i], SIGKILL);
@@ -363,6 +380,7 @@ static int give_birth(
 		children[i] = fork();
 		if (children[i])
 			continue;
+		bench_heed_signals(0);
 		if (peer->launched)
 			_exit(peer->launch(run, program, path) ? 1 : 0);
 		if (peer->threads)
