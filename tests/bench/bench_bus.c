@@ -265,10 +265,15 @@ static void play(
 		for (unsigned c = 0; c < report.n_cases; c++) {
 			if (!wanted(options, c, fifo))
 				continue;
-			for (unsigned p = 0; p < report.n_peers; p++)
+			/* There and back: what one leaves behind does not always meet the same
+			 * next. */
+			for (unsigned k = 0; k < report.n_peers; k++) {
+				unsigned p = round % 2 ? report.n_peers - 1 - k : k;
+
 				if (applies(report.peers[p], &cases[c]) && bench_now() < until_ns &&
 					!bench_interrupted)
 					measure(options, run, path, dir, c, p);
+			}
 		}
 		if (bench_interrupted)
 			return;
