@@ -8,13 +8,16 @@ microseconds of a session at its own pace are.
 Each run first learns as fast as it can until every tetrode has its 25,000 marks (tests/bench/rig_rates.yaml), but for
 FILL_LIMIT_S at the most: what is said of marks is what was found. Only what follows is measured. Rates: session time
 over time, and each node's CPU time, between two looks at the status pages.
-Paced: of each topic in turn, the time from the arrival of the sample that caused a frame (of a posterior: that ended its
-time bin) to the frame's publishing, as `fornix echo` prints it. The machine should be idle.
+Paced: of each topic the time from the arrival of the sample that caused a frame (of a posterior: that ended its time bin)
+to the frame's publishing, as `fornix echo` prints it. One window says little: of each topic there are several, the topics
+taking turns, of at least 1,000 frames each; what is told of a quantile is its median over the windows, and between what it
+was. The machine should be idle.
 """
 import json
 import os
 import pathlib
 import re
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -23,7 +26,7 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 FULL_S = 1500  # of the session: 25,000 marks at the slowest tetrode's rate, and some
 GOALS = {"32": 100, "256": 5}
-MEASURED_S = {"32": 1200, "256": 100, "paced": 75}
+MEASURED_S = {"32": 1200, "256": 100, "paced": 90}
 FILL_LIMIT_S, MEASURE_LIMIT_S = 150, 30  # by the clock on the wall
 LOOK_EVERY_S = 1  # a look takes some ms of the nodes' time
 # Paced, where the machine permits: the way to a posterior before all else, and no node moves between cores.
@@ -36,9 +39,9 @@ nodes:
   - {name: dispatch, cpu: 1, priority: 54}
   - {name: ripple, cpu: 1, priority: 40}
 """
-# Paced, topic after topic: for so many seconds, at so many frames a second.
-SECONDS = {"posterior": 30, "spikes": 8, "likelihood.1": 8, "likelihood.2": 8, "lfp": 6}
-RATES = {"posterior": 166, "spikes": 600, "likelihood.1": 280, "likelihood.2": 280, "lfp": 1500}
+# Paced: so many windows of so many frames.
+WINDOWS = {"posterior": (5, 1020), "spikes": (3, 1020), "likelihood.1": (3, 1020), "likelihood.2": (3, 1020), "lfp": (3, 1200)}
+QUANTILES = {"p50_us": 0.5, "p99_us": 0.99, "p999_us": 0.999}
 GOAL_P50_US, GOAL_P999_US = 150, 1000
 
 
@@ -99,6 +102,16 @@ class Rig:
                    for n in re.findall(r"n_marks=(\d+)", self.echo(topic, 400)))
 
 
+def per_second(first, last):
+    """What each node did between two looks, per second of session."""
+    session_s = last["session_s"] - first["session_s"]
+    before = {node["name"]: node for node in first["nodes"]}
+    return {node["name"]: {
+        "cpu_ms_per_s": 1e3 * (node["cpu_s"] - before[node["name"]]["cpu_s"]) / session_s,
+        "frames_per_s": (node["in"] - before[node["name"]]["in"]) / session_s,
+        "wakes_per_s": (node["wakes"] - before[node["name"]]["wakes"]) / session_s} for node in last["nodes"]}
+
+
 def rate(rig):
     rig.look_at(rig.full_s, FILL_LIMIT_S)
     marks = rig.marks()
@@ -106,46 +119,57 @@ def rate(rig):
     last = rig.look_at(first["session_s"] + 0.8 * (rig.end_s - rig.full_s), MEASURE_LIMIT_S)
     session_s = last["session_s"] - first["session_s"]
     wall_s = (last["now_ns"] - first["now_ns"]) * 1e-9
-    before = {node["name"]: node for node in first["nodes"]}
-    nodes = {node["name"]: {
-        "cpu_ms_per_s": 1e3 * (node["cpu_s"] - before[node["name"]]["cpu_s"]) / session_s,
-        "frames_per_s": (node["in"] - before[node["name"]]["in"]) / session_s,
-        "wakes_per_s": (node["wakes"] - before[node["name"]]["wakes"]) / session_s} for node in last["nodes"]}
-    return {"times_real_time": session_s / wall_s, "session_s": session_s, "fewest_marks": marks, "nodes": nodes}
+    return {"times_real_time": session_s / wall_s, "session_s": session_s, "fewest_marks": marks,
+            "nodes": per_second(first, last)}
 
 
 def quantile(ordered, q):
     return ordered[min(len(ordered) - 1, int(q * len(ordered)))]
 
 
-def latencies_of(rig, topic):
-    """Of some seconds' frames: from the arrival of the sample that caused each to its publishing."""
-    n = int(SECONDS[topic] * RATES[topic])
-    found = sorted(map(float, re.findall(r"latency=([0-9.]+) us", rig.echo(topic, n))))
-    return {"n": len(found), "p50_us": quantile(found, 0.5), "p99_us": quantile(found, 0.99),
-            "p999_us": quantile(found, 0.999), "max_us": found[-1]}
+def window_of(rig, topic):
+    """Of so many frames: from the arrival of the sample that caused each to its publishing."""
+    found = sorted(map(float, re.findall(r"latency=([0-9.]+) us", rig.echo(topic, WINDOWS[topic][1]))))
+    return {"n": len(found), "max_us": found[-1], **{name: quantile(found, q) for name, q in QUANTILES.items()}}
 
 
 def paced(rig):
     rig.look_at(rig.full_s + 1)
-    return {"fewest_marks": rig.marks(), "topics": {topic: latencies_of(rig, topic) for topic in SECONDS}}
+    marks = rig.marks()
+    windows = {topic: [] for topic in WINDOWS}
+    first = rig.look_at(0)
+    for turn in range(max(n for n, _ in WINDOWS.values())):
+        for topic in [topic for topic, (n, _) in WINDOWS.items() if turn < n]:
+            windows[topic].append(window_of(rig, topic))
+    return {"fewest_marks": marks, "topics": windows, "nodes": per_second(first, rig.look_at(0))}
+
+
+def spread(windows, name):
+    values = [window[name] for window in windows]
+    return f"{statistics.median(values):.0f} ({min(values):.0f} to {max(values):.0f})"
+
+
+def print_nodes(nodes):
+    print("| node | CPU, ms per s of session | frames in per s | wakes per s |\n|---|---|---|---|")
+    for node, found in nodes.items():
+        print(f"| {node} | {found['cpu_ms_per_s']:.2f} | {found['frames_per_s']:.0f} | {found['wakes_per_s']:.0f} |")
 
 
 def print_rate(name, it):
     print(f"\n{name} tetrodes, at least {it['fewest_marks']:,} marks each: {it['times_real_time']:.1f} x real time "
           f"(goal: {GOALS[name]})\n")
-    print("| node | CPU, ms per s of session | frames in per s | wakes per s |\n|---|---|---|---|")
-    for node, found in it["nodes"].items():
-        print(f"| {node} | {found['cpu_ms_per_s']:.2f} | {found['frames_per_s']:.0f} | {found['wakes_per_s']:.0f} |")
+    print_nodes(it["nodes"])
 
 
 def print_paced(it):
     print(f"\n32 tetrodes at their own pace, at least {it['fewest_marks']:,} marks each: a posterior beyond its bin's end, "
           f"goals p50 {GOAL_P50_US} us, p99.9 {GOAL_P999_US} us\n")
-    print("| published | frames | p50, us | p99, us | p99.9, us | max, us |\n|---|---|---|---|---|---|")
-    for topic, found in it["topics"].items():
-        print(f"| {topic} | {found['n']:,} | {found['p50_us']:.0f} | {found['p99_us']:.0f} | {found['p999_us']:.0f} "
-              f"| {found['max_us']:.0f} |")
+    print("| published | windows of frames | p50, us | p99, us | p99.9, us | longest, us |\n|---|---|---|---|---|---|")
+    for topic, windows in it["topics"].items():
+        print(f"| {topic} | {len(windows)} of {windows[0]['n']:,} | {spread(windows, 'p50_us')} | {spread(windows, 'p99_us')} "
+              f"| {spread(windows, 'p999_us')} | {max(window['max_us'] for window in windows):.0f} |")
+    print()
+    print_nodes(it["nodes"])
 
 
 def main():
