@@ -340,7 +340,7 @@ static void weigh_together(const struct fnx_model *model, uint32_t n, const doub
 				? (char *)model->blocks.masses + first * FNX_BLOCK_MARKS * lane_size
 				: NULL,
 			.n = n_left < n_tile ? n_left : n_tile,
-			.n_dims = model->blocks.n_dims,
+			.n_rows = model->blocks.n_rows,
 		};
 
 		for (uint32_t i = 0; i < n; i++)

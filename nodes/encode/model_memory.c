@@ -136,7 +136,7 @@ static struct fnx_model *attach(const struct fnx_model_config *config, void *mem
 		.lanes = at + parts.lanes,
 		.bins = model->block_bins,
 		.masses = config->merge_deviations > 0.0 ? at + parts.masses : NULL,
-		.n_dims = config->n_dims,
+		.n_rows = config->n_dims,
 	};
 	return model;
 }
