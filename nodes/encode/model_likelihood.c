@@ -132,12 +132,33 @@ static struct fnx_blocks blocks_within(const struct fnx_model *model, double squ
 	return blocks;
 }
 
-static uint32_t inside_i32(const struct fnx_model *model, const struct fnx_blocks *blocks,
-	const int32_t *lower, const int32_t *upper)
+static int32_t whole(double value, double least, double most)
 {
-	return (blocks->lists[0].blocks ? model->kernel->inside_near_i32
-					: model->kernel->inside_i32)(
-		blocks, lower, upper, model->config.gate_min_marks);
+	return (int32_t)fmin(fmax(value, least), most);
+}
+
+/* Marks whose lanes are within the cube narrowed by so much on every side, which leaves out lanes
+ * that are clamped; or widened, where it is negative, which takes them in. */
+static uint32_t inside_single(const struct fnx_model *model, const struct fnx_blocks *blocks,
+	const double *lower, const double *upper, double narrowed)
+{
+	const struct fnx_kernel *kernel = model->kernel;
+	const double unit_uv = fnx_model_unit_uv(model), most = fnx_model_limit(model);
+	const double edge = narrowed < 0.0 ? 1.0 : 0.0;
+	const bool near = blocks->lists[0].blocks, by_counts = model->config.step_uv > 0.0;
+	int32_t low[FNX_MARK_DIMS_MAX] = {0}, high[FNX_MARK_DIMS_MAX] = {0};
+	int32_t low_rows[FNX_MARK_DIMS_MAX], high_rows[FNX_MARK_DIMS_MAX];
+
+	for (uint32_t d = 0; d < model->config.n_dims; d++) {
+		low[d] = whole(floor(lower[d] / unit_uv + narrowed), -most - edge, most - edge);
+		high[d] = whole(ceil(upper[d] / unit_uv - narrowed), edge - most, edge + most);
+	}
+	fnx_model_pack(model, low, -1, low_rows);
+	fnx_model_pack(model, high, 1, high_rows);
+	return (by_counts      ? near ? kernel->inside_near_i16 : kernel->inside_i16
+			: near ? kernel->inside_near_i32
+			       : kernel->inside_i32)(
+		blocks, low_rows, high_rows, model->config.gate_min_marks);
 }
 
 static uint32_t inside_f64(const struct fnx_model *model, const struct fnx_blocks *blocks,
@@ -167,29 +188,19 @@ static bool is_gated_exactly(
 }
 
 /*
- * Steps are exact to half of one: what lies within the cube narrowed by a step is inside, what lies
- * without the cube widened by one is outside. Only where the two disagree do the exact values
- * decide.
+ * Steps are exact to half of one, counts but for the rounding of the bounds: what lies within the
+ * cube narrowed by that is inside, what lies without the cube widened by it is outside. Only where
+ * the two disagree do the exact values decide.
  */
 static bool is_gated_single(const struct fnx_model *model, const struct fnx_blocks *blocks,
 	const double *lower, const double *upper)
 {
+	const double slack = model->config.step_uv > 0.0 ? 1e-6 : 1.0;
 	const uint32_t enough = model->config.gate_min_marks;
-	int32_t narrow_lower[FNX_MARK_DIMS_MAX], narrow_upper[FNX_MARK_DIMS_MAX];
-	int32_t wide_lower[FNX_MARK_DIMS_MAX], wide_upper[FNX_MARK_DIMS_MAX];
 
-	for (uint32_t d = 0; d < model->config.n_dims; d++) {
-		const int32_t low = fnx_model_steps(model, lower[d]),
-			      high = fnx_model_steps(model, upper[d]);
-
-		wide_lower[d] = low - 1;
-		narrow_lower[d] = low + 1;
-		narrow_upper[d] = high - 1;
-		wide_upper[d] = high + 1;
-	}
-	if (inside_i32(model, blocks, narrow_lower, narrow_upper) >= enough)
+	if (inside_single(model, blocks, lower, upper, slack) >= enough)
 		return false;
-	if (inside_i32(model, blocks, wide_lower, wide_upper) < enough)
+	if (inside_single(model, blocks, lower, upper, -slack) < enough)
 		return true;
 	return is_gated_exactly(model, lower, upper);
 }
@@ -237,28 +248,40 @@ static double sum_lanes(const double *v)
 	return ((v[0] + v[1]) + (v[2] + v[3])) + ((v[4] + v[5]) + (v[6] + v[7]));
 }
 
+static void weigh_single(const struct fnx_model *model, const struct fnx_blocks *blocks,
+	const double *mark, double *sums)
+{
+	const struct fnx_kernel *kernel = model->kernel;
+	const double step = model->config.step_uv / model->config.kernel_uv;
+	const bool near = blocks->lists[0].blocks;
+	int32_t x[FNX_MARK_DIMS_MAX];
+
+	fnx_model_rows(model, mark, x);
+	if (step > 0.0)
+		(near ? kernel->weigh_near_i16 : kernel->weigh_i16)(
+			blocks, x, -0.5 * step * step, sums);
+	else
+		(near ? kernel->weigh_near_i32 : kernel->weigh_i32)(blocks, x, sums);
+}
+
+static void weigh_double(const struct fnx_model *model, const struct fnx_blocks *blocks,
+	const double *mark, double *sums)
+{
+	const struct fnx_kernel *kernel = model->kernel;
+	const double kernel_uv = model->config.kernel_uv;
+	double x[FNX_MARK_DIMS_MAX];
+
+	for (uint32_t d = 0; d < model->config.n_dims; d++)
+		x[d] = fnx_model_clamped(mark[d], FNX_BLOCK_LIMIT_F64);
+	(blocks->lists[0].blocks ? kernel->weigh_near_f64 : kernel->weigh_f64)(
+		blocks, x, -0.5 / (kernel_uv * kernel_uv), sums);
+}
+
 /* Adds the blocks' weights to the accumulators. */
 static void weigh(const struct fnx_model *model, const struct fnx_blocks *blocks,
 	const double *mark, double *sums)
 {
-	const struct fnx_model_config *config = &model->config;
-
-	if (config->single) {
-		int32_t x[FNX_MARK_DIMS_MAX];
-
-		for (uint32_t d = 0; d < config->n_dims; d++)
-			x[d] = fnx_model_steps(model, mark[d]);
-		(blocks->lists[0].blocks ? model->kernel->weigh_near_i32
-					 : model->kernel->weigh_i32)(blocks, x, sums);
-	} else {
-		double x[FNX_MARK_DIMS_MAX];
-
-		for (uint32_t d = 0; d < config->n_dims; d++)
-			x[d] = fnx_model_clamped(mark[d], FNX_BLOCK_LIMIT_F64);
-		(blocks->lists[0].blocks ? model->kernel->weigh_near_f64
-					 : model->kernel->weigh_f64)(
-			blocks, x, -0.5 / (config->kernel_uv * config->kernel_uv), sums);
-	}
+	(model->config.single ? weigh_single : weigh_double)(model, blocks, mark, sums);
 }
 
 /* Sum of the weights of each bin's marks. */
@@ -308,26 +331,28 @@ int fnx_model_likelihood(const struct fnx_model *model, const double *mark, cons
 	void *scratch, double *ret_likelihood)
 {
 	const struct scratch parts = scratch_of(model, scratch);
+	double rounded[FNX_MARK_DIMS_MAX];
 	struct fnx_blocks blocks;
 
 	assert((uintptr_t)scratch % FNX_LANES_ALIGN == 0);
 	if (model->header->index == 0)
 		return FNX_ENCODE_NO_MARKS;
-	if (!choose(model, mark, &parts, &blocks))
+	fnx_model_round(model, mark, rounded);
+	if (!choose(model, rounded, &parts, &blocks))
 		return FNX_ENCODE_GATED;
 	memset(parts.sums, 0, model->config.n_bins * FNX_BLOCK_SUMS * sizeof(double));
-	weigh(model, &blocks, mark, parts.sums);
+	weigh(model, &blocks, rounded, parts.sums);
 	finish(model, share, parts.sums, parts.hist, ret_likelihood);
 	return FNX_ENCODE_VALID;
 }
 
 /* All marks go over a tile of blocks before the next tile is fetched. Each adds the same blocks in
  * the same order as alone. */
-static void weigh_together(const struct fnx_model *model, uint32_t n, const double *const *marks,
-	double *sums, size_t n_sums)
+static void weigh_together(const struct fnx_model *model, uint32_t n,
+	const double (*marks)[FNX_MARK_DIMS_MAX], double *sums, size_t n_sums)
 {
 	const size_t lane_size = model->config.single ? sizeof(int32_t) : sizeof(double);
-	const size_t block_size = lane_size * FNX_BLOCK_MARKS * model->config.n_dims;
+	const size_t block_size = lane_size * FNX_BLOCK_MARKS * model->blocks.n_rows;
 	const uint32_t n_tile = block_size < TILE_SIZE ? (uint32_t)(TILE_SIZE / block_size) : 1;
 
 	memset(sums, 0, n * n_sums * sizeof(double));
@@ -354,7 +379,7 @@ void fnx_model_likelihoods(const struct fnx_model *model, uint32_t n, const doub
 	const struct fnx_model_config *config = &model->config;
 	const size_t n_sums = config->n_bins * (size_t)FNX_BLOCK_SUMS;
 	const struct scratch parts = scratch_of(model, scratch);
-	const double *judged[FNX_MODEL_BATCH_MAX];
+	double judged[FNX_MODEL_BATCH_MAX][FNX_MARK_DIMS_MAX];
 	uint32_t n_judged = 0;
 
 	assert(n <= FNX_MODEL_BATCH_MAX);
@@ -365,11 +390,13 @@ void fnx_model_likelihoods(const struct fnx_model *model, uint32_t n, const doub
 		if (model->config.cut_off || model->header->index == 0)
 			ret_answers[i] = fnx_model_likelihood(model, mark, share, scratch,
 				ret_likelihoods + (size_t)i * config->n_bins);
-		else if (config->gate && is_gated(model, &model->blocks, mark))
-			ret_answers[i] = FNX_ENCODE_GATED;
 		else {
-			ret_answers[i] = FNX_ENCODE_VALID;
-			judged[n_judged++] = mark;
+			fnx_model_round(model, mark, judged[n_judged]);
+			ret_answers[i] =
+				config->gate && is_gated(model, &model->blocks, judged[n_judged])
+				? FNX_ENCODE_GATED
+				: FNX_ENCODE_VALID;
+			n_judged += ret_answers[i] == FNX_ENCODE_VALID;
 		}
 	}
 	if (n_judged == 0)

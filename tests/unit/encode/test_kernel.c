@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "nodes/encode/kernel.h"
+#include "nodes/encode/model.h"
 #include "nodes/host/lanes.h"
 
 enum {

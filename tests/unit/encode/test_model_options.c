@@ -34,13 +34,17 @@ static void *scratch_new(const struct fnx_model *model)
 
 static struct fnx_model_config random_config(struct check_random *random)
 {
-	return (struct fnx_model_config){
+	struct fnx_model_config config = {
 		.n_dims = 1 + (uint32_t)check_random_below(random, FNX_MARK_DIMS_MAX),
 		.n_bins = 1 + (uint32_t)check_random_below(random, MAX_BINS),
 		.capacity = 1 + (uint32_t)check_random_below(random, MAX_MARKS),
 		.kernel_uv = 20.0,
-		.single = check_random_below(random, 2),
+		.single = check_random_below(random, 3),
 	};
+
+	if (config.single && check_random_below(random, 2))
+		config.step_uv = 0.15 + 2.0 * check_random_unit(random);
+	return config;
 }
 
 /* Clusters 300 uV apart: for a kernel of 20 uV near or far, nothing in between. */
@@ -358,7 +362,8 @@ TEST(a_batch_gives_bit_for_bit_what_each_mark_gives_alone)
 		config.gate_deviations = 1.0;
 		config.gate_min_marks = (uint32_t)check_random_below(&random, 40);
 		config.cut_off = check_random_below(&random, 2);
-		config.merge_deviations = check_random_below(&random, 2) ? 0.3 : 0.0;
+		if (config.step_uv == 0.0 && check_random_below(&random, 2))
+			config.merge_deviations = 0.3;
 		model = model_new(&config);
 		scratch = scratch_new(model);
 		flat_share(config.n_bins, share);
@@ -397,7 +402,8 @@ TEST(no_option_makes_a_likelihood_that_is_not_finite)
 
 		config.n_bins = check_random_below(&random, 3) ? config.n_bins : 1;
 		config.cut_off = check_random_below(&random, 2);
-		config.merge_deviations = check_random_below(&random, 2) ? 1.0 : 0.0;
+		if (config.step_uv == 0.0 && check_random_below(&random, 2))
+			config.merge_deviations = 1.0;
 		model = model_new(&config);
 		scratch = scratch_new(model);
 		for (uint64_t i = 0; i < n; i++) {
