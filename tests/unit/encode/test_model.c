@@ -318,7 +318,9 @@ TEST(a_mark_on_the_face_of_the_cube_is_outside_it_in_every_precision)
 			.gate_min_marks = 1,
 			.single = precision != DOUBLE,
 			.step_uv = precision == COUNTS ? 0.5 : 0.0};
-		const double at[2] = {100.0, 70.0}, share[1] = {1.0};
+		/* Of counts the nearest: the same. */
+		const double off = precision == COUNTS ? 0.2 : 0.0;
+		const double at[2] = {100.0 + off, 70.0 - off}, share[1] = {1.0};
 		const double faces[2][2] = {{119.5, 70.0}, {100.0, 50.5}};
 		const double within = precision == COUNTS ? 0.5 : 1e-12;
 		const double inside[2][2] = {{119.5 - within, 70.0}, {100.0, 50.5 + within}};

@@ -42,8 +42,8 @@ static struct fnx_model_config random_config(struct check_random *random)
 		.single = check_random_below(random, 3),
 	};
 
-	if (config.single && check_random_below(random, 2))
-		config.step_uv = 0.15 + 2.0 * check_random_unit(random);
+	if (config.single && check_random_below(random, 2)) /* 9,800 of them: 735 uV at the least */
+		config.step_uv = 0.075 + 2.0 * pow(check_random_unit(random), 4.0);
 	return config;
 }
 
