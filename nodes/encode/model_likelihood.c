@@ -10,7 +10,8 @@
 #include "nodes/encode/model_memory.h"
 #include "nodes/host/smoothing.h"
 
-/* Squared distance, in kernel deviations, at which the kernel is 1e-7 of its peak. */
+/* Squared distance, in kernel deviations, at which the kernel is 1e-7 of its peak; less than boxes can
+ * tell. */
 static const double CUT_OFF_SQUARED = 2.0 * 16.118095650958319;
 
 /* Bytes of a block's lanes that are to stay in the nearest cache while a batch goes over them. */
@@ -103,33 +104,37 @@ static uint32_t list_all(const struct fnx_model *model, uint32_t *ret_list)
 	return n;
 }
 
-/* Blocks within the root of `squared` kernel deviations; all, where that is farther than boxes can
- * tell. */
-static uint32_t list_within(
-	const struct fnx_model *model, double squared, const double *mark, uint32_t *ret_list)
+/* Blocks within the cut-off of a mark. */
+static uint32_t list_near(const struct fnx_model *model, const double *mark, uint32_t *ret_list)
 {
-	const double limit = squared * (FNX_BOX_STEPS * FNX_BOX_STEPS);
+	const double limit = CUT_OFF_SQUARED * (FNX_BOX_STEPS * FNX_BOX_STEPS);
 	uint16_t low[FNX_MARK_DIMS_MAX], high[FNX_MARK_DIMS_MAX];
 
-	if (limit > FNX_BOX_LIMIT_MAX)
-		return list_all(model, ret_list);
 	for (uint32_t d = 0; d < model->config.n_dims; d++)
 		fnx_model_box_steps(model, mark[d], &low[d], &high[d]);
 	return model->kernel->near_boxes(model->boxes, model->blocks.n, model->config.n_dims, low,
 		high, (uint16_t)limit, ret_list);
 }
 
-/* What a spike's weights go over: with the cut-off, the blocks within the root of `squared` kernel
- * deviations; else all. */
-static struct fnx_blocks blocks_within(const struct fnx_model *model, double squared,
-	const double *mark, const struct scratch *scratch)
+/* Blocks that may have marks within a cube. Of one as wide as boxes reach empty boxes are no farther
+ * than others. */
+static uint32_t list_overlapping(
+	const struct fnx_model *model, const double *lower, const double *upper, uint32_t *ret_list)
 {
-	struct fnx_blocks blocks = model->blocks;
+	uint16_t low[FNX_MARK_DIMS_MAX], high[FNX_MARK_DIMS_MAX];
+	bool is_everywhere = true;
 
-	if (model->config.cut_off)
-		sort_blocks(model, list_within(model, squared, mark, scratch->list), scratch,
-			blocks.lists);
-	return blocks;
+	for (uint32_t d = 0; d < model->config.n_dims; d++) {
+		uint16_t above, below;
+
+		fnx_model_box_steps(model, lower[d], &low[d], &above);
+		fnx_model_box_steps(model, upper[d], &below, &high[d]);
+		is_everywhere &= low[d] == 0 && high[d] == FNX_BOX_LAST;
+	}
+	if (is_everywhere)
+		return list_all(model, ret_list);
+	return model->kernel->near_boxes(
+		model->boxes, model->blocks.n, model->config.n_dims, low, high, 0, ret_list);
 }
 
 static int32_t whole(double value, double least, double most)
@@ -206,11 +211,12 @@ static bool is_gated_single(const struct fnx_model *model, const struct fnx_bloc
 }
 
 static bool is_gated(
-	const struct fnx_model *model, const struct fnx_blocks *blocks, const double *mark)
+	const struct fnx_model *model, const double *mark, const struct scratch *scratch)
 {
 	const struct fnx_model_config *config = &model->config;
 	const double reach = config->gate_deviations * config->kernel_uv;
 	double lower[FNX_MARK_DIMS_MAX], upper[FNX_MARK_DIMS_MAX];
+	struct fnx_blocks blocks = model->blocks;
 
 	for (uint32_t d = 0; d < config->n_dims; d++) {
 		if (!isfinite(mark[d]))
@@ -218,29 +224,23 @@ static bool is_gated(
 		lower[d] = mark[d] - reach;
 		upper[d] = mark[d] + reach;
 	}
+	if (config->cut_off)
+		sort_blocks(model, list_overlapping(model, lower, upper, scratch->list), scratch,
+			blocks.lists);
 	if (config->single)
-		return is_gated_single(model, blocks, lower, upper);
-	return inside_f64(model, blocks, lower, upper) < config->gate_min_marks;
+		return is_gated_single(model, &blocks, lower, upper);
+	return inside_f64(model, &blocks, lower, upper) < config->gate_min_marks;
 }
 
-/* Blocks to weigh; false: gated. Where the gate's cube reaches beyond the cut-off at its corners, it
- * has a list of its own. */
-static bool choose(const struct fnx_model *model, const double *mark, const struct scratch *scratch,
-	struct fnx_blocks *ret_blocks)
+/* What a spike's weights go over. */
+static struct fnx_blocks blocks_to_weigh(
+	const struct fnx_model *model, const double *mark, const struct scratch *scratch)
 {
-	const struct fnx_model_config *config = &model->config;
-	const double corner_squared =
-		config->gate_deviations * config->gate_deviations * config->n_dims;
-	const bool apart = config->gate && corner_squared > CUT_OFF_SQUARED;
-	struct fnx_blocks blocks;
+	struct fnx_blocks blocks = model->blocks;
 
-	if (apart) {
-		blocks = blocks_within(model, corner_squared, mark, scratch);
-		if (is_gated(model, &blocks, mark))
-			return false;
-	}
-	*ret_blocks = blocks_within(model, CUT_OFF_SQUARED, mark, scratch);
-	return !config->gate || apart || !is_gated(model, ret_blocks, mark);
+	if (model->config.cut_off)
+		sort_blocks(model, list_near(model, mark, scratch->list), scratch, blocks.lists);
+	return blocks;
 }
 
 static double sum_lanes(const double *v)
@@ -338,8 +338,9 @@ int fnx_model_likelihood(const struct fnx_model *model, const double *mark, cons
 	if (model->header->index == 0)
 		return FNX_ENCODE_NO_MARKS;
 	fnx_model_round(model, mark, rounded);
-	if (!choose(model, rounded, &parts, &blocks))
+	if (model->config.gate && is_gated(model, rounded, &parts))
 		return FNX_ENCODE_GATED;
+	blocks = blocks_to_weigh(model, rounded, &parts);
 	memset(parts.sums, 0, model->config.n_bins * FNX_BLOCK_SUMS * sizeof(double));
 	weigh(model, &blocks, rounded, parts.sums);
 	finish(model, share, parts.sums, parts.hist, ret_likelihood);
@@ -392,8 +393,7 @@ void fnx_model_likelihoods(const struct fnx_model *model, uint32_t n, const doub
 				ret_likelihoods + (size_t)i * config->n_bins);
 		else {
 			fnx_model_round(model, mark, judged[n_judged]);
-			ret_answers[i] =
-				config->gate && is_gated(model, &model->blocks, judged[n_judged])
+			ret_answers[i] = config->gate && is_gated(model, judged[n_judged], &parts)
 				? FNX_ENCODE_GATED
 				: FNX_ENCODE_VALID;
 			n_judged += ret_answers[i] == FNX_ENCODE_VALID;
