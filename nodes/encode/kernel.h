@@ -91,8 +91,9 @@ struct fnx_blocks {
 	uint32_t n_rows; /* dimensions, or pairs of them */
 };
 
-/* One set per processor generation. All give the same results; but single weights are the same
- * only on all that fuse products and sums; FNX_PROCESSOR_ANY of x86-64 does not, and rounds once more. */
+/* One set per processor generation. All give the same results; but single weights are the same only
+ * on all that fuse products and sums; FNX_PROCESSOR_ANY of x86-64 does not, and rounds once more.
+ */
 struct fnx_kernel {
 	/* ret_sums[bins[k]] [FNX_BLOCK_SUMS] += e^(-|m - x|^2 / 2), in kernel deviations, over
 	 * the marks m of block k, by lane; x [n_rows]; ret_sums 64-byte aligned. */
