@@ -187,7 +187,7 @@ static bool is_gated_exactly(
 
 		for (uint32_t d = 0; d < n_dims; d++)
 			inside &= mark[d] > lower[d] && mark[d] < upper[d];
-		n_inside += inside;
+		n_inside += inside ? fnx_model_mass(model, i) : 0;
 	}
 	return n_inside < model->config.gate_min_marks;
 }

@@ -346,6 +346,35 @@ TEST(like_marks_are_merged_and_the_gate_counts_them_all)
 	}
 }
 
+/* So near the face that single precision looks at the exact values. */
+TEST(the_gate_counts_merged_marks_by_their_mass_also_at_the_face_of_the_cube)
+{
+	for (int single = 0; single < 2; single++) {
+		const struct fnx_model_config config = {.n_dims = 1,
+			.n_bins = 1,
+			.capacity = 10,
+			.kernel_uv = 19.5,
+			.gate = true,
+			.gate_deviations = 1.0,
+			.gate_min_marks = 2,
+			.single = single,
+			.merge_deviations = 0.5};
+		const double at = 100.0, face = 119.5 - 1e-12, share = 1.0;
+		struct fnx_model *model = model_new(&config);
+		void *scratch = scratch_new(model);
+		double likelihood;
+
+		assert_int_equal(fnx_model_add(model, &face, 0), FNX_MODEL_STORED);
+		assert_int_equal(fnx_model_likelihood(model, &at, &share, scratch, &likelihood),
+			FNX_ENCODE_GATED);
+		assert_int_equal(fnx_model_add(model, &face, 0), FNX_MODEL_MERGED);
+		assert_int_equal(fnx_model_likelihood(model, &at, &share, scratch, &likelihood),
+			FNX_ENCODE_VALID);
+		free(scratch);
+		fnx_model_free(model);
+	}
+}
+
 TEST(a_batch_gives_bit_for_bit_what_each_mark_gives_alone)
 {
 	struct check_random random = check_random_seeded();
