@@ -1,6 +1,47 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "nodes/encode/kernel.h"
+
+#include <math.h>
+#include <stdbool.h>
+
 #include "nodes/encode/mark.h"
+
+/* How blocks are weighed in single precision. */
+struct weighing {
+	const int32_t *x; /* [n_rows] */
+	float factor; /* of squared distances, in the exponent of 2 */
+	float most; /* squared distance that larger ones count as */
+	bool by_pairs; /* rows of counts, else of steps */
+	bool by_mass;
+	uint32_t n_rows;
+};
+
+static inline __attribute__((always_inline)) struct weighing by_steps(const int32_t *x)
+{
+	const float factor = (float)(-0.5 * M_LOG2E / (FNX_BLOCK_STEPS * FNX_BLOCK_STEPS));
+
+	return (struct weighing){.x = x, .factor = factor, .most = -125.0f / factor};
+}
+
+static inline __attribute__((always_inline)) struct weighing by_counts(
+	const int32_t *x, double factor)
+{
+	const float of_two = (float)(factor * M_LOG2E);
+
+	return (struct weighing){
+		.x = x, .factor = of_two, .most = -125.0f / of_two, .by_pairs = true};
+}
+
+/* For loops in which all but x and the factor are constants. */
+static inline __attribute__((always_inline)) struct weighing made_for(
+	const struct weighing *way, uint32_t n_rows, bool by_mass)
+{
+	struct weighing made = *way;
+
+	made.n_rows = n_rows;
+	made.by_mass = by_mass;
+	return made;
+}
 
 /* For each byte the numbers of its bits that are set, rising, from the lowest byte on. */
 #define PUT_BIT(bit, rest, b) \
@@ -44,17 +85,24 @@ static const uint64_t bit_numbers[256] = {
 #include "nodes/encode/kernel_width.h"
 #endif
 
+/* Octets are no wider than 32 bytes in single precision. */
+#define SET(all, near) \
+	{ \
+		.weigh_i32 = weigh_i32_##all, .weigh_i16 = weigh_i16_##all, \
+		.weigh_f64 = weigh_f64_##all, .inside_i32 = inside_i32_##all, \
+		.inside_i16 = inside_i16_##all, .inside_f64 = inside_f64_##all, \
+		.weigh_near_i32 = weigh_near_i32_##near, .weigh_near_i16 = weigh_near_i16_##near, \
+		.weigh_near_f64 = weigh_near_f64_##near, \
+		.inside_near_i32 = inside_near_i32_##near, \
+		.inside_near_i16 = inside_near_i16_##near, \
+		.inside_near_f64 = inside_near_f64_##near, .near_boxes = near_boxes_##near, \
+	}
+
 static const struct fnx_kernel kernels[FNX_PROCESSORS] = {
-	[FNX_PROCESSOR_ANY] = {weigh_i32_v16, weigh_f64_v16, inside_i32_v16, inside_f64_v16,
-		weigh_near_i32_v16, weigh_near_f64_v16, inside_near_i32_v16, inside_near_f64_v16,
-		near_boxes_v16},
+	[FNX_PROCESSOR_ANY] = SET(v16, v16),
 #ifdef __x86_64__
-	[FNX_PROCESSOR_AVX2] = {weigh_i32_v32, weigh_f64_v32, inside_i32_v32, inside_f64_v32,
-		weigh_near_i32_v32, weigh_near_f64_v32, inside_near_i32_v32, inside_near_f64_v32,
-		near_boxes_v32},
-	[FNX_PROCESSOR_X86_64_V4] = {weigh_i32_v64, weigh_f64_v64, inside_i32_v64, inside_f64_v64,
-		weigh_near_i32_v32, weigh_near_f64_v32, inside_near_i32_v32, inside_near_f64_v32,
-		near_boxes_v32},
+	[FNX_PROCESSOR_AVX2] = SET(v32, v32),
+	[FNX_PROCESSOR_X86_64_V4] = SET(v64, v32),
 #endif
 };
 

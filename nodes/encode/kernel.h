@@ -2,15 +2,23 @@
 /*
  * The loops over all stored marks: Gaussian weights summed by block, and the n-cube gate.
  *
- * A block is 32 marks of one position bin, dimension by dimension: lanes[block][dim][32]. Where only
- * some blocks are gone through, it is four octets, each dimension by dimension:
- * lanes[octet][dim][8]; so what is not in use of a block is not fetched either. Lanes are
- * doubles (microvolts), or for single precision int32 steps of 2^-22 kernel deviations: differences
- * of integers are exact, so that the error does not grow with the amplitude as it would with
- * floats. Unused lanes hold a value so far off that their weight is below 1e-37 and no gate counts
- * them. Marks and queries must lie within the limits, which keeps every distance finite.
+ * A block is 32 marks of one position bin, row by row: lanes[block][row][32]. Where only some
+ * blocks are gone through, it is four octets, each row by row: lanes[octet][row][8]; so what is not
+ * in use of a block is not fetched either. A row is one dimension, in lanes of
  *
- * Any thread, real-time, no errors; time grows with blocks * dimensions.
+ *	double   microvolts
+ *	int32    for single precision: steps of 2^-22 kernel deviations; differences of integers are
+ *	         exact, so that the error does not grow with the amplitude as it would with floats
+ *
+ * or two, where marks are whole counts of an amplifier, in half the memory:
+ *
+ *	int32    the first dimension's count in its low half, the second's in the high one, which
+ *	         is 0 where there is none; so a row's squared distance is exact, and is one operation
+ *
+ * Unused lanes hold a value so far off that their weight is below 1e-37 and no gate counts them.
+ * Marks and queries must lie within the limits, which keeps every distance finite.
+ *
+ * Any thread, real-time, no errors; time grows with blocks * rows.
  */
 #pragma once
 
@@ -33,10 +41,20 @@ enum {
 /* 232 deviations, and 40 more; no difference overflows. */
 #define FNX_BLOCK_LIMIT_I32 0x1.dp29
 #define FNX_BLOCK_UNUSED_I32 0x1.1p30
+/* A count may differ by 23,170 from any other, so that four squares fit an int32; unused ones by at
+ * least 3,570 from all, 13.2 deviations of 270. */
+#define FNX_BLOCK_LIMIT_I16 9800
+#define FNX_BLOCK_UNUSED_I16 13370
 #define FNX_BLOCK_LIMIT_F64 1e150
 #define FNX_BLOCK_UNUSED_F64 3e150
 
 #define FNX_BLOCK_MASS_MAX 0x1p20
+
+/* The lane of two dimensions. */
+static inline int32_t fnx_counts_lane(int32_t low, int32_t high)
+{
+	return (int32_t)((uint32_t)high << 16 | (uint16_t)low);
+}
 
 /* Boxes are in steps of 1/16 kernel deviation, 2,048 either way; what is farther counts as that. An
  * empty box has its low bounds above its high ones, all that there is apart. */
@@ -70,15 +88,20 @@ struct fnx_blocks {
 	/* Blocks to go through: those with 1, 2, 3, 4 octets in use; if not set, 0 .. n - 1. */
 	struct fnx_block_list lists[FNX_BLOCK_OCTETS];
 	uint32_t n;
-	uint32_t n_dims;
+	uint32_t n_rows; /* dimensions, or pairs of them */
 };
 
-/* One set per processor generation. All give the same results; but weigh_i32 is the same only on
- * all that fuse products and sums; FNX_PROCESSOR_ANY of x86-64 does not, and rounds once more. */
+/* One set per processor generation. All give the same results; but single weights are the same only
+ * on all that fuse products and sums; FNX_PROCESSOR_ANY of x86-64 does not, and rounds once more.
+ */
 struct fnx_kernel {
 	/* ret_sums[bins[k]] [FNX_BLOCK_SUMS] += e^(-|m - x|^2 / 2), in kernel deviations, over
-	 * the marks m of block k, by lane; x [n_dims]; ret_sums 64-byte aligned. */
+	 * the marks m of block k, by lane; x [n_rows]; ret_sums 64-byte aligned. */
 	void (*weigh_i32)(const struct fnx_blocks *blocks, const int32_t *x, double *ret_sums);
+	/* ret_sums[bins[k]] [FNX_BLOCK_SUMS] += e^(factor * |m - x|^2), in counts, factor < 0; not
+	 * by mass. */
+	void (*weigh_i16)(
+		const struct fnx_blocks *blocks, const int32_t *x, double factor, double *ret_sums);
 	/* ret_sums[bins[k]] [FNX_BLOCK_SUMS] += e^(factor * |m - x|^2), factor < 0. */
 	void (*weigh_f64)(
 		const struct fnx_blocks *blocks, const double *x, double factor, double *ret_sums);
@@ -86,13 +109,19 @@ struct fnx_kernel {
 	 * `enough`. */
 	uint32_t (*inside_i32)(const struct fnx_blocks *blocks, const int32_t *lower,
 		const int32_t *upper, uint32_t enough);
+	uint32_t (*inside_i16)(const struct fnx_blocks *blocks, const int32_t *lower,
+		const int32_t *upper, uint32_t enough);
 	uint32_t (*inside_f64)(const struct fnx_blocks *blocks, const double *lower,
 		const double *upper, uint32_t enough);
 	/* The same over blocks->lists. */
 	void (*weigh_near_i32)(const struct fnx_blocks *blocks, const int32_t *x, double *ret_sums);
+	void (*weigh_near_i16)(
+		const struct fnx_blocks *blocks, const int32_t *x, double factor, double *ret_sums);
 	void (*weigh_near_f64)(
 		const struct fnx_blocks *blocks, const double *x, double factor, double *ret_sums);
 	uint32_t (*inside_near_i32)(const struct fnx_blocks *blocks, const int32_t *lower,
+		const int32_t *upper, uint32_t enough);
+	uint32_t (*inside_near_i16)(const struct fnx_blocks *blocks, const int32_t *lower,
 		const int32_t *upper, uint32_t enough);
 	uint32_t (*inside_near_f64)(const struct fnx_blocks *blocks, const double *lower,
 		const double *upper, uint32_t enough);

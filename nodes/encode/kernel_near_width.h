@@ -35,30 +35,6 @@ LANES_INLINE void LANES(fetch_ahead)(const struct fnx_blocks *blocks, uint32_t n
 	}
 }
 
-/* The weights of so many vectors, each n_dims vectors OCTET_VECTORS apart. */
-LANES_INLINE void LANES(near_weights_i32)(const LANES(i32) *const *at, uint32_t n_vectors,
-	uint32_t n_dims, const int32_t *x, LANES(f32) * ret_weights)
-{
-	LANES(f32) s[VECTORS_AT_ONCE] = {{0}};
-
-#pragma GCC unroll 4
-	for (uint32_t d = 0; d < n_dims; d++) {
-		const LANES(i32) query = (LANES(i32)){0} + x[d];
-
-#pragma GCC unroll 4
-		for (uint32_t i = 0; i < n_vectors; i++) {
-			const LANES(f32) diff = __builtin_convertvector(
-				query - at[i][d * OCTET_VECTORS], LANES(f32));
-
-			if (d == 0 && n_dims < 16)
-				s[i] = diff * diff;
-			else
-				LANES(fuse)(&diff, &diff, &s[i]);
-		}
-	}
-	LANES(weights_of)(n_vectors, s, ret_weights);
-}
-
 LANES_INLINE void LANES(accumulate_octet)(const LANES(f32) * weights, LANES(f64) * sums)
 {
 #if defined __x86_64__ && LANES_BYTES == 32
@@ -75,9 +51,8 @@ LANES_INLINE void LANES(accumulate_octet)(const LANES(f32) * weights, LANES(f64)
 }
 
 /* n_blocks from the k-th on of those with n_octets. */
-LANES_INLINE void LANES(weigh_some_i32)(const struct fnx_blocks *blocks, uint32_t n_octets,
-	uint32_t k, uint32_t n_blocks, uint32_t n_dims, bool by_mass, const int32_t *x,
-	double *ret_sums)
+LANES_INLINE void LANES(weigh_some)(const struct fnx_blocks *blocks, uint32_t n_octets, uint32_t k,
+	uint32_t n_blocks, const struct weighing *way, double *ret_sums)
 {
 	const uint32_t *list = blocks->lists[n_octets - 1].blocks + k;
 	const uint32_t n_of_block = n_octets * OCTET_VECTORS, n = n_blocks * n_of_block;
@@ -89,22 +64,25 @@ LANES_INLINE void LANES(weigh_some_i32)(const struct fnx_blocks *blocks, uint32_
 		const uint32_t octet = i % n_of_block / OCTET_VECTORS;
 
 		at[i] = (const LANES(i32) *)blocks->lanes + i % OCTET_VECTORS +
-			((size_t)list[i / n_of_block] * FNX_BLOCK_OCTETS + octet) * n_dims *
+			((size_t)list[i / n_of_block] * FNX_BLOCK_OCTETS + octet) * way->n_rows *
 				OCTET_VECTORS;
 	}
 #pragma GCC unroll 2
 	for (uint32_t i = 0; i < n; i += VECTORS_AT_ONCE)
-		LANES(near_weights_i32)
-	(at + i, n - i < VECTORS_AT_ONCE ? n - i : VECTORS_AT_ONCE, n_dims, x, weights + i);
+		LANES(weights)
+	(at + i, n - i < VECTORS_AT_ONCE ? n - i : VECTORS_AT_ONCE, OCTET_VECTORS, way,
+		weights + i);
 #pragma GCC unroll 4
 	for (uint32_t b = 0; b < n_blocks; b++) {
 		const LANES(f32) *masses = (const LANES(f32) *)blocks->masses +
 			(size_t)list[b] * FNX_BLOCK_OCTETS * OCTET_VECTORS;
 		LANES(f32) *of_block = weights + b * n_of_block;
 
+		if (way->by_mass) {
 #pragma GCC unroll 8
-		for (uint32_t i = 0; by_mass && i < n_of_block; i++)
-			of_block[i] *= masses[i];
+			for (uint32_t i = 0; i < n_of_block; i++)
+				of_block[i] *= masses[i];
+		}
 #pragma GCC unroll 8
 		for (uint32_t i = OCTET_VECTORS; i < n_of_block; i++)
 			of_block[i % OCTET_VECTORS] += of_block[i];
@@ -114,8 +92,8 @@ LANES_INLINE void LANES(weigh_some_i32)(const struct fnx_blocks *blocks, uint32_
 	}
 }
 
-LANES_INLINE void LANES(weigh_list_i32)(const struct fnx_blocks *blocks, uint32_t n_octets,
-	uint32_t n_dims, bool by_mass, const int32_t *x, double *ret_sums)
+LANES_INLINE void LANES(weigh_list)(const struct fnx_blocks *blocks, uint32_t n_octets,
+	const struct weighing *way, double *ret_sums)
 {
 	const uint32_t n_vectors = n_octets * OCTET_VECTORS, n = blocks->lists[n_octets - 1].n;
 	const uint32_t n_at_once = n_vectors <= 4 ? 4 / n_vectors : 1;
@@ -123,40 +101,57 @@ LANES_INLINE void LANES(weigh_list_i32)(const struct fnx_blocks *blocks, uint32_
 
 	for (; k + n_at_once <= n; k += n_at_once) {
 		LANES(fetch_ahead)
-		(blocks, n_octets, k, n_at_once, n_dims * FNX_OCTET_MARKS * sizeof(int32_t));
-		LANES(weigh_some_i32)(blocks, n_octets, k, n_at_once, n_dims, by_mass, x, ret_sums);
+		(blocks, n_octets, k, n_at_once, way->n_rows * FNX_OCTET_MARKS * sizeof(int32_t));
+		LANES(weigh_some)(blocks, n_octets, k, n_at_once, way, ret_sums);
 	}
 	for (; n_at_once > 1 && k < n; k++)
-		LANES(weigh_some_i32)(blocks, n_octets, k, 1, n_dims, by_mass, x, ret_sums);
+		LANES(weigh_some)(blocks, n_octets, k, 1, way, ret_sums);
 }
 
-LANES_INLINE void LANES(weigh_near_i32_dims)(const struct fnx_blocks *blocks, uint32_t n_dims,
-	bool by_mass, const int32_t *x, double *ret_sums)
+LANES_INLINE void LANES(weigh_near_made)(const struct fnx_blocks *blocks,
+	const struct weighing *way, uint32_t n_rows, bool by_mass, double *ret_sums)
 {
-	LANES(weigh_list_i32)(blocks, 1, n_dims, by_mass, x, ret_sums);
-	LANES(weigh_list_i32)(blocks, 2, n_dims, by_mass, x, ret_sums);
-	LANES(weigh_list_i32)(blocks, 3, n_dims, by_mass, x, ret_sums);
-	LANES(weigh_list_i32)(blocks, 4, n_dims, by_mass, x, ret_sums);
+	const struct weighing made = made_for(way, n_rows, by_mass);
+
+	LANES(weigh_list)(blocks, 1, &made, ret_sums);
+	LANES(weigh_list)(blocks, 2, &made, ret_sums);
+	LANES(weigh_list)(blocks, 3, &made, ret_sums);
+	LANES(weigh_list)(blocks, 4, &made, ret_sums);
 }
 
 LANES_TARGET static void LANES(weigh_near_i32)(
 	const struct fnx_blocks *blocks, const int32_t *x, double *ret_sums)
 {
+	const struct weighing way = by_steps(x);
+
 	if (blocks->masses)
-		LANES(weigh_near_i32_dims)(blocks, blocks->n_dims, true, x, ret_sums);
-	else if (blocks->n_dims == 4)
-		LANES(weigh_near_i32_dims)(blocks, 4, false, x, ret_sums);
-	else if (blocks->n_dims == 16)
-		LANES(weigh_near_i32_dims)(blocks, 16, false, x, ret_sums);
+		LANES(weigh_near_made)(blocks, &way, blocks->n_rows, true, ret_sums);
+	else if (blocks->n_rows == 4)
+		LANES(weigh_near_made)(blocks, &way, 4, false, ret_sums);
+	else if (blocks->n_rows == 16)
+		LANES(weigh_near_made)(blocks, &way, 16, false, ret_sums);
 	else
-		LANES(weigh_near_i32_dims)(blocks, blocks->n_dims, false, x, ret_sums);
+		LANES(weigh_near_made)(blocks, &way, blocks->n_rows, false, ret_sums);
+}
+
+LANES_TARGET static void LANES(weigh_near_i16)(
+	const struct fnx_blocks *blocks, const int32_t *x, double factor, double *ret_sums)
+{
+	const struct weighing way = by_counts(x, factor);
+
+	if (blocks->n_rows == 2)
+		LANES(weigh_near_made)(blocks, &way, 2, false, ret_sums);
+	else if (blocks->n_rows == 8)
+		LANES(weigh_near_made)(blocks, &way, 8, false, ret_sums);
+	else
+		LANES(weigh_near_made)(blocks, &way, blocks->n_rows, false, ret_sums);
 }
 
 /* The k-th block of those with n_octets. */
 LANES_INLINE void LANES(weigh_one_f64)(const struct fnx_blocks *blocks, uint32_t n_octets,
 	uint32_t k, const double *x, double factor, double *ret_sums)
 {
-	const uint32_t n_dims = blocks->n_dims, n_vectors = 2 * OCTET_VECTORS;
+	const uint32_t n_dims = blocks->n_rows, n_vectors = 2 * OCTET_VECTORS;
 	const size_t block = blocks->lists[n_octets - 1].blocks[k];
 	const LANES(f64) *at =
 		(const LANES(f64) *)blocks->lanes + block * FNX_BLOCK_OCTETS * n_dims * n_vectors;
@@ -190,16 +185,15 @@ LANES_TARGET static void LANES(weigh_near_f64)(
 	for (uint32_t n_octets = 1; n_octets <= FNX_BLOCK_OCTETS; n_octets++)
 		for (uint32_t k = 0; k < blocks->lists[n_octets - 1].n; k++) {
 			LANES(fetch_ahead)
-			(blocks, n_octets, k, 1, blocks->n_dims * FNX_OCTET_MARKS * sizeof(double));
+			(blocks, n_octets, k, 1, blocks->n_rows * FNX_OCTET_MARKS * sizeof(double));
 			LANES(weigh_one_f64)(blocks, n_octets, k, x, factor, ret_sums);
 		}
 }
 
-/* The sign of a difference is the comparison: a - b is negative if and only if a < b. */
-LANES_TARGET static uint32_t LANES(inside_near_i32)(const struct fnx_blocks *blocks,
+LANES_INLINE uint32_t LANES(inside_near_single)(const struct fnx_blocks *blocks, bool by_pairs,
 	const int32_t *lower, const int32_t *upper, uint32_t enough)
 {
-	const uint32_t n_dims = blocks->n_dims;
+	const uint32_t n_rows = blocks->n_rows;
 	uint32_t n_inside = 0;
 
 	for (uint32_t n_octets = FNX_BLOCK_OCTETS; n_octets > 0 && n_inside < enough; n_octets--) {
@@ -217,13 +211,12 @@ LANES_TARGET static uint32_t LANES(inside_near_i32)(const struct fnx_blocks *blo
 
 				for (uint32_t i = 0; i < n_vectors; i++) {
 					const LANES(i32) *at = (const LANES(i32) *)blocks->lanes +
-						(first + i - i % OCTET_VECTORS) * n_dims +
+						(first + i - i % OCTET_VECTORS) * n_rows +
 						i % OCTET_VECTORS;
-					LANES(i32) in = ~(LANES(i32)){0};
+					LANES(i32) in;
 
-					for (uint32_t d = 0; d < n_dims; d++, at += OCTET_VECTORS)
-						in &= (lower[d] - at[0]) & (at[0] - upper[d]);
-					in >>= 31;
+					LANES(inside_lanes)
+					(at, OCTET_VECTORS, n_rows, by_pairs, lower, upper, &in);
 					n -= blocks->masses ? in &
 							-__builtin_convertvector(
 								masses[i], LANES(i32))
@@ -237,10 +230,22 @@ LANES_TARGET static uint32_t LANES(inside_near_i32)(const struct fnx_blocks *blo
 	return n_inside;
 }
 
+LANES_TARGET static uint32_t LANES(inside_near_i32)(const struct fnx_blocks *blocks,
+	const int32_t *lower, const int32_t *upper, uint32_t enough)
+{
+	return LANES(inside_near_single)(blocks, false, lower, upper, enough);
+}
+
+LANES_TARGET static uint32_t LANES(inside_near_i16)(const struct fnx_blocks *blocks,
+	const int32_t *lower, const int32_t *upper, uint32_t enough)
+{
+	return LANES(inside_near_single)(blocks, true, lower, upper, enough);
+}
+
 LANES_TARGET static uint32_t LANES(inside_near_f64)(
 	const struct fnx_blocks *blocks, const double *lower, const double *upper, uint32_t enough)
 {
-	const uint32_t n_dims = blocks->n_dims;
+	const uint32_t n_dims = blocks->n_rows;
 	uint32_t n_inside = 0;
 
 	for (uint32_t n_octets = FNX_BLOCK_OCTETS; n_octets > 0 && n_inside < enough; n_octets--) {

@@ -9,9 +9,6 @@
  * many of them at once as fit its registers. Four dimensions (a tetrode) get a loop of their own,
  * in which the query stays in registers.
  */
-#include <math.h>
-#include <stdbool.h>
-
 #include "nodes/encode/kernel.h"
 #include "nodes/host/lanes_width.h"
 
@@ -21,48 +18,87 @@
 /* Vectors of floats that are worked on at once. */
 #define AT_ONCE (PARTS == 1 ? 2 : 4)
 
-static const float LANES(FACTOR) = (float)(-0.5 * M_LOG2E / (FNX_BLOCK_STEPS * FNX_BLOCK_STEPS));
-
-/* Adds one dimension's squared differences to `s`; the first ones of all need no sum. */
-LANES_INLINE void LANES(add_squares)(
-	const LANES(i32) * lanes, uint32_t n_vectors, int32_t x, bool is_first, LANES(f32) * s)
+/* The squared differences of two dimensions whose counts are the halves of a lane, added up. */
+LANES_INLINE void LANES(pair_squares)(
+	const LANES(i32) * a, const LANES(i32) * b, LANES(i32) * ret_squares)
 {
-	const LANES(i32) at = (LANES(i32)){0} + x;
+	const LANES(i16) diff = (LANES(i16)) * a - (LANES(i16)) * b;
+#if defined __x86_64__ && LANES_BYTES == 64
+	*ret_squares = (LANES(i32))_mm512_madd_epi16((__m512i)diff, (__m512i)diff);
+#elif defined __x86_64__ && LANES_BYTES == 32
+	*ret_squares = (LANES(i32))_mm256_madd_epi16((__m256i)diff, (__m256i)diff);
+#elif defined __x86_64__
+	*ret_squares = (LANES(i32))_mm_madd_epi16((__m128i)diff, (__m128i)diff);
+#else
+	const LANES(i32) high = (LANES(i32))diff >> 16;
+	const LANES(i32) low = (LANES(i32))((LANES(i32))diff << 16) >> 16;
+
+	*ret_squares = low * low + high * high;
+#endif
+}
+
+/* Adds two rows of counts, whose sum is exact, or a last one. */
+LANES_INLINE void LANES(add_counts)(const LANES(i32) *const *at, uint32_t n_vectors,
+	uint32_t stride, const struct weighing *way, uint32_t row, LANES(f32) * s)
+{
+	const bool is_last = row + 1 == way->n_rows;
+	const LANES(i32) first = (LANES(i32)){0} + way->x[row];
+	const LANES(i32) second = (LANES(i32)){0} + way->x[is_last ? row : row + 1];
 
 #pragma GCC unroll 4
 	for (uint32_t i = 0; i < n_vectors; i++) {
-		const LANES(f32) diff = __builtin_convertvector(at - lanes[i], LANES(f32));
+		const LANES(i32) *lanes = at[i] + row * stride;
+		LANES(i32) sum, more;
+		LANES(f32) square;
 
-		if (is_first)
+		LANES(pair_squares)(&first, lanes, &sum);
+		if (!is_last) {
+			LANES(pair_squares)(&second, lanes + stride, &more);
+			sum += more;
+		}
+		square = __builtin_convertvector(sum, LANES(f32));
+		s[i] = row == 0 ? square : s[i] + square;
+	}
+}
+
+/* Adds a row of steps. With 16 of them unrolled, a first one unlike the others costs the compiler
+ * its registers. */
+LANES_INLINE void LANES(add_steps)(const LANES(i32) *const *at, uint32_t n_vectors, uint32_t stride,
+	const struct weighing *way, uint32_t row, LANES(f32) * s)
+{
+	const LANES(i32) query = (LANES(i32)){0} + way->x[row];
+
+#pragma GCC unroll 4
+	for (uint32_t i = 0; i < n_vectors; i++) {
+		const LANES(f32) diff =
+			__builtin_convertvector(query - at[i][row * stride], LANES(f32));
+
+		if (row == 0 && way->n_rows < 16)
 			s[i] = diff * diff;
 		else
 			LANES(fuse)(&diff, &diff, &s[i]);
 	}
 }
 
-/* Of up to four vectors of squared distances, which it changes, in lockstep. */
-LANES_INLINE void LANES(weights_of)(uint32_t n_vectors, LANES(f32) * s, LANES(f32) * ret_weights)
+/* The weights of up to four vectors of marks, whose rows are `stride` apart, in lockstep. */
+LANES_INLINE void LANES(weights)(const LANES(i32) *const *at, uint32_t n_vectors, uint32_t stride,
+	const struct weighing *way, LANES(f32) * ret_weights)
 {
-	LANES(f32) n[4], r[4];
+	LANES(f32) s[4] = {{0}}, n[4], r[4];
 
-	LANES(exp2_whole)(n_vectors, LANES(FACTOR), s, n);
-	LANES(exp2_rest)(n_vectors, LANES(FACTOR), s, n, r, ret_weights);
+#pragma GCC unroll 4
+	for (uint32_t row = 0; row < way->n_rows; row += way->by_pairs ? 2 : 1) {
+		if (way->by_pairs)
+			LANES(add_counts)(at, n_vectors, stride, way, row, s);
+		else
+			LANES(add_steps)(at, n_vectors, stride, way, row, s);
+	}
+	LANES(exp2_whole)(n_vectors, way->factor, way->most, s, n);
+	LANES(exp2_rest)(n_vectors, way->factor, s, n, r, ret_weights);
 #pragma GCC unroll 3
 	for (uint32_t term = 3; term-- > 0;)
 		LANES(exp2_term)(n_vectors, term, r, ret_weights);
 	LANES(exp2_scale)(n_vectors, n, ret_weights);
-}
-
-/* The weights of `n_vectors` of a block's vectors. With the 16 dimensions unrolled, a first one
- * unlike the others costs the compiler its registers. */
-LANES_INLINE void LANES(weights_i32)(const LANES(i32) * lanes, uint32_t n_vectors, uint32_t n_dims,
-	const int32_t *x, LANES(f32) * ret_weights)
-{
-	LANES(f32) s[4] = {{0}};
-
-	for (uint32_t d = 0; d < n_dims; d++, lanes += 2 * PARTS)
-		LANES(add_squares)(lanes, n_vectors, x[d], d == 0 && n_dims < 16, s);
-	LANES(weights_of)(n_vectors, s, ret_weights);
 }
 
 /* A block's weights by lane of 16, in vectors: those 8 apart are added up and go into the
@@ -95,20 +131,26 @@ LANES_INLINE const LANES(f32) * LANES(masses_f32)(const struct fnx_blocks *block
 	return (const LANES(f32) *)blocks->masses + (size_t)block * 2 * PARTS;
 }
 
-LANES_INLINE void LANES(weigh_i32_dims)(const struct fnx_blocks *blocks, uint32_t n_dims,
-	bool by_mass, const int32_t *x, double *ret_sums)
+LANES_INLINE void LANES(weigh_single)(
+	const struct fnx_blocks *blocks, const struct weighing *way, double *ret_sums)
 {
 	LANES(f64) *sums = (LANES(f64) *)ret_sums;
 	LANES(f32) weights[2 * PARTS];
 
 	for (uint32_t k = 0; k < blocks->n; k++) {
 		const LANES(i32) *lanes =
-			(const LANES(i32) *)blocks->lanes + (size_t)k * n_dims * 2 * PARTS;
+			(const LANES(i32) *)blocks->lanes + (size_t)k * way->n_rows * 2 * PARTS;
 
 #pragma GCC unroll 2
-		for (uint32_t part = 0; part < 2 * PARTS; part += AT_ONCE)
-			LANES(weights_i32)(lanes + part, AT_ONCE, n_dims, x, weights + part);
-		if (by_mass) {
+		for (uint32_t part = 0; part < 2 * PARTS; part += AT_ONCE) {
+			const LANES(i32) * at[AT_ONCE];
+
+#pragma GCC unroll 4
+			for (uint32_t i = 0; i < AT_ONCE; i++)
+				at[i] = lanes + part + i;
+			LANES(weights)(at, AT_ONCE, 2 * PARTS, way, weights + part);
+		}
+		if (way->by_mass) {
 #pragma GCC unroll 8
 			for (uint32_t i = 0; i < 2 * PARTS; i++)
 				weights[i] *= LANES(masses_f32)(blocks, k)[i];
@@ -120,31 +162,54 @@ LANES_INLINE void LANES(weigh_i32_dims)(const struct fnx_blocks *blocks, uint32_
 	}
 }
 
+LANES_INLINE void LANES(weigh_made)(const struct fnx_blocks *blocks, const struct weighing *way,
+	uint32_t n_rows, bool by_mass, double *ret_sums)
+{
+	const struct weighing made = made_for(way, n_rows, by_mass);
+
+	LANES(weigh_single)(blocks, &made, ret_sums);
+}
+
 LANES_TARGET static void LANES(weigh_i32)(
 	const struct fnx_blocks *blocks, const int32_t *x, double *ret_sums)
 {
-	const uint32_t n_dims = blocks->n_dims;
+	const struct weighing way = by_steps(x);
+	const uint32_t n_rows = blocks->n_rows;
 
-	if (blocks->masses && n_dims == 4)
-		LANES(weigh_i32_dims)(blocks, 4, true, x, ret_sums);
+	if (blocks->masses && n_rows == 4)
+		LANES(weigh_made)(blocks, &way, 4, true, ret_sums);
 	else if (blocks->masses)
-		LANES(weigh_i32_dims)(blocks, n_dims, true, x, ret_sums);
-	else if (n_dims == 4)
-		LANES(weigh_i32_dims)(blocks, 4, false, x, ret_sums);
-	else if (n_dims == 16)
-		LANES(weigh_i32_dims)(blocks, 16, false, x, ret_sums);
+		LANES(weigh_made)(blocks, &way, n_rows, true, ret_sums);
+	else if (n_rows == 4)
+		LANES(weigh_made)(blocks, &way, 4, false, ret_sums);
+	else if (n_rows == 16)
+		LANES(weigh_made)(blocks, &way, 16, false, ret_sums);
 	else
-		LANES(weigh_i32_dims)(blocks, n_dims, false, x, ret_sums);
+		LANES(weigh_made)(blocks, &way, n_rows, false, ret_sums);
 }
 
-LANES_INLINE void LANES(weigh_f64_dims)(const struct fnx_blocks *blocks, uint32_t n_dims,
+LANES_TARGET static void LANES(weigh_i16)(
+	const struct fnx_blocks *blocks, const int32_t *x, double factor, double *ret_sums)
+{
+	const struct weighing way = by_counts(x, factor);
+	const uint32_t n_rows = blocks->n_rows;
+
+	if (n_rows == 2)
+		LANES(weigh_made)(blocks, &way, 2, false, ret_sums);
+	else if (n_rows == 8)
+		LANES(weigh_made)(blocks, &way, 8, false, ret_sums);
+	else
+		LANES(weigh_made)(blocks, &way, n_rows, false, ret_sums);
+}
+
+LANES_INLINE void LANES(weigh_f64_dims)(const struct fnx_blocks *blocks, uint32_t n_rows,
 	const double *x, double factor, double *ret_sums)
 {
 	LANES(f64) *sums = (LANES(f64) *)ret_sums;
 
 	for (uint32_t k = 0; k < blocks->n; k++) {
 		const LANES(f64) *lanes =
-			(const LANES(f64) *)blocks->lanes + (size_t)k * n_dims * 4 * PARTS;
+			(const LANES(f64) *)blocks->lanes + (size_t)k * n_rows * 4 * PARTS;
 		const LANES(f64) *masses = blocks->masses
 			? (const LANES(f64) *)blocks->masses + (size_t)k * 4 * PARTS
 			: NULL;
@@ -153,7 +218,7 @@ LANES_INLINE void LANES(weigh_f64_dims)(const struct fnx_blocks *blocks, uint32_
 			const LANES(f64) *at = lanes + part;
 			LANES(f64) s[4] = {{0}};
 
-			for (uint32_t d = 0; d < n_dims; d++, at += 4 * PARTS) {
+			for (uint32_t d = 0; d < n_rows; d++, at += 4 * PARTS) {
 				for (uint32_t i = 0; i < 4; i++) {
 					const LANES(f64) diff = at[i * PARTS] - x[d];
 
@@ -174,14 +239,35 @@ LANES_INLINE void LANES(weigh_f64_dims)(const struct fnx_blocks *blocks, uint32_
 LANES_TARGET static void LANES(weigh_f64)(
 	const struct fnx_blocks *blocks, const double *x, double factor, double *ret_sums)
 {
-	if (blocks->n_dims == 4)
+	if (blocks->n_rows == 4)
 		LANES(weigh_f64_dims)(blocks, 4, x, factor, ret_sums);
 	else
-		LANES(weigh_f64_dims)(blocks, blocks->n_dims, x, factor, ret_sums);
+		LANES(weigh_f64_dims)(blocks, blocks->n_rows, x, factor, ret_sums);
 }
 
-/* The sign of a difference is the comparison: a - b is negative if and only if a < b. */
-LANES_TARGET static uint32_t LANES(inside_i32)(const struct fnx_blocks *blocks,
+/* All bits of the lanes whose marks are inside. The sign of a difference is the comparison: a - b is
+ * negative if and only if a < b; of counts both halves must be. */
+LANES_INLINE void LANES(inside_lanes)(const LANES(i32) * at, uint32_t stride, uint32_t n_rows,
+	bool by_pairs, const int32_t *lower, const int32_t *upper, LANES(i32) * ret_in)
+{
+	LANES(i32) in = ~(LANES(i32)){0};
+
+	for (uint32_t row = 0; row < n_rows; row++, at += stride) {
+		const LANES(i32) low = (LANES(i32)){0} + lower[row];
+		const LANES(i32) high = (LANES(i32)){0} + upper[row];
+
+		if (by_pairs)
+			in &= (LANES(i32))(((LANES(i16))low - (LANES(i16))at[0]) &
+				((LANES(i16))at[0] - (LANES(i16))high));
+		else
+			in &= (low - at[0]) & (at[0] - high);
+	}
+	if (by_pairs)
+		in &= in << 16;
+	*ret_in = in >> 31;
+}
+
+LANES_INLINE uint32_t LANES(inside_single)(const struct fnx_blocks *blocks, bool by_pairs,
 	const int32_t *lower, const int32_t *upper, uint32_t enough)
 {
 	uint32_t n_inside = 0;
@@ -191,17 +277,16 @@ LANES_TARGET static uint32_t LANES(inside_i32)(const struct fnx_blocks *blocks,
 
 		for (uint32_t end = k + FNX_GATE_STRIDE; k < blocks->n && k < end; k++) {
 			const LANES(i32) *lanes = (const LANES(i32) *)blocks->lanes +
-				(size_t)k * blocks->n_dims * 2 * PARTS;
+				(size_t)k * blocks->n_rows * 2 * PARTS;
 			const LANES(f32) *masses =
 				(const LANES(f32) *)blocks->masses + (size_t)k * 2 * PARTS;
 
 			for (uint32_t part = 0; part < 2 * PARTS; part++) {
-				const LANES(i32) *at = lanes + part;
-				LANES(i32) in = ~(LANES(i32)){0};
+				LANES(i32) in;
 
-				for (uint32_t d = 0; d < blocks->n_dims; d++, at += 2 * PARTS)
-					in &= (lower[d] - at[0]) & (at[0] - upper[d]);
-				in >>= 31;
+				LANES(inside_lanes)
+				(lanes + part, 2 * PARTS, blocks->n_rows, by_pairs, lower, upper,
+					&in);
 				n -= blocks->masses
 					? in & -__builtin_convertvector(masses[part], LANES(i32))
 					: in;
@@ -211,6 +296,18 @@ LANES_TARGET static uint32_t LANES(inside_i32)(const struct fnx_blocks *blocks,
 			n_inside += (uint32_t)n[i];
 	}
 	return n_inside;
+}
+
+LANES_TARGET static uint32_t LANES(inside_i32)(const struct fnx_blocks *blocks,
+	const int32_t *lower, const int32_t *upper, uint32_t enough)
+{
+	return LANES(inside_single)(blocks, false, lower, upper, enough);
+}
+
+LANES_TARGET static uint32_t LANES(inside_i16)(const struct fnx_blocks *blocks,
+	const int32_t *lower, const int32_t *upper, uint32_t enough)
+{
+	return LANES(inside_single)(blocks, true, lower, upper, enough);
 }
 
 LANES_TARGET static uint32_t LANES(inside_f64)(
@@ -223,7 +320,7 @@ LANES_TARGET static uint32_t LANES(inside_f64)(
 
 		for (uint32_t end = k + FNX_GATE_STRIDE; k < blocks->n && k < end; k++) {
 			const LANES(f64) *lanes = (const LANES(f64) *)blocks->lanes +
-				(size_t)k * blocks->n_dims * 4 * PARTS;
+				(size_t)k * blocks->n_rows * 4 * PARTS;
 			const LANES(f64) *masses =
 				(const LANES(f64) *)blocks->masses + (size_t)k * 4 * PARTS;
 
@@ -231,7 +328,7 @@ LANES_TARGET static uint32_t LANES(inside_f64)(
 				const LANES(f64) *at = lanes + part;
 				LANES(u64) in = ~(LANES(u64)){0};
 
-				for (uint32_t d = 0; d < blocks->n_dims; d++, at += 4 * PARTS)
+				for (uint32_t d = 0; d < blocks->n_rows; d++, at += 4 * PARTS)
 					in &= (LANES(u64))(lower[d] - at[0]) &
 						(LANES(u64))(at[0] - upper[d]);
 				in >>= 63;

@@ -31,26 +31,88 @@ double fnx_model_clamped(double value, double limit)
 	return isnan(value) ? limit : fmin(fmax(value, -limit), limit);
 }
 
-int32_t fnx_model_steps(const struct fnx_model *model, double uv)
+void fnx_model_pack(
+	const struct fnx_model *model, const int32_t *values, int32_t beside, int32_t *ret_rows)
 {
-	return (int32_t)rint(fnx_model_clamped(
-		uv / model->config.kernel_uv * FNX_BLOCK_STEPS, FNX_BLOCK_LIMIT_I32));
+	const uint32_t n_dims = model->config.n_dims;
+
+	if (model->config.step_uv > 0.0)
+		for (uint32_t d = 0; d < n_dims; d += 2)
+			ret_rows[d / 2] =
+				fnx_counts_lane(values[d], d + 1 < n_dims ? values[d + 1] : beside);
+	else
+		memcpy(ret_rows, values, n_dims * sizeof(*values));
 }
 
-static void set_lane(struct fnx_model *model, uint32_t place, uint32_t dim, double uv)
+void fnx_model_rows(const struct fnx_model *model, const double *mark, int32_t *ret_rows)
+{
+	const double unit_uv = fnx_model_unit_uv(model), limit = fnx_model_limit(model);
+	int32_t values[FNX_MARK_DIMS_MAX];
+
+	for (uint32_t d = 0; d < model->config.n_dims; d++)
+		values[d] = (int32_t)rint(fnx_model_clamped(mark[d] / unit_uv, limit));
+	fnx_model_pack(model, values, 0, ret_rows);
+}
+
+int32_t fnx_model_unused(const struct fnx_model *model)
+{
+	return model->config.step_uv > 0.0
+		? fnx_counts_lane(FNX_BLOCK_UNUSED_I16, FNX_BLOCK_UNUSED_I16)
+		: (int32_t)FNX_BLOCK_UNUSED_I32;
+}
+
+/* What is too large for doubles to have a fraction stays as it is. */
+void fnx_model_round(const struct fnx_model *model, const double *mark, double *ret_mark)
+{
+	const double step_uv = model->config.step_uv;
+
+	for (uint32_t d = 0; d < model->config.n_dims; d++) {
+		const double counts = step_uv > 0.0 ? mark[d] / step_uv : (double)INFINITY;
+
+		ret_mark[d] = fabs(counts) < 0x1p51 ? rint(counts) * step_uv : mark[d];
+	}
+}
+
+bool fnx_model_is_whole(const struct fnx_model *model, const double *mark)
+{
+	double rounded[FNX_MARK_DIMS_MAX];
+	bool whole = true;
+
+	fnx_model_round(model, mark, rounded);
+	for (uint32_t d = 0; d < model->config.n_dims; d++)
+		whole &= !(fabs(mark[d] - rounded[d]) > 1e-6 * model->config.step_uv);
+	return whole;
+}
+
+static void set_lane_f64(struct fnx_model *model, uint32_t place, uint32_t dim, double value)
 {
 	double *at = (double *)model->blocks.lanes + fnx_model_lane(model, place, dim);
 
 	touch(model, at, sizeof(*at));
-	*at = fnx_model_clamped(uv, FNX_BLOCK_LIMIT_F64);
+	*at = value;
 }
 
-static void set_lane_single(struct fnx_model *model, uint32_t place, uint32_t dim, double uv)
+static void set_lane_single(struct fnx_model *model, uint32_t place, uint32_t row, int32_t value)
 {
-	int32_t *at = (int32_t *)model->blocks.lanes + fnx_model_lane(model, place, dim);
+	int32_t *at = (int32_t *)model->blocks.lanes + fnx_model_lane(model, place, row);
 
 	touch(model, at, sizeof(*at));
-	*at = fnx_model_steps(model, uv);
+	*at = value;
+}
+
+static void set_lanes(struct fnx_model *model, uint32_t place, const double *mark)
+{
+	int32_t rows[FNX_MARK_DIMS_MAX];
+
+	if (model->config.single)
+		fnx_model_rows(model, mark, rows);
+	for (uint32_t row = 0; row < model->blocks.n_rows; row++) {
+		if (model->config.single)
+			set_lane_single(model, place, row, rows[row]);
+		else
+			set_lane_f64(model, place, row,
+				fnx_model_clamped(mark[row], FNX_BLOCK_LIMIT_F64));
+	}
 }
 
 static double mass_at(const struct fnx_model *model, uint32_t place)
@@ -79,12 +141,7 @@ void fnx_model_put(struct fnx_model *model, uint32_t place, uint32_t slot)
 {
 	const double *mark = model->marks + (size_t)slot * model->config.n_dims;
 
-	for (uint32_t d = 0; d < model->config.n_dims; d++) {
-		if (model->config.single)
-			set_lane_single(model, place, d, mark[d]);
-		else
-			set_lane(model, place, d, mark[d]);
-	}
+	set_lanes(model, place, mark);
 	if (model->boxes)
 		fnx_model_box_grow(model, place / FNX_BLOCK_MARKS, mark);
 	if (model->scatters)
@@ -95,20 +152,11 @@ void fnx_model_put(struct fnx_model *model, uint32_t place, uint32_t slot)
 
 void fnx_model_clear(struct fnx_model *model, uint32_t place)
 {
-	for (uint32_t d = 0; d < model->config.n_dims; d++) {
-		const size_t lane = fnx_model_lane(model, place, d);
-
-		if (model->config.single) {
-			int32_t *at = (int32_t *)model->blocks.lanes + lane;
-
-			touch(model, at, sizeof(*at));
-			*at = (int32_t)FNX_BLOCK_UNUSED_I32;
-		} else {
-			double *at = (double *)model->blocks.lanes + lane;
-
-			touch(model, at, sizeof(*at));
-			*at = FNX_BLOCK_UNUSED_F64;
-		}
+	for (uint32_t row = 0; row < model->blocks.n_rows; row++) {
+		if (model->config.single)
+			set_lane_single(model, place, row, fnx_model_unused(model));
+		else
+			set_lane_f64(model, place, row, FNX_BLOCK_UNUSED_F64);
 	}
 }
 
@@ -270,11 +318,10 @@ static void merge(struct fnx_model *model, uint32_t slot, const double *mark)
 
 static void store(struct fnx_model *model, uint32_t slot, const double *mark, uint32_t bin)
 {
-	const size_t size = model->config.n_dims * sizeof(double);
 	double *at = model->marks + (size_t)slot * model->config.n_dims;
 
-	touch(model, at, size);
-	memcpy(at, mark, size);
+	touch(model, at, model->config.n_dims * sizeof(double));
+	fnx_model_round(model, mark, at);
 	fnx_model_set(model, &model->bins[slot], bin);
 	if (!model->boxes || !fnx_model_tree_add(model, slot))
 		append(model, slot);

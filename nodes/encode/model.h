@@ -9,7 +9,7 @@
  *	                  dim 1 | m0 m1 m2 ... m31 |
  *	                  ...                        unused lanes hold a mark that is far from all
  *
- * so that the kernels read memory straight through and add each block's weights to its bin's
+ * (of counts, below, two dimensions at a time), so that the kernels read memory straight through and add each block's weights to its bin's
  * accumulator, with no histogram pass. Of a bin's blocks all but the last are full.
  *
  * All that is learnt lies in one contiguous region without pointers, given by the caller: it may be
@@ -30,6 +30,7 @@ enum {
 	FNX_MODEL_BINS_MAX = 4096,
 	FNX_MODEL_CAPACITY_MAX = 1 << 24,
 	FNX_MODEL_BATCH_MAX = 8,
+	FNX_COUNTS_PER_DEVIATION_MAX = 270,
 };
 
 struct fnx_smoothing;
@@ -46,6 +47,12 @@ struct fnx_model_config {
 	 * within 6e-6, relative, of the one in double precision; amplitudes beyond 232 kernel
 	 * deviations count as that many. The gate answers the same in both. */
 	bool single;
+	/* Option of single precision, off in parity (0): marks are whole counts of an amplifier of
+	 * so many microvolts each, which take half the memory. Marks and spikes are rounded to them
+	 * first (fnx_model_is_whole tells whether that changes one); distances are then exact.
+	 * kernel_uv must be 1 to FNX_COUNTS_PER_DEVIATION_MAX counts; amplitudes beyond 9,800 counts
+	 * count as that many. Not where marks are merged, whose means are no whole counts. */
+	double step_uv;
 	/* Option, off in parity: blocks whose marks are all beyond the distance at which the kernel
 	 * is 1e-7 of its peak are passed over, and marks are put into blocks by likeness. Time then
 	 * grows with the marks near a spike. */
@@ -108,6 +115,9 @@ uint64_t fnx_model_index(const struct fnx_model *model);
  * but for the order in which a bin's weights are summed. */
 void fnx_model_stored(
 	const struct fnx_model *model, uint32_t slot, double *ret_mark, uint32_t *ret_bin);
+/* Whether `mark` [n_dims] is, as far as rounding of doubles tells, what the model takes it for: true
+ * without step_uv, or where all values are whole counts. Real-time. */
+bool fnx_model_is_whole(const struct fnx_model *model, const double *mark);
 /* Marks that the stored mark `slot` stands for: 1, or more by merging. */
 uint32_t fnx_model_mass(const struct fnx_model *model, uint32_t slot);
 

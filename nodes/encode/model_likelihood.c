@@ -10,7 +10,8 @@
 #include "nodes/encode/model_memory.h"
 #include "nodes/host/smoothing.h"
 
-/* Squared distance, in kernel deviations, at which the kernel is 1e-7 of its peak. */
+/* Squared distance, in kernel deviations, at which the kernel is 1e-7 of its peak; less than boxes can
+ * tell. */
 static const double CUT_OFF_SQUARED = 2.0 * 16.118095650958319;
 
 /* Bytes of a block's lanes that are to stay in the nearest cache while a batch goes over them. */
@@ -103,41 +104,66 @@ static uint32_t list_all(const struct fnx_model *model, uint32_t *ret_list)
 	return n;
 }
 
-/* Blocks within the root of `squared` kernel deviations; all, where that is farther than boxes can
- * tell. */
-static uint32_t list_within(
-	const struct fnx_model *model, double squared, const double *mark, uint32_t *ret_list)
+/* Blocks within the cut-off of a mark. */
+static uint32_t list_near(const struct fnx_model *model, const double *mark, uint32_t *ret_list)
 {
-	const double limit = squared * (FNX_BOX_STEPS * FNX_BOX_STEPS);
+	const double limit = CUT_OFF_SQUARED * (FNX_BOX_STEPS * FNX_BOX_STEPS);
 	uint16_t low[FNX_MARK_DIMS_MAX], high[FNX_MARK_DIMS_MAX];
 
-	if (limit > FNX_BOX_LIMIT_MAX)
-		return list_all(model, ret_list);
 	for (uint32_t d = 0; d < model->config.n_dims; d++)
 		fnx_model_box_steps(model, mark[d], &low[d], &high[d]);
 	return model->kernel->near_boxes(model->boxes, model->blocks.n, model->config.n_dims, low,
 		high, (uint16_t)limit, ret_list);
 }
 
-/* What a spike's weights go over: with the cut-off, the blocks within the root of `squared` kernel
- * deviations; else all. */
-static struct fnx_blocks blocks_within(const struct fnx_model *model, double squared,
-	const double *mark, const struct scratch *scratch)
+/* Blocks that may have marks within a cube. Of one as wide as boxes reach empty boxes are no farther
+ * than others. */
+static uint32_t list_overlapping(
+	const struct fnx_model *model, const double *lower, const double *upper, uint32_t *ret_list)
 {
-	struct fnx_blocks blocks = model->blocks;
+	uint16_t low[FNX_MARK_DIMS_MAX], high[FNX_MARK_DIMS_MAX];
+	bool is_everywhere = true;
 
-	if (model->config.cut_off)
-		sort_blocks(model, list_within(model, squared, mark, scratch->list), scratch,
-			blocks.lists);
-	return blocks;
+	for (uint32_t d = 0; d < model->config.n_dims; d++) {
+		uint16_t above, below;
+
+		fnx_model_box_steps(model, lower[d], &low[d], &above);
+		fnx_model_box_steps(model, upper[d], &below, &high[d]);
+		is_everywhere &= low[d] == 0 && high[d] == FNX_BOX_LAST;
+	}
+	if (is_everywhere)
+		return list_all(model, ret_list);
+	return model->kernel->near_boxes(
+		model->boxes, model->blocks.n, model->config.n_dims, low, high, 0, ret_list);
 }
 
-static uint32_t inside_i32(const struct fnx_model *model, const struct fnx_blocks *blocks,
-	const int32_t *lower, const int32_t *upper)
+static int32_t whole(double value, double least, double most)
 {
-	return (blocks->lists[0].blocks ? model->kernel->inside_near_i32
-					: model->kernel->inside_i32)(
-		blocks, lower, upper, model->config.gate_min_marks);
+	return (int32_t)fmin(fmax(value, least), most);
+}
+
+/* Marks whose lanes are within the cube narrowed by so much on every side, which leaves out lanes
+ * that are clamped; or widened, where it is negative, which takes them in. */
+static uint32_t inside_single(const struct fnx_model *model, const struct fnx_blocks *blocks,
+	const double *lower, const double *upper, double narrowed)
+{
+	const struct fnx_kernel *kernel = model->kernel;
+	const double unit_uv = fnx_model_unit_uv(model), most = fnx_model_limit(model);
+	const double edge = narrowed < 0.0 ? 1.0 : 0.0;
+	const bool near = blocks->lists[0].blocks, by_counts = model->config.step_uv > 0.0;
+	int32_t low[FNX_MARK_DIMS_MAX] = {0}, high[FNX_MARK_DIMS_MAX] = {0};
+	int32_t low_rows[FNX_MARK_DIMS_MAX], high_rows[FNX_MARK_DIMS_MAX];
+
+	for (uint32_t d = 0; d < model->config.n_dims; d++) {
+		low[d] = whole(floor(lower[d] / unit_uv + narrowed), -most - edge, most - edge);
+		high[d] = whole(ceil(upper[d] / unit_uv - narrowed), edge - most, edge + most);
+	}
+	fnx_model_pack(model, low, -1, low_rows);
+	fnx_model_pack(model, high, 1, high_rows);
+	return (by_counts      ? near ? kernel->inside_near_i16 : kernel->inside_i16
+			: near ? kernel->inside_near_i32
+			       : kernel->inside_i32)(
+		blocks, low_rows, high_rows, model->config.gate_min_marks);
 }
 
 static uint32_t inside_f64(const struct fnx_model *model, const struct fnx_blocks *blocks,
@@ -161,45 +187,36 @@ static bool is_gated_exactly(
 
 		for (uint32_t d = 0; d < n_dims; d++)
 			inside &= mark[d] > lower[d] && mark[d] < upper[d];
-		n_inside += inside;
+		n_inside += inside ? fnx_model_mass(model, i) : 0;
 	}
 	return n_inside < model->config.gate_min_marks;
 }
 
 /*
- * Steps are exact to half of one: what lies within the cube narrowed by a step is inside, what lies
- * without the cube widened by one is outside. Only where the two disagree do the exact values
- * decide.
+ * Steps are exact to half of one, counts but for the rounding of the bounds: what lies within the
+ * cube narrowed by that is inside, what lies without the cube widened by it is outside. Only where
+ * the two disagree do the exact values decide.
  */
 static bool is_gated_single(const struct fnx_model *model, const struct fnx_blocks *blocks,
 	const double *lower, const double *upper)
 {
+	const double slack = model->config.step_uv > 0.0 ? 1e-6 : 1.0;
 	const uint32_t enough = model->config.gate_min_marks;
-	int32_t narrow_lower[FNX_MARK_DIMS_MAX], narrow_upper[FNX_MARK_DIMS_MAX];
-	int32_t wide_lower[FNX_MARK_DIMS_MAX], wide_upper[FNX_MARK_DIMS_MAX];
 
-	for (uint32_t d = 0; d < model->config.n_dims; d++) {
-		const int32_t low = fnx_model_steps(model, lower[d]),
-			      high = fnx_model_steps(model, upper[d]);
-
-		wide_lower[d] = low - 1;
-		narrow_lower[d] = low + 1;
-		narrow_upper[d] = high - 1;
-		wide_upper[d] = high + 1;
-	}
-	if (inside_i32(model, blocks, narrow_lower, narrow_upper) >= enough)
+	if (inside_single(model, blocks, lower, upper, slack) >= enough)
 		return false;
-	if (inside_i32(model, blocks, wide_lower, wide_upper) < enough)
+	if (inside_single(model, blocks, lower, upper, -slack) < enough)
 		return true;
 	return is_gated_exactly(model, lower, upper);
 }
 
 static bool is_gated(
-	const struct fnx_model *model, const struct fnx_blocks *blocks, const double *mark)
+	const struct fnx_model *model, const double *mark, const struct scratch *scratch)
 {
 	const struct fnx_model_config *config = &model->config;
 	const double reach = config->gate_deviations * config->kernel_uv;
 	double lower[FNX_MARK_DIMS_MAX], upper[FNX_MARK_DIMS_MAX];
+	struct fnx_blocks blocks = model->blocks;
 
 	for (uint32_t d = 0; d < config->n_dims; d++) {
 		if (!isfinite(mark[d]))
@@ -207,29 +224,23 @@ static bool is_gated(
 		lower[d] = mark[d] - reach;
 		upper[d] = mark[d] + reach;
 	}
+	if (config->cut_off)
+		sort_blocks(model, list_overlapping(model, lower, upper, scratch->list), scratch,
+			blocks.lists);
 	if (config->single)
-		return is_gated_single(model, blocks, lower, upper);
-	return inside_f64(model, blocks, lower, upper) < config->gate_min_marks;
+		return is_gated_single(model, &blocks, lower, upper);
+	return inside_f64(model, &blocks, lower, upper) < config->gate_min_marks;
 }
 
-/* Blocks to weigh; false: gated. Where the gate's cube reaches beyond the cut-off at its corners, it
- * has a list of its own. */
-static bool choose(const struct fnx_model *model, const double *mark, const struct scratch *scratch,
-	struct fnx_blocks *ret_blocks)
+/* What a spike's weights go over. */
+static struct fnx_blocks blocks_to_weigh(
+	const struct fnx_model *model, const double *mark, const struct scratch *scratch)
 {
-	const struct fnx_model_config *config = &model->config;
-	const double corner_squared =
-		config->gate_deviations * config->gate_deviations * config->n_dims;
-	const bool apart = config->gate && corner_squared > CUT_OFF_SQUARED;
-	struct fnx_blocks blocks;
+	struct fnx_blocks blocks = model->blocks;
 
-	if (apart) {
-		blocks = blocks_within(model, corner_squared, mark, scratch);
-		if (is_gated(model, &blocks, mark))
-			return false;
-	}
-	*ret_blocks = blocks_within(model, CUT_OFF_SQUARED, mark, scratch);
-	return !config->gate || apart || !is_gated(model, ret_blocks, mark);
+	if (model->config.cut_off)
+		sort_blocks(model, list_near(model, mark, scratch->list), scratch, blocks.lists);
+	return blocks;
 }
 
 static double sum_lanes(const double *v)
@@ -237,28 +248,40 @@ static double sum_lanes(const double *v)
 	return ((v[0] + v[1]) + (v[2] + v[3])) + ((v[4] + v[5]) + (v[6] + v[7]));
 }
 
+static void weigh_single(const struct fnx_model *model, const struct fnx_blocks *blocks,
+	const double *mark, double *sums)
+{
+	const struct fnx_kernel *kernel = model->kernel;
+	const double step = model->config.step_uv / model->config.kernel_uv;
+	const bool near = blocks->lists[0].blocks;
+	int32_t x[FNX_MARK_DIMS_MAX];
+
+	fnx_model_rows(model, mark, x);
+	if (step > 0.0)
+		(near ? kernel->weigh_near_i16 : kernel->weigh_i16)(
+			blocks, x, -0.5 * step * step, sums);
+	else
+		(near ? kernel->weigh_near_i32 : kernel->weigh_i32)(blocks, x, sums);
+}
+
+static void weigh_double(const struct fnx_model *model, const struct fnx_blocks *blocks,
+	const double *mark, double *sums)
+{
+	const struct fnx_kernel *kernel = model->kernel;
+	const double kernel_uv = model->config.kernel_uv;
+	double x[FNX_MARK_DIMS_MAX];
+
+	for (uint32_t d = 0; d < model->config.n_dims; d++)
+		x[d] = fnx_model_clamped(mark[d], FNX_BLOCK_LIMIT_F64);
+	(blocks->lists[0].blocks ? kernel->weigh_near_f64 : kernel->weigh_f64)(
+		blocks, x, -0.5 / (kernel_uv * kernel_uv), sums);
+}
+
 /* Adds the blocks' weights to the accumulators. */
 static void weigh(const struct fnx_model *model, const struct fnx_blocks *blocks,
 	const double *mark, double *sums)
 {
-	const struct fnx_model_config *config = &model->config;
-
-	if (config->single) {
-		int32_t x[FNX_MARK_DIMS_MAX];
-
-		for (uint32_t d = 0; d < config->n_dims; d++)
-			x[d] = fnx_model_steps(model, mark[d]);
-		(blocks->lists[0].blocks ? model->kernel->weigh_near_i32
-					 : model->kernel->weigh_i32)(blocks, x, sums);
-	} else {
-		double x[FNX_MARK_DIMS_MAX];
-
-		for (uint32_t d = 0; d < config->n_dims; d++)
-			x[d] = fnx_model_clamped(mark[d], FNX_BLOCK_LIMIT_F64);
-		(blocks->lists[0].blocks ? model->kernel->weigh_near_f64
-					 : model->kernel->weigh_f64)(
-			blocks, x, -0.5 / (config->kernel_uv * config->kernel_uv), sums);
-	}
+	(model->config.single ? weigh_single : weigh_double)(model, blocks, mark, sums);
 }
 
 /* Sum of the weights of each bin's marks. */
@@ -308,26 +331,29 @@ int fnx_model_likelihood(const struct fnx_model *model, const double *mark, cons
 	void *scratch, double *ret_likelihood)
 {
 	const struct scratch parts = scratch_of(model, scratch);
+	double rounded[FNX_MARK_DIMS_MAX];
 	struct fnx_blocks blocks;
 
 	assert((uintptr_t)scratch % FNX_LANES_ALIGN == 0);
 	if (model->header->index == 0)
 		return FNX_ENCODE_NO_MARKS;
-	if (!choose(model, mark, &parts, &blocks))
+	fnx_model_round(model, mark, rounded);
+	if (model->config.gate && is_gated(model, rounded, &parts))
 		return FNX_ENCODE_GATED;
+	blocks = blocks_to_weigh(model, rounded, &parts);
 	memset(parts.sums, 0, model->config.n_bins * FNX_BLOCK_SUMS * sizeof(double));
-	weigh(model, &blocks, mark, parts.sums);
+	weigh(model, &blocks, rounded, parts.sums);
 	finish(model, share, parts.sums, parts.hist, ret_likelihood);
 	return FNX_ENCODE_VALID;
 }
 
 /* All marks go over a tile of blocks before the next tile is fetched. Each adds the same blocks in
  * the same order as alone. */
-static void weigh_together(const struct fnx_model *model, uint32_t n, const double *const *marks,
-	double *sums, size_t n_sums)
+static void weigh_together(const struct fnx_model *model, uint32_t n,
+	const double (*marks)[FNX_MARK_DIMS_MAX], double *sums, size_t n_sums)
 {
 	const size_t lane_size = model->config.single ? sizeof(int32_t) : sizeof(double);
-	const size_t block_size = lane_size * FNX_BLOCK_MARKS * model->config.n_dims;
+	const size_t block_size = lane_size * FNX_BLOCK_MARKS * model->blocks.n_rows;
 	const uint32_t n_tile = block_size < TILE_SIZE ? (uint32_t)(TILE_SIZE / block_size) : 1;
 
 	memset(sums, 0, n * n_sums * sizeof(double));
@@ -340,7 +366,7 @@ static void weigh_together(const struct fnx_model *model, uint32_t n, const doub
 				? (char *)model->blocks.masses + first * FNX_BLOCK_MARKS * lane_size
 				: NULL,
 			.n = n_left < n_tile ? n_left : n_tile,
-			.n_dims = model->blocks.n_dims,
+			.n_rows = model->blocks.n_rows,
 		};
 
 		for (uint32_t i = 0; i < n; i++)
@@ -354,7 +380,7 @@ void fnx_model_likelihoods(const struct fnx_model *model, uint32_t n, const doub
 	const struct fnx_model_config *config = &model->config;
 	const size_t n_sums = config->n_bins * (size_t)FNX_BLOCK_SUMS;
 	const struct scratch parts = scratch_of(model, scratch);
-	const double *judged[FNX_MODEL_BATCH_MAX];
+	double judged[FNX_MODEL_BATCH_MAX][FNX_MARK_DIMS_MAX];
 	uint32_t n_judged = 0;
 
 	assert(n <= FNX_MODEL_BATCH_MAX);
@@ -365,11 +391,12 @@ void fnx_model_likelihoods(const struct fnx_model *model, uint32_t n, const doub
 		if (model->config.cut_off || model->header->index == 0)
 			ret_answers[i] = fnx_model_likelihood(model, mark, share, scratch,
 				ret_likelihoods + (size_t)i * config->n_bins);
-		else if (config->gate && is_gated(model, &model->blocks, mark))
-			ret_answers[i] = FNX_ENCODE_GATED;
 		else {
-			ret_answers[i] = FNX_ENCODE_VALID;
-			judged[n_judged++] = mark;
+			fnx_model_round(model, mark, judged[n_judged]);
+			ret_answers[i] = config->gate && is_gated(model, judged[n_judged], &parts)
+				? FNX_ENCODE_GATED
+				: FNX_ENCODE_VALID;
+			n_judged += ret_answers[i] == FNX_ENCODE_VALID;
 		}
 	}
 	if (n_judged == 0)

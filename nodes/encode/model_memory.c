@@ -16,6 +16,16 @@ enum {
 	LEAF_MARKS = 12
 };
 
+static bool is_step_valid(const struct fnx_model_config *config)
+{
+	const double per_deviation = config->kernel_uv / config->step_uv;
+
+	if (config->step_uv == 0.0)
+		return true;
+	return config->single && config->merge_deviations == 0.0 && config->step_uv > 0.0 &&
+		per_deviation >= 1.0 && per_deviation <= FNX_COUNTS_PER_DEVIATION_MAX;
+}
+
 static bool is_valid(const struct fnx_model_config *config)
 {
 	return config->n_dims >= 1 && config->n_dims <= FNX_MARK_DIMS_MAX && config->n_bins >= 1 &&
@@ -24,12 +34,18 @@ static bool is_valid(const struct fnx_model_config *config)
 		config->kernel_uv >= 1e-6 && config->kernel_uv <= 1e9 &&
 		(!config->gate ||
 			(config->gate_deviations > 0.0 && config->gate_deviations <= 1e6)) &&
-		config->merge_deviations >= 0.0 && config->merge_deviations <= 1.0;
+		config->merge_deviations >= 0.0 && config->merge_deviations <= 1.0 &&
+		is_step_valid(config);
 }
 
 static bool has_trees(const struct fnx_model_config *config)
 {
 	return config->cut_off || config->merge_deviations > 0.0;
+}
+
+static uint32_t rows_of(const struct fnx_model_config *config)
+{
+	return config->step_uv > 0.0 ? (config->n_dims + 1) / 2 : config->n_dims;
 }
 
 static size_t part(size_t *size, size_t n, size_t value_size)
@@ -62,7 +78,7 @@ static struct fnx_model_parts parts_of(const struct fnx_model_config *config)
 	parts.marks = part(size, capacity * n_dims, sizeof(double));
 	parts.bins = part(size, capacity, sizeof(uint32_t));
 	parts.places = part(size, capacity, sizeof(uint32_t));
-	parts.lanes = part(size, n_blocks * FNX_BLOCK_MARKS * n_dims, lane_size);
+	parts.lanes = part(size, n_blocks * FNX_BLOCK_MARKS * rows_of(config), lane_size);
 	parts.block_bins = part(size, n_blocks, sizeof(uint32_t));
 	parts.slots = part(size, n_blocks * FNX_BLOCK_MARKS, sizeof(uint32_t));
 	parts.counts = part(size, n_blocks, sizeof(uint32_t));
@@ -136,7 +152,7 @@ static struct fnx_model *attach(const struct fnx_model_config *config, void *mem
 		.lanes = at + parts.lanes,
 		.bins = model->block_bins,
 		.masses = config->merge_deviations > 0.0 ? at + parts.masses : NULL,
-		.n_dims = config->n_dims,
+		.n_rows = rows_of(config),
 	};
 	return model;
 }
@@ -157,7 +173,7 @@ static void make_trees(struct fnx_model *model)
 static void make(struct fnx_model *model, size_t size)
 {
 	const struct fnx_model_config *config = &model->config;
-	const size_t n_lanes = (size_t)model->n_blocks * FNX_BLOCK_MARKS * config->n_dims;
+	const size_t n_lanes = (size_t)model->n_blocks * FNX_BLOCK_MARKS * model->blocks.n_rows;
 
 	memset(model->header, 0, size);
 	*model->header = (struct fnx_model_header){
@@ -171,6 +187,7 @@ static void make(struct fnx_model *model, size_t size)
 		.cut_off = config->cut_off,
 		.merge_deviations = config->merge_deviations,
 		.kernel_uv = config->kernel_uv,
+		.step_uv = config->step_uv,
 		.free_block = FNX_MODEL_NO_BLOCK,
 		.free_plane = FNX_MODEL_NONE,
 	};
@@ -180,7 +197,7 @@ static void make(struct fnx_model *model, size_t size)
 		model->last[i] = FNX_MODEL_NO_BLOCK;
 	for (size_t i = 0; i < n_lanes; i++) {
 		if (config->single)
-			((int32_t *)model->blocks.lanes)[i] = (int32_t)FNX_BLOCK_UNUSED_I32;
+			((int32_t *)model->blocks.lanes)[i] = fnx_model_unused(model);
 		else
 			((double *)model->blocks.lanes)[i] = FNX_BLOCK_UNUSED_F64;
 	}
@@ -198,7 +215,7 @@ static bool is_ours(const struct fnx_model *model, size_t size)
 		header->trees == has_trees(config) && header->cut_off == config->cut_off &&
 		header->merge_deviations == config->merge_deviations &&
 		header->n_planes <= model->n_leaves && header->kernel_uv == config->kernel_uv &&
-		header->n_blocks <= model->n_blocks;
+		header->step_uv == config->step_uv && header->n_blocks <= model->n_blocks;
 }
 
 static bool is_boxed(const struct fnx_model *model, uint32_t block, uint32_t dim, double uv)

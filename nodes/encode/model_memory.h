@@ -35,7 +35,7 @@
 #include "nodes/encode/kernel.h"
 #include "nodes/encode/model.h"
 
-#define FNX_MODEL_MAGIC UINT64_C(0x336c65646d786e66)
+#define FNX_MODEL_MAGIC UINT64_C(0x346c65646d786e66)
 
 #define FNX_MODEL_NO_BLOCK UINT32_MAX
 #define FNX_MODEL_NONE UINT32_MAX
@@ -57,7 +57,7 @@ struct fnx_model_header {
 	uint64_t magic;
 	uint64_t size;
 	uint32_t n_dims, n_bins, capacity, single, trees, cut_off;
-	double kernel_uv, merge_deviations;
+	double kernel_uv, merge_deviations, step_uv;
 	double scatter; /* sum of all scatters */
 	uint64_t n_merged; /* sum of all masses, less the marks */
 	uint64_t index;
@@ -102,14 +102,35 @@ struct fnx_model {
 
 /* A value of a lane as stored, far short of the values of unused lanes. */
 double fnx_model_clamped(double value, double limit);
-int32_t fnx_model_steps(const struct fnx_model *model, double uv);
+/* Rows of single precision as kernels take them, of whole numbers [n_dims], steps or counts.
+ * `beside`: what goes beside the last of an odd number. */
+void fnx_model_pack(
+	const struct fnx_model *model, const int32_t *values, int32_t beside, int32_t *ret_rows);
+/* The same of a mark. */
+void fnx_model_rows(const struct fnx_model *model, const double *mark, int32_t *ret_rows);
+/* Every lane of single precision that is not in use. */
+int32_t fnx_model_unused(const struct fnx_model *model);
+/* `mark` as the model takes it. */
+void fnx_model_round(const struct fnx_model *model, const double *mark, double *ret_mark);
 
-/* Index of a lane's value of one dimension. */
-static inline size_t fnx_model_lane(const struct fnx_model *model, uint32_t place, uint32_t dim)
+/* What a lane of single precision counts in, and the most of it either way. */
+static inline double fnx_model_unit_uv(const struct fnx_model *model)
+{
+	return model->config.step_uv > 0.0 ? model->config.step_uv
+					   : model->config.kernel_uv / FNX_BLOCK_STEPS;
+}
+
+static inline double fnx_model_limit(const struct fnx_model *model)
+{
+	return model->config.step_uv > 0.0 ? FNX_BLOCK_LIMIT_I16 : FNX_BLOCK_LIMIT_I32;
+}
+
+/* Index of a lane's value of one row. */
+static inline size_t fnx_model_lane(const struct fnx_model *model, uint32_t place, uint32_t row)
 {
 	const size_t n_side_by_side = model->config.cut_off ? FNX_OCTET_MARKS : FNX_BLOCK_MARKS;
 
-	return (place / n_side_by_side * model->config.n_dims + dim) * n_side_by_side +
+	return (place / n_side_by_side * model->blocks.n_rows + row) * n_side_by_side +
 		place % n_side_by_side;
 }
 

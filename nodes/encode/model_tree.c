@@ -28,6 +28,8 @@ enum {
 	SIDE_MARKS = 4, /* that a split leaves on either side where it can: blocks stay fuller */
 };
 
+static const double MOST_DEVIATIONS = FNX_BOX_ZERO / FNX_BOX_STEPS;
+
 /* Bounds
  * ------------------------------------------------------------------------------------------- */
 
@@ -55,8 +57,11 @@ void fnx_model_box_clear(struct fnx_model *model, uint32_t block)
 void fnx_model_box_steps(
 	const struct fnx_model *model, double uv, uint16_t *ret_low, uint16_t *ret_high)
 {
-	const double limit = model->config.single ? FNX_BLOCK_LIMIT_I32 / FNX_BLOCK_STEPS
-						  : FNX_BOX_ZERO / FNX_BOX_STEPS;
+	const double limit = model->config.single
+		? fmin(MOST_DEVIATIONS,
+			  fnx_model_limit(model) * fnx_model_unit_uv(model) /
+				  model->config.kernel_uv)
+		: MOST_DEVIATIONS;
 	const double steps = FNX_BOX_ZERO +
 		FNX_BOX_STEPS * fnx_model_clamped(uv / model->config.kernel_uv, limit);
 

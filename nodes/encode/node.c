@@ -37,6 +37,7 @@ struct moment {
 	double speed_cm_s;
 	int32_t position_bin;
 	int32_t seen; /* a position has come */
+	uint64_t n_rounded; /* spikes that were no whole steps */
 };
 
 struct encode {
@@ -55,6 +56,7 @@ struct encode {
 	size_t journal_room; /* for what one spike changes */
 	int position_input, spikes_input, output;
 	struct moment *now;
+	bool said_rounded;
 	double freeze, min_speed_cm_s, amplitude_uv; /* parameters */
 };
 
@@ -114,6 +116,7 @@ static int open_group(struct encode *encode, struct group *group, uint32_t id)
 		.gate_deviations = config->gate_deviations,
 		.gate_min_marks = config->gate_min_marks,
 		.single = config->single,
+		.step_uv = config->mark_step_uv,
 		.cut_off = config->cut_off,
 		.merge_deviations = config->merge_deviations,
 		.smoothing = encode->smoothing,
@@ -143,7 +146,8 @@ static int open_group(struct encode *encode, struct group *group, uint32_t id)
 	if (r)
 		return fnx_node_fail(encode->node, r, "encode: no model for electrode group %u: %s",
 			id,
-			r == -ENOMEM ? "out of memory" : "capacity, kernel or gate out of range");
+			r == -ENOMEM ? "out of memory"
+				     : "capacity, kernel, step or gate out of range");
 	return 0;
 }
 
@@ -261,11 +265,23 @@ static void say_merged(const struct encode *encode)
 			(unsigned long long)n_merged, error_bound);
 }
 
+static void say_rounded(const struct encode *encode)
+{
+	const uint64_t n_rounded = encode->now ? encode->now->n_rounded : 0;
+
+	if (n_rounded > 0)
+		fnx_node_say(encode->node,
+			"%llu spikes were no whole multiples of encode.mark_step_uv (%g uV) and "
+			"were rounded to it",
+			(unsigned long long)n_rounded, encode->rig->encode.mark_step_uv);
+}
+
 static void encode_close(void *self)
 {
 	struct encode *encode = self;
 
 	say_merged(encode);
+	say_rounded(encode);
 	for (uint32_t i = 0; i < encode->n_groups; i++)
 		fnx_model_free(encode->groups[i].model);
 	fnx_occupancy_fini(&encode->occupancy);
@@ -352,6 +368,14 @@ static void take_position(struct encode *encode, const struct fnx_position *posi
 		fnx_occupancy_add(&encode->occupancy, now->position_bin);
 }
 
+static void count_rounded(struct encode *encode)
+{
+	uint64_t *n = &encode->now->n_rounded;
+
+	fnx_journal_touch(fnx_node_journal(encode->node), n, sizeof(*n));
+	*n += 1;
+}
+
 static void judge(struct encode *encode, const struct group *group, const double *mark,
 	double *likelihood, struct fnx_likelihood *message)
 {
@@ -392,6 +416,8 @@ static void take_spike(struct encode *encode, const struct fnx_frame *frame)
 	payload = fnx_node_loan(encode->node, (unsigned)encode->output);
 	if (!payload)
 		return;
+	if (!fnx_model_is_whole(group->model, mark))
+		count_rounded(encode);
 	message = (struct fnx_likelihood){
 		.group = spike->group,
 		.position_bin = encode->now->position_bin,
@@ -402,6 +428,20 @@ static void take_spike(struct encode *encode, const struct fnx_frame *frame)
 		message.stored = fnx_model_add(group->model, mark, encode->now->position_bin) >= 0;
 	*(struct fnx_likelihood *)payload = message;
 	fnx_node_publish(encode->node, (unsigned)encode->output, frame->stamp.sample_time);
+}
+
+/* A source whose counts are not the step that the rig says: told once, as soon as there is time. */
+static void encode_idle(void *self)
+{
+	struct encode *encode = self;
+
+	if (encode->now->n_rounded == 0 || encode->said_rounded)
+		return;
+	encode->said_rounded = true;
+	fnx_node_say(encode->node,
+		"spikes are no whole multiples of encode.mark_step_uv (%g uV); they are rounded to "
+		"it",
+		encode->rig->encode.mark_step_uv);
 }
 
 static void encode_frame(void *self, unsigned input, const struct fnx_frame *frame)
@@ -432,5 +472,6 @@ const struct fnx_node_ops fnx_encode_ops = {
 	.open = encode_open,
 	.start = encode_start,
 	.frame = encode_frame,
+	.idle = encode_idle,
 	.close = encode_close,
 };

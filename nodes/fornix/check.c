@@ -174,6 +174,9 @@ static void print_decoder(const struct fnx_rig *rig)
 			rig->encode.spike_amplitude_uv, rig->encode.kernel_uv,
 			rig->encode.cut_off ? " cut off at 1e-7" : "", rig->encode.capacity,
 			rig->encode.min_speed_cm_s);
+	if (rig->encode.enabled && rig->encode.mark_step_uv > 0)
+		printf("  marks are whole steps of %g uV, of which the kernel has %.4g\n",
+			rig->encode.mark_step_uv, rig->encode.kernel_uv / rig->encode.mark_step_uv);
 	for (uint32_t i = 0; rig->encode.enabled && i < rig->encode.n_instances; i++) {
 		const struct fnx_rig_encode_instance *instance = &rig->encode.instances[i];
 

@@ -26,6 +26,7 @@ static uint64_t encode_bytes(const struct fnx_check *check, const struct fnx_rig
 			.gate_deviations = encode->gate_deviations,
 			.gate_min_marks = encode->gate_min_marks,
 			.single = encode->single,
+			.step_uv = encode->mark_step_uv,
 			.cut_off = encode->cut_off,
 			.merge_deviations = encode->merge_deviations,
 		};

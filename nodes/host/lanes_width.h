@@ -29,6 +29,7 @@ typedef float LANES(f32) __attribute__((vector_size(LANES_BYTES)));
 typedef int32_t LANES(i32) __attribute__((vector_size(LANES_BYTES)));
 typedef double LANES(f64) __attribute__((vector_size(LANES_BYTES)));
 typedef uint64_t LANES(u64) __attribute__((vector_size(LANES_BYTES)));
+typedef int16_t LANES(i16) __attribute__((vector_size(LANES_BYTES)));
 typedef uint16_t LANES(u16) __attribute__((vector_size(LANES_BYTES)));
 
 #ifndef LANES_TARGET
@@ -87,7 +88,7 @@ LANES_INLINE void LANES(of_eight)(
 }
 
 /*
- * 2^(factor * s) for s >= 0 and factor < 0, within 1.8e-7 relative where products and sums round
+ * 2^(factor * s) for s >= 0 and factor < 0 (`most` is -125 / factor), within 1.8e-7 relative where products and sums round
  * once; elsewhere the product's rounding, 2^-24 of the exponent, comes on top. Below 2^-125 it
  * stays there. factor * s = n / 8 + r, |r| <= 1/16: a polynomial of least relative error for 2^r,
  * times 2^(n / 8). Adding 1.5 * 2^20 leaves n in the low bits of the sum: three of them find the
@@ -98,13 +99,13 @@ LANES_INLINE void LANES(of_eight)(
  * vectors at once (`n_vectors`, at most 4), and the caller may put other work between them.
  */
 LANES_INLINE void LANES(exp2_whole)(
-	uint32_t n_vectors, float factor, LANES(f32) * s, LANES(f32) * ret_n)
+	uint32_t n_vectors, float factor, float most, LANES(f32) * s, LANES(f32) * ret_n)
 {
 	const LANES(f32) scale = (LANES(f32)){0} + factor;
 
 #pragma GCC unroll 4
 	for (uint32_t i = 0; i < n_vectors; i++) {
-		LANES(at_most)(-125.0f / factor, &s[i]);
+		LANES(at_most)(most, &s[i]);
 		ret_n[i] = (LANES(f32)){0} + 0x1.8p20f;
 		LANES(fuse)(&s[i], &scale, &ret_n[i]);
 	}

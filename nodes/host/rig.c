@@ -538,6 +538,26 @@ static int is_taken(const char *name)
 	return 0;
 }
 
+/* Limits of nodes/encode/model.h. */
+static int check_mark_step(struct load *load)
+{
+	const struct fnx_rig_encode *encode = &load->rig->encode;
+	const double per_deviation = encode->kernel_uv / encode->mark_step_uv;
+
+	if (encode->mark_step_uv == 0)
+		return 0;
+	if (!encode->single)
+		return fail(load, "encode.mark_step_uv", "needs encode.single: true");
+	if (encode->merge_deviations > 0)
+		return fail(load, "encode.mark_step_uv",
+			"not with encode.merge_deviations: merged marks are means, which are no "
+			"whole steps");
+	if (per_deviation < 1 || per_deviation > 270)
+		return fail(load, "encode.mark_step_uv",
+			"expected encode.kernel_uv to be 1 to 270 steps, it is %g", per_deviation);
+	return 0;
+}
+
 static int check_encode(struct load *load)
 {
 	const struct fnx_rig_encode *encode = &load->rig->encode;
@@ -569,7 +589,7 @@ static int check_encode(struct load *load)
 				return fail(load, path, "groups: there is no electrode group %u",
 					instance->groups.values[k]);
 	}
-	return 0;
+	return check_mark_step(load);
 }
 
 static int check_decode(struct load *load)

@@ -274,6 +274,8 @@ struct fnx_rig_encode {
 	uint32_t gate_min_marks; /* default 10 */
 	double position_smoothing_cm; /* Gaussian over position; default 0 = none */
 	bool single; /* single-precision weights, default false */
+	double mark_step_uv; /* microvolts per count of the amplifier: marks are kept as whole
+				counts; default 0 = not */
 	bool cut_off; /* pass over blocks of marks that are all far, default true unless parity */
 	double merge_deviations; /* marks this near each other become one, kernel deviations;
 				    default 0 = none */

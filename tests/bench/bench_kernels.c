@@ -205,9 +205,9 @@ static double large_to_small(const struct bench *bench)
 }
 
 /* Encode's sizes end with these. */
-static bool is_single(const struct bench_case *bench_case)
+static enum bench_precision precision(const struct bench_case *bench_case)
 {
-	return bench_case->sizes[2] != 0;
+	return (enum bench_precision)bench_case->sizes[2];
 }
 
 /* Goes through all marks: only of such is it known what a call reads and computes. */
@@ -219,27 +219,38 @@ static bool is_dense(const struct bench_case *bench_case)
 /* Telling
  * -------------------------------------------------------------------------------------------- */
 
-/* What a mark costs. Single precision: of each dimension the difference, conversion, product and
- * sum; then a scaled exponential of 16 operations (nodes/host/lanes_width.h) and the sum.
- * Double: no conversion, and an exponential of 39. */
+/* What a mark costs. Steps: of each dimension the difference, conversion, product and sum; counts:
+ * of two dimensions at once the difference, product and sum, of four the conversion. Then a scaled
+ * exponential of 16 operations (nodes/host/lanes_width.h) and the sum. Double: no conversion, and an
+ * exponential of 39. */
 static double operations(const struct bench_case *bench_case)
 {
-	return bench_case->marks *
-		(is_single(bench_case) ? 4.0 * bench_case->dims + 17.0
-				       : 3.0 * bench_case->dims + 41.0);
+	const double dims = bench_case->dims, pairs = ceil(dims / 2.0);
+
+	switch (precision(bench_case)) {
+	case BENCH_COUNTS:
+		return bench_case->marks * (3.0 * pairs - 1.0 + ceil(pairs / 2.0) + 17.0);
+	case BENCH_STEPS:
+		return bench_case->marks * (4.0 * dims + 17.0);
+	default:
+		return bench_case->marks * (3.0 * dims + 41.0);
+	}
 }
 
 static double bytes(const struct bench_case *bench_case)
 {
-	return bench_case->marks * bench_case->dims * (is_single(bench_case) ? 4.0 : 8.0);
+	static const double sizes[] = {
+		[BENCH_DOUBLE] = 8.0, [BENCH_STEPS] = 4.0, [BENCH_COUNTS] = 2.0};
+
+	return bench_case->marks * bench_case->dims * sizes[precision(bench_case)];
 }
 
 /* Least time that memory and arithmetic allow: whichever takes longer. */
 static double limit_ns(const struct bench *bench, unsigned i)
 {
 	const struct bench_case *bench_case = &bench_cases[i];
-	const double operations_per_ns =
-		bench->machine.separate_per_ns / (is_single(bench_case) ? 1.0 : 2.0);
+	const double operations_per_ns = bench->machine.separate_per_ns /
+		(precision(bench_case) == BENCH_DOUBLE ? 2.0 : 1.0);
 
 	return fmax(bytes(bench_case) / bench->outcomes[i].read_bytes_per_ns,
 		operations(bench_case) / operations_per_ns);

@@ -69,7 +69,7 @@ static void make_arms(uint32_t n_bins, int32_t *ret_arms, double *ret_as_doubles
 	}
 }
 
-/* Encode: sizes are marks, dimensions, whether in single precision, whether with the cut-off.
+/* Encode: sizes are marks, dimensions, enum bench_precision, whether with the cut-off.
  * ----------------------------------------------------------------------- */
 
 enum {
@@ -121,8 +121,9 @@ static int encode_fill(struct encode *encode, const struct bench_case *bench, co
 		do
 			positions[i] = bench_marks_draw(&cells, marks + (size_t)i * d);
 		while (isnan(occupancy[(int)positions[i]]));
-		if (fnx_model_add(encode->model, marks + (size_t)i * d, (int32_t)positions[i]) !=
-			FNX_MODEL_STORED)
+		if (!fnx_model_is_whole(encode->model, marks + (size_t)i * d) ||
+			fnx_model_add(encode->model, marks + (size_t)i * d,
+				(int32_t)positions[i]) != FNX_MODEL_STORED)
 			r = -1;
 	}
 	for (uint32_t i = 0; i < N_SPIKES; i++)
@@ -154,7 +155,8 @@ static struct encode *encode_new(
 		.n_bins = N_BINS,
 		.capacity = bench->sizes[0],
 		.kernel_uv = 20.0,
-		.single = bench->sizes[2],
+		.single = bench->sizes[2] != BENCH_DOUBLE,
+		.step_uv = bench->sizes[2] == BENCH_COUNTS ? BENCH_STEP_UV : 0.0,
 		.cut_off = cut_off};
 	struct encode *encode = calloc(1, sizeof(*encode));
 	size_t size;
@@ -466,29 +468,29 @@ const struct bench_case bench_cases[] = {
 	{.name = "encode_25k_4",
 		.reference = "encode:encode_25k_4",
 		.goal = 250,
-		.what = "likelihood of one spike, single precision, cut off",
+		.what = "likelihood of one spike, single precision on counts, cut off",
 		.tolerance = 1e-6,
 		.marks = 25e3,
 		.dims = 4,
-		.sizes = {25000, 4, 1, 1},
+		.sizes = {25000, 4, BENCH_COUNTS, 1},
 		ENCODE},
 	{.name = "encode_25k_16",
 		.reference = "encode:encode_25k_16",
 		.goal = 200,
-		.what = "likelihood of one spike, single precision, cut off",
+		.what = "likelihood of one spike, single precision on counts, cut off",
 		.tolerance = 1e-6,
 		.marks = 25e3,
 		.dims = 16,
-		.sizes = {25000, 16, 1, 1},
+		.sizes = {25000, 16, BENCH_COUNTS, 1},
 		ENCODE},
 	{.name = "encode_100k_4",
 		.reference = "encode:encode_100k_4",
 		.goal = 250,
-		.what = "likelihood of one spike, single precision, cut off",
+		.what = "likelihood of one spike, single precision on counts, cut off",
 		.tolerance = 1e-6,
 		.marks = 100e3,
 		.dims = 4,
-		.sizes = {100000, 4, 1, 1},
+		.sizes = {100000, 4, BENCH_COUNTS, 1},
 		ENCODE},
 	{.name = "encode_25k_4_dense",
 		.reference = "encode:encode_25k_4_dense",
@@ -496,7 +498,7 @@ const struct bench_case bench_cases[] = {
 		.tolerance = 1e-6,
 		.marks = 25e3,
 		.dims = 4,
-		.sizes = {25000, 4, 1, 0},
+		.sizes = {25000, 4, BENCH_COUNTS, 0},
 		ENCODE},
 	{.name = "encode_25k_16_dense",
 		.reference = "encode:encode_25k_16_dense",
@@ -504,7 +506,7 @@ const struct bench_case bench_cases[] = {
 		.tolerance = 1e-6,
 		.marks = 25e3,
 		.dims = 16,
-		.sizes = {25000, 16, 1, 0},
+		.sizes = {25000, 16, BENCH_COUNTS, 0},
 		ENCODE},
 	{.name = "encode_100k_4_dense",
 		.reference = "encode:encode_100k_4_dense",
@@ -512,7 +514,23 @@ const struct bench_case bench_cases[] = {
 		.tolerance = 1e-6,
 		.marks = 100e3,
 		.dims = 4,
-		.sizes = {100000, 4, 1, 0},
+		.sizes = {100000, 4, BENCH_COUNTS, 0},
+		ENCODE},
+	{.name = "encode_25k_4_steps",
+		.reference = "encode:encode_25k_4_steps",
+		.what = "cut off, on steps of the kernel",
+		.tolerance = 1e-6,
+		.marks = 25e3,
+		.dims = 4,
+		.sizes = {25000, 4, BENCH_STEPS, 1},
+		ENCODE},
+	{.name = "encode_25k_4_dense_steps",
+		.reference = "encode:encode_25k_4_dense_steps",
+		.what = "the same over all marks",
+		.tolerance = 1e-6,
+		.marks = 25e3,
+		.dims = 4,
+		.sizes = {25000, 4, BENCH_STEPS, 0},
 		ENCODE},
 	{.name = "encode_25k_4_double",
 		.reference = "encode:encode_25k_4_double",
@@ -520,7 +538,7 @@ const struct bench_case bench_cases[] = {
 		.tolerance = 1e-12,
 		.marks = 25e3,
 		.dims = 4,
-		.sizes = {25000, 4, 0, 0},
+		.sizes = {25000, 4, BENCH_DOUBLE, 0},
 		ENCODE},
 	{.name = "encode_25k_4_bincount",
 		.reference = "encode_bincount:encode_25k_4_bincount",
@@ -528,7 +546,7 @@ const struct bench_case bench_cases[] = {
 		.tolerance = 1e-6,
 		.marks = 25e3,
 		.dims = 4,
-		.sizes = {25000, 4, 1, 1},
+		.sizes = {25000, 4, BENCH_COUNTS, 1},
 		ENCODE},
 	{.name = "decode_32x10x41",
 		.reference = "decode:decode_32x10x41",

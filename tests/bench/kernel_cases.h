@@ -10,6 +10,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum bench_precision {
+	BENCH_DOUBLE,
+	BENCH_STEPS, /* single: int32, steps of the kernel */
+	BENCH_COUNTS, /* single: counts of the amplifier */
+};
+
 struct bench_case {
 	const char *name; /* of our figure, and of the ratio */
 	const char *reference; /* what reference.py calls it, NULL: has none */

@@ -42,7 +42,8 @@ int32_t bench_marks_draw(struct bench_marks *marks, double *ret_mark)
 	double bin;
 
 	for (uint32_t d = 0; d < marks->n_dims; d++)
-		ret_mark[d] = marks->shapes[cell][d] * gain + 8.0 * normal(marks);
+		ret_mark[d] = BENCH_STEP_UV *
+			rint((marks->shapes[cell][d] * gain + 8.0 * normal(marks)) / BENCH_STEP_UV);
 	do
 		bin = unit(marks) < 0.1 ? BENCH_BINS * unit(marks)
 					: marks->places[cell] + 3.0 * normal(marks);

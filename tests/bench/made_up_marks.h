@@ -2,7 +2,7 @@
 /*
  * Made-up marks of one electrode group: 24 cells, each with a place field on 41 bins and a shape of
  * its own, amplitudes of 80 to 400 uV that vary by a tenth, and noise of 8 uV; one spike in ten is
- * fired anywhere. For a kernel of 20 uV and four channels a fifth of the marks is within 5.68
+ * fired anywhere. Whole counts of an amplifier, as a source's are. For a kernel of 20 uV and four channels a fifth of the marks is within 5.68
  * deviations of a spike, of sixteen channels a twenty-fifth.
  */
 #pragma once
@@ -15,6 +15,8 @@ enum {
 	BENCH_CELLS = 24,
 	BENCH_BINS = 41,
 };
+
+#define BENCH_STEP_UV 0.195
 
 struct bench_marks {
 	uint32_t n_dims;

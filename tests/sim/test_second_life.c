@@ -245,7 +245,8 @@ static struct fnx_model_config model_config(int variant)
 		.n_bins = N_BINS,
 		.capacity = 40, /* so that the oldest are overwritten, too */
 		.kernel_uv = 20,
-		.single = variant == 1};
+		.single = variant >= 1,
+		.step_uv = variant == 2 ? 0.195 : 0.0};
 }
 
 static size_t model_size(int variant)
@@ -293,7 +294,7 @@ static void model_end(void *self)
 
 TEST(a_model_that_was_killed_goes_on_as_if_nothing_had_happened)
 {
-	try_all(&(struct subject){model_size, model_make, model_step, model_end, 2});
+	try_all(&(struct subject){model_size, model_make, model_step, model_end, 3});
 }
 
 /* Decoder -------------------------------------------------------------------------------- */

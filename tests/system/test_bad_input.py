@@ -91,3 +91,11 @@ if os.geteuid() == 0:
             subprocess.run(["umount", full], check=True)
     else:
         print("  no right to mount a small file system: not tried")
+
+print("spikes that are no whole steps")
+for step, rounds in ((0.195, False), (0.2, True)):
+    text = demo.replace("encode:\n", f"encode:\n  single: true\n  mark_step_uv: {step}\n")
+    it = Run(rig(f"step{step}.yaml", text), "--duration", 10)
+    it.finish()
+    assert ("they are rounded to it" in it.text) == rounds, it.text
+    assert ("spikes were no whole multiples of encode.mark_step_uv" in it.text) == rounds, it.text

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "nodes/encode/kernel.h"
+#include "nodes/encode/model.h"
 #include "nodes/host/lanes.h"
 
 enum {
@@ -45,9 +46,9 @@ TEST(every_processor_generation_gives_the_same_bits_where_it_can)
 			.lanes = steps,
 			.bins = bins,
 			.n = (uint32_t)check_random_below(&random, MAX_BLOCKS + 1),
-			.n_dims = 1 + (uint32_t)check_random_below(&random, MAX_DIMS),
+			.n_rows = 1 + (uint32_t)check_random_below(&random, MAX_DIMS),
 		};
-		const size_t n = (size_t)blocks.n * blocks.n_dims * FNX_BLOCK_MARKS;
+		const size_t n = (size_t)blocks.n * blocks.n_rows * FNX_BLOCK_MARKS;
 		const uint32_t enough = (uint32_t)check_random_below(&random, 3000);
 		int32_t x[MAX_DIMS], lower[MAX_DIMS], upper[MAX_DIMS];
 		double xd[MAX_DIMS], lower_d[MAX_DIMS], upper_d[MAX_DIMS];
@@ -59,7 +60,7 @@ TEST(every_processor_generation_gives_the_same_bits_where_it_can)
 		}
 		for (uint32_t k = 0; k < blocks.n; k++)
 			bins[k] = (uint32_t)check_random_below(&random, MAX_BINS);
-		for (uint32_t d = 0; d < blocks.n_dims; d++) {
+		for (uint32_t d = 0; d < blocks.n_rows; d++) {
 			xd[d] = 20.0 + 60.0 * check_random_unit(&random);
 			lower_d[d] = xd[d] - 45.0;
 			upper_d[d] = xd[d] + 45.0;
@@ -117,14 +118,14 @@ static void define_near(const struct fnx_blocks *blocks, const float *masses, co
 			for (uint32_t lane = 0; lane < (i + 1) * FNX_OCTET_MARKS; lane++) {
 				const uint32_t place =
 					blocks->lists[i].blocks[k] * FNX_BLOCK_MARKS + lane;
-				const size_t at = (size_t)place / FNX_OCTET_MARKS * blocks->n_dims *
+				const size_t at = (size_t)place / FNX_OCTET_MARKS * blocks->n_rows *
 						FNX_OCTET_MARKS +
 					place % FNX_OCTET_MARKS;
 				const double mass = masses ? (double)masses[place] : 1.0;
 				double square = 0.0;
 				int inside = 1;
 
-				for (uint32_t d = 0; d < blocks->n_dims; d++) {
+				for (uint32_t d = 0; d < blocks->n_rows; d++) {
 					const int32_t off = steps[at + d * FNX_OCTET_MARKS] - x[d];
 
 					square += pow(off / FNX_BLOCK_STEPS, 2.0);
@@ -154,9 +155,9 @@ TEST(blocks_in_lists_weigh_what_they_are_defined_to)
 		double xd[MAX_DIMS], lower_d[MAX_DIMS], upper_d[MAX_DIMS];
 		uint32_t n_inside;
 
-		blocks.n_dims = round % 3 ? round % 3 == 1 ? 4 : 16
+		blocks.n_rows = round % 3 ? round % 3 == 1 ? 4 : 16
 					  : 1 + (uint32_t)check_random_below(&random, MAX_DIMS);
-		for (size_t i = 0; i < (size_t)n_blocks * FNX_BLOCK_MARKS * blocks.n_dims; i++) {
+		for (size_t i = 0; i < (size_t)n_blocks * FNX_BLOCK_MARKS * blocks.n_rows; i++) {
 			steps[i] = (int32_t)(check_random_unit(&random) * 4.0 * FNX_BLOCK_STEPS);
 			uv[i] = steps[i] / FNX_BLOCK_STEPS * 20.0;
 		}
@@ -166,7 +167,7 @@ TEST(blocks_in_lists_weigh_what_they_are_defined_to)
 		}
 		for (uint32_t k = 0; k < n_blocks; k++)
 			bins[k] = (uint32_t)check_random_below(&random, MAX_BINS);
-		for (uint32_t d = 0; d < blocks.n_dims; d++) {
+		for (uint32_t d = 0; d < blocks.n_rows; d++) {
 			x[d] = (int32_t)((1.0 + 2.0 * check_random_unit(&random)) *
 				FNX_BLOCK_STEPS);
 			lower[d] = x[d] - reach;
@@ -209,6 +210,171 @@ TEST(blocks_in_lists_weigh_what_they_are_defined_to)
 	}
 }
 
+/* Marks as counts: [place][dim], and in lanes. */
+static int32_t counts[MAX_BLOCKS * FNX_BLOCK_MARKS][MAX_DIMS];
+
+/* Near a query or at the edges, where distances are largest. */
+static int32_t random_count(struct check_random *random, int32_t around)
+{
+	switch (check_random_below(random, 64)) {
+	case 0:
+		return FNX_BLOCK_LIMIT_I16;
+	case 1:
+		return -FNX_BLOCK_LIMIT_I16;
+	case 2:
+		return FNX_BLOCK_UNUSED_I16;
+	default:
+		return around - 300 + (int32_t)check_random_below(random, 601);
+	}
+}
+
+static void put_counts(const struct fnx_blocks *blocks, uint32_t n_dims, uint32_t n_side_by_side)
+{
+	for (uint32_t place = 0; place < blocks->n * FNX_BLOCK_MARKS; place++)
+		for (uint32_t row = 0; row < blocks->n_rows; row++)
+			((int32_t *)blocks->lanes)[(place / n_side_by_side * blocks->n_rows + row) *
+					n_side_by_side +
+				place % n_side_by_side] = fnx_counts_lane(counts[place][2 * row],
+				2 * row + 1 < n_dims ? counts[place][2 * row + 1] : 0);
+}
+
+/* What of counts is weighed, and how many are within `reach`, by definition; of lists, or of all. */
+static uint32_t define_counts(const struct fnx_blocks *blocks, uint32_t n_dims, const int32_t *x,
+	int32_t reach, double factor, double *ret_sums)
+{
+	uint32_t n_inside = 0, used[MAX_BLOCKS];
+
+	for (uint32_t k = 0; k < blocks->n; k++)
+		used[k] = blocks->lists[0].blocks ? 0 : FNX_BLOCK_MARKS;
+	for (uint32_t i = 0; i < FNX_BLOCK_OCTETS; i++)
+		for (uint32_t k = 0; k < blocks->lists[i].n; k++)
+			used[blocks->lists[i].blocks[k]] = (i + 1) * FNX_OCTET_MARKS;
+	memset(ret_sums, 0, MAX_BINS * FNX_BLOCK_SUMS * sizeof(double));
+	for (uint32_t place = 0; place < blocks->n * FNX_BLOCK_MARKS; place++) {
+		double square = 0.0;
+		int inside = 1;
+
+		if (place % FNX_BLOCK_MARKS >= used[place / FNX_BLOCK_MARKS])
+			continue;
+		for (uint32_t d = 0; d < n_dims; d++) {
+			const int32_t off = counts[place][d] - x[d];
+
+			square += (double)off * off;
+			inside &= off < reach && off > -reach;
+		}
+		ret_sums[bins[place / FNX_BLOCK_MARKS] * FNX_BLOCK_SUMS + place % FNX_BLOCK_SUMS] +=
+			exp(factor * square);
+		n_inside += (uint32_t)inside;
+	}
+	return n_inside;
+}
+
+static void pack(const int32_t *x, uint32_t n_dims, int32_t beside, int32_t *ret_rows)
+{
+	for (uint32_t d = 0; d < n_dims; d += 2)
+		ret_rows[d / 2] = fnx_counts_lane(x[d], d + 1 < n_dims ? x[d + 1] : beside);
+}
+
+static void check_counts(const struct fnx_blocks *blocks, uint32_t n_dims, const int32_t *x,
+	int32_t reach, double factor)
+{
+	static _Alignas(64) double sums[FNX_PROCESSORS][MAX_BINS * FNX_BLOCK_SUMS],
+		expected[MAX_BINS * FNX_BLOCK_SUMS];
+	int32_t query[MAX_DIMS / 2], lower[MAX_DIMS], upper[MAX_DIMS];
+	const uint32_t n_inside = define_counts(blocks, n_dims, x, reach, factor, expected);
+	const bool near = blocks->lists[0].blocks != NULL;
+
+	for (uint32_t d = 0; d < n_dims; d++) {
+		lower[d] = x[d] - reach;
+		upper[d] = x[d] + reach;
+	}
+	pack(x, n_dims, 0, query);
+	pack(lower, n_dims, -1, lower);
+	pack(upper, n_dims, 1, upper);
+	memset(sums, 0, sizeof(sums));
+	for (enum fnx_processor p = 0; p <= fnx_processor(); p++) {
+		const struct fnx_kernel *kernel = fnx_kernel(p);
+
+		(near ? kernel->weigh_near_i16 : kernel->weigh_i16)(blocks, query, factor, sums[p]);
+		assert_int_equal((near ? kernel->inside_near_i16 : kernel->inside_i16)(
+					 blocks, lower, upper, UINT32_MAX),
+			n_inside);
+		if (p > FNX_PROCESSOR_AVX2)
+			assert_memory_equal(sums[p], sums[FNX_PROCESSOR_AVX2], sizeof(sums[p]));
+		for (size_t i = 0; i < MAX_BINS * FNX_BLOCK_SUMS; i++) {
+			/* The exponent's rounding grows with it; far ones stay at 2^-125. */
+			const double limit =
+				(1e-6 + 2e-7 * fabs(log(expected[i] + 1e-38))) * expected[i];
+
+			if (!(fabs(sums[p][i] - expected[i]) <= limit + 1e-34))
+				fail_msg(
+					"sum %zu: %.9g, expected %.9g", i, sums[p][i], expected[i]);
+		}
+	}
+}
+
+TEST(counts_weigh_what_they_are_defined_to_up_to_their_limits)
+{
+	struct check_random random = check_random_seeded();
+	static uint32_t lists[FNX_BLOCK_OCTETS][MAX_BLOCKS + FNX_LIST_PADDING];
+
+	for (int round = 0; round < 200; round++) {
+		const uint32_t n_dims = 1 + (uint32_t)check_random_below(&random, MAX_DIMS);
+		const double per_deviation = 1.0 + 269.0 * check_random_unit(&random);
+		struct fnx_blocks blocks = {.lanes = steps,
+			.bins = bins,
+			.n = (uint32_t)check_random_below(&random, MAX_BLOCKS + 1),
+			.n_rows = (n_dims + 1) / 2};
+		int32_t x[MAX_DIMS], around[MAX_DIMS];
+
+		for (uint32_t d = 0; d < n_dims; d++) {
+			around[d] = (int32_t)check_random_below(&random, 19001) - 9500;
+			x[d] = random_count(&random, around[d]);
+			if (x[d] > FNX_BLOCK_LIMIT_I16)
+				x[d] = FNX_BLOCK_LIMIT_I16;
+		}
+		for (uint32_t i = 0; i < blocks.n * FNX_BLOCK_MARKS; i++)
+			for (uint32_t d = 0; d < n_dims; d++)
+				counts[i][d] = random_count(&random, around[d]);
+		for (uint32_t k = 0; k < blocks.n; k++)
+			bins[k] = (uint32_t)check_random_below(&random, MAX_BINS);
+		put_counts(&blocks, n_dims, FNX_BLOCK_MARKS);
+		check_counts(&blocks, n_dims, x, 290, -0.5 / (per_deviation * per_deviation));
+		put_counts(&blocks, n_dims, FNX_OCTET_MARKS);
+		list_some(&random, &blocks, blocks.n, lists);
+		check_counts(&blocks, n_dims, x, 290, -0.5 / (per_deviation * per_deviation));
+	}
+}
+
+TEST(an_unused_lane_of_counts_weighs_nothing_wherever_the_spike)
+{
+	static _Alignas(64) double sums[FNX_BLOCK_SUMS];
+	const double factor =
+		-0.5 / ((double)FNX_COUNTS_PER_DEVIATION_MAX * FNX_COUNTS_PER_DEVIATION_MAX);
+
+	bins[0] = 0;
+	for (uint32_t n_dims = 1; n_dims <= MAX_DIMS; n_dims++) {
+		const struct fnx_blocks blocks = {
+			.lanes = steps, .bins = bins, .n = 1, .n_rows = (n_dims + 1) / 2};
+
+		for (uint32_t i = 0; i < FNX_BLOCK_MARKS; i++)
+			for (uint32_t d = 0; d < n_dims; d++)
+				counts[i][d] = FNX_BLOCK_UNUSED_I16;
+		put_counts(&blocks, n_dims, FNX_BLOCK_MARKS);
+		for (int32_t at = -FNX_BLOCK_LIMIT_I16; at <= FNX_BLOCK_LIMIT_I16; at += 100) {
+			int32_t x[MAX_DIMS], query[MAX_DIMS / 2];
+
+			for (uint32_t d = 0; d < n_dims; d++)
+				x[d] = at;
+			pack(x, n_dims, 0, query);
+			memset(sums, 0, sizeof(sums));
+			fnx_kernel(fnx_processor())->weigh_i16(&blocks, query, factor, sums);
+			for (uint32_t i = 0; i < FNX_BLOCK_SUMS; i++)
+				assert_true(sums[i] > 0.0 && sums[i] < 4 * 1e-37);
+		}
+	}
+}
+
 TEST(the_exponential_of_arrays_is_within_its_bound)
 {
 	struct check_random random = check_random_seeded();
@@ -238,7 +404,7 @@ TEST(single_weights_are_within_their_bound_of_the_exponential)
 {
 	struct check_random random = check_random_seeded();
 	static _Alignas(64) double sums[FNX_BLOCK_SUMS];
-	struct fnx_blocks blocks = {.lanes = steps, .bins = bins, .n = 1, .n_dims = 1};
+	struct fnx_blocks blocks = {.lanes = steps, .bins = bins, .n = 1, .n_rows = 1};
 	const int32_t x = 0;
 	double worst = 0.0;
 

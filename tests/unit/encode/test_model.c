@@ -19,6 +19,14 @@ enum {
 	MAX_DIMS = FNX_MARK_DIMS_MAX
 };
 
+/* Double precision, single, and single on counts. */
+enum precision {
+	DOUBLE,
+	SINGLE,
+	COUNTS,
+	PRECISIONS
+};
+
 /* The model by its definition: marks in order of arrival, one after the other, with libm. */
 struct naive {
 	struct fnx_model_config config;
@@ -158,7 +166,23 @@ static double steps_cm(const void *bin_cm, uint32_t a, uint32_t b)
 	return *(const double *)bin_cm * fabs((double)a - (double)b);
 }
 
-static void check_random_model(struct check_random *random, bool single, bool smoothing)
+/* Whole counts, as a model on counts takes a mark. */
+static void round_mark(const struct fnx_model_config *config, double *mark)
+{
+	for (uint32_t d = 0; config->step_uv > 0.0 && d < config->n_dims; d++)
+		mark[d] = round(mark[d] / config->step_uv) * config->step_uv;
+}
+
+/* A kernel of 1 to 270 counts, and no amplitude beyond 9,800. */
+static double random_step(struct check_random *random, double kernel_uv, double largest)
+{
+	const double most = fmin(270.0, 9800.0 * kernel_uv / largest);
+
+	return kernel_uv / (1.0 + (most - 1.0) * check_random_unit(random));
+}
+
+static void check_random_model(
+	struct check_random *random, enum precision precision, bool smoothing)
 {
 	const double bin_cm = 5.0;
 	struct fnx_smoothing *spread = NULL;
@@ -172,12 +196,16 @@ static void check_random_model(struct check_random *random, bool single, bool sm
 		.gate = check_random_below(random, 2),
 		.gate_deviations = 0.5 + 2.0 * check_random_unit(random),
 		.gate_min_marks = (uint32_t)check_random_below(random, 20),
-		.single = single,
+		.single = precision != DOUBLE,
 	};
-	double mark[MAX_DIMS], share[MAX_BINS], expected[MAX_BINS], likelihood[MAX_BINS];
+	const bool already_whole = check_random_below(random, 2);
+	double mark[MAX_DIMS], given[MAX_DIMS], share[MAX_BINS], expected[MAX_BINS],
+		likelihood[MAX_BINS];
 	struct fnx_model *model;
 	void *scratch;
 
+	if (precision == COUNTS)
+		config.step_uv = random_step(random, config.kernel_uv, largest);
 	if (smoothing) {
 		assert_int_equal(
 			fnx_smoothing_new(config.n_bins, steps_cm, &bin_cm, 8.0, &spread), 0);
@@ -188,22 +216,26 @@ static void check_random_model(struct check_random *random, bool single, bool sm
 	random_share(random, config.n_bins, share);
 	for (uint32_t i = 0; i <= n_marks; i++) {
 		random_mark(random, config.n_dims, largest, mark);
+		memcpy(given, mark, sizeof(given));
+		round_mark(&config, mark);
+		if (already_whole)
+			memcpy(given, mark, sizeof(given));
 		if (i == n_marks || !check_random_below(random, 200)) {
 			const int answer = naive_likelihood(mark, share, expected);
 
 			assert_int_equal(
-				fnx_model_likelihood(model, mark, share, scratch, likelihood),
+				fnx_model_likelihood(model, given, share, scratch, likelihood),
 				answer);
 			if (answer == FNX_ENCODE_VALID)
-				assert_likelihoods_near(
-					likelihood, expected, config.n_bins, single ? 6e-6 : 1e-11);
+				assert_likelihoods_near(likelihood, expected, config.n_bins,
+					config.single ? 6e-6 : 1e-11);
 		}
 		if (i < n_marks) {
 			const int32_t bin = (int32_t)check_random_below(random, config.n_bins);
 			const bool passed_over =
 				naive.index >= config.capacity && naive.index % 2 != 0;
 
-			assert_int_equal(fnx_model_add(model, mark, bin),
+			assert_int_equal(fnx_model_add(model, given, bin),
 				passed_over ? FNX_MODEL_PASSED_OVER : FNX_MODEL_STORED);
 			naive_add(mark, bin);
 		}
@@ -226,7 +258,7 @@ TEST(random_models_agree_with_the_definition_in_double_precision)
 	struct check_random random = check_random_seeded();
 
 	for (int round = 0; round < 60; round++)
-		check_random_model(&random, false, false);
+		check_random_model(&random, DOUBLE, false);
 }
 
 TEST(random_models_agree_with_the_definition_within_the_stated_bound_in_single_precision)
@@ -235,7 +267,17 @@ TEST(random_models_agree_with_the_definition_within_the_stated_bound_in_single_p
 
 	worst = 0.0;
 	for (int round = 0; round < 60; round++)
-		check_random_model(&random, true, false);
+		check_random_model(&random, SINGLE, false);
+	print_message("worst relative error: %.2g\n", worst);
+}
+
+TEST(random_models_on_counts_are_those_of_the_rounded_marks_within_the_same_bound)
+{
+	struct check_random random = check_random_seeded();
+
+	worst = 0.0;
+	for (int round = 0; round < 60; round++)
+		check_random_model(&random, COUNTS, false);
 	print_message("worst relative error: %.2g\n", worst);
 }
 
@@ -243,8 +285,8 @@ TEST(smoothed_models_agree_with_the_definition)
 {
 	struct check_random random = check_random_seeded();
 
-	for (int round = 0; round < 20; round++)
-		check_random_model(&random, round % 2, true);
+	for (int round = 0; round < 30; round++)
+		check_random_model(&random, (enum precision)(round % PRECISIONS), true);
 }
 
 TEST(an_empty_model_says_so_and_writes_nothing)
@@ -263,10 +305,10 @@ TEST(an_empty_model_says_so_and_writes_nothing)
 	fnx_model_free(model);
 }
 
-TEST(a_mark_on_the_face_of_the_cube_is_outside_it_in_both_precisions)
+TEST(a_mark_on_the_face_of_the_cube_is_outside_it_in_every_precision)
 {
-	for (int i_case = 0; i_case < 4; i_case++) {
-		const int single = i_case % 2, face = i_case / 2;
+	for (int i_case = 0; i_case < 2 * PRECISIONS; i_case++) {
+		const int precision = i_case % PRECISIONS, face = i_case / PRECISIONS;
 		const struct fnx_model_config config = {.n_dims = 2,
 			.n_bins = 1,
 			.capacity = 10,
@@ -274,11 +316,14 @@ TEST(a_mark_on_the_face_of_the_cube_is_outside_it_in_both_precisions)
 			.gate = true,
 			.gate_deviations = 1.0,
 			.gate_min_marks = 1,
-			.single = single};
-		const double at[2] = {100.0, 70.0}, share[1] = {1.0};
+			.single = precision != DOUBLE,
+			.step_uv = precision == COUNTS ? 0.5 : 0.0};
+		/* Of counts the nearest: the same. */
+		const double off = precision == COUNTS ? 0.2 : 0.0;
+		const double at[2] = {100.0 + off, 70.0 - off}, share[1] = {1.0};
 		const double faces[2][2] = {{119.5, 70.0}, {100.0, 50.5}};
-		const double inside[2][2] = {
-			{nextafter(119.5, 0.0), 70.0}, {100.0, nextafter(50.5, 99.0)}};
+		const double within = precision == COUNTS ? 0.5 : 1e-12;
+		const double inside[2][2] = {{119.5 - within, 70.0}, {100.0, 50.5 + within}};
 		double likelihood[1];
 		struct fnx_model *model = model_new(&config);
 		void *scratch = scratch_new(model);
@@ -402,12 +447,13 @@ TEST(likelihoods_are_finite_whatever_the_mark_and_the_occupancy)
 	const double values[] = {INFINITY, -INFINITY, NAN, 1e300, -1e300, 1e19, 0.0, 100.0};
 	const double shares[] = {0.0, NAN, INFINITY, 1e-320, 0.5, 1.0};
 
-	for (int single = 0; single < 2; single++) {
+	for (int precision = 0; precision < PRECISIONS; precision++) {
 		const struct fnx_model_config config = {.n_dims = 2,
 			.n_bins = 3,
 			.capacity = 100,
 			.kernel_uv = 20.0,
-			.single = single};
+			.single = precision != DOUBLE,
+			.step_uv = precision == COUNTS ? 0.5 : 0.0};
 		struct fnx_model *model = model_new(&config);
 		void *scratch = scratch_new(model);
 
@@ -437,12 +483,13 @@ TEST(likelihoods_are_finite_whatever_the_mark_and_the_occupancy)
 
 TEST(a_mark_far_from_all_gives_the_flat_histogram_over_occupancy)
 {
-	for (int single = 0; single < 2; single++) {
+	for (int precision = 0; precision < PRECISIONS; precision++) {
 		const struct fnx_model_config config = {.n_dims = 1,
 			.n_bins = 2,
 			.capacity = 40,
 			.kernel_uv = 1.0,
-			.single = single};
+			.single = precision != DOUBLE,
+			.step_uv = precision == COUNTS ? 0.5 : 0.0};
 		const double near = 0.0, far = 1e6, share[2] = {0.25, 0.75};
 		double likelihood[2];
 		struct fnx_model *model = model_new(&config);
@@ -462,12 +509,13 @@ TEST(results_do_not_depend_on_what_scratch_held)
 {
 	struct check_random random = check_random_seeded();
 
-	for (int single = 0; single < 2; single++) {
+	for (int precision = 0; precision < PRECISIONS; precision++) {
 		const struct fnx_model_config config = {.n_dims = 4,
 			.n_bins = 41,
 			.capacity = 1000,
 			.kernel_uv = 20.0,
-			.single = single};
+			.single = precision != DOUBLE,
+			.step_uv = precision == COUNTS ? 0.5 : 0.0};
 		struct fnx_model *model = model_new(&config);
 		void *scratch = scratch_new(model);
 		double mark[4], share[41], a[41], b[41];
@@ -493,7 +541,7 @@ TEST(adding_and_judging_allocate_nothing)
 	struct check_random random = check_random_seeded();
 	static _Atomic uint64_t n_allocated;
 
-	for (int single = 0; single < 2; single++) {
+	for (int precision = 0; precision < PRECISIONS; precision++) {
 		const struct fnx_model_config config = {.n_dims = 4,
 			.n_bins = 41,
 			.capacity = 500,
@@ -501,7 +549,8 @@ TEST(adding_and_judging_allocate_nothing)
 			.gate = true,
 			.gate_deviations = 1.0,
 			.gate_min_marks = 10,
-			.single = single};
+			.single = precision != DOUBLE,
+			.step_uv = precision == COUNTS ? 0.5 : 0.0};
 		struct fnx_model *model = model_new(&config);
 		void *scratch = scratch_new(model);
 		double mark[4], share[41], likelihood[41];
@@ -528,11 +577,14 @@ TEST(configurations_out_of_range_are_refused)
 		.kernel_uv = 20.0,
 		.gate = true,
 		.gate_deviations = 1.0};
-	struct fnx_model_config bad[9];
+	struct fnx_model_config bad[15];
 	struct fnx_model *model = NULL;
 
-	for (size_t i = 0; i < 9; i++)
+	for (size_t i = 0; i < 15; i++) {
 		bad[i] = good;
+		bad[i].single = i >= 9;
+		bad[i].step_uv = i >= 9 ? 0.2 : 0.0;
+	}
 	bad[0].n_dims = 0;
 	bad[1].n_dims = FNX_MARK_DIMS_MAX + 1;
 	bad[2].n_bins = 0;
@@ -542,8 +594,88 @@ TEST(configurations_out_of_range_are_refused)
 	bad[6].kernel_uv = NAN;
 	bad[7].gate_deviations = 0.0;
 	bad[8].capacity = FNX_MODEL_CAPACITY_MAX + 1;
-	for (size_t i = 0; i < 9; i++)
+	bad[9].single = false;
+	bad[10].merge_deviations = 0.5;
+	bad[11].step_uv = -0.2;
+	bad[12].step_uv = NAN;
+	bad[13].step_uv = 20.1; /* more than a deviation */
+	bad[14].step_uv = 20.0 / 271.0;
+	for (size_t i = 0; i < 15; i++)
 		assert_int_equal(fnx_model_new(&bad[i], &model), -EINVAL);
 	assert_null(model);
 	assert_null(fnx_model_free(NULL));
+}
+
+TEST(a_model_on_counts_tells_marks_that_are_none_and_rounds_them)
+{
+	const struct fnx_model_config config = {.n_dims = 3,
+		.n_bins = 2,
+		.capacity = 10,
+		.kernel_uv = 20.0,
+		.single = true,
+		.step_uv = 0.195};
+	const double whole[3] = {512 * 0.195, -3 * 0.195, 32767 * 0.195};
+	const double half[3] = {512.4 * 0.195, -3 * 0.195, 32767 * 0.195};
+	const double odd[3] = {NAN, INFINITY, 1e300};
+	struct fnx_model *model = model_new(&config);
+	double stored[3];
+	uint32_t bin;
+
+	assert_true(fnx_model_is_whole(model, whole));
+	assert_false(fnx_model_is_whole(model, half));
+	assert_true(fnx_model_is_whole(model, odd)); /* no fraction that would be lost */
+	assert_int_equal(fnx_model_add(model, whole, 0), FNX_MODEL_STORED);
+	assert_int_equal(fnx_model_add(model, half, 1), FNX_MODEL_STORED);
+	for (uint32_t slot = 0; slot < 2; slot++) {
+		fnx_model_stored(model, slot, stored, &bin);
+		assert_memory_equal(stored, whole, sizeof(whole));
+	}
+	fnx_model_free(model);
+}
+
+/* Amplitudes beyond the limit count as the limit in weights, but not for the gate. */
+TEST(the_gate_answers_alike_in_every_precision_also_beyond_the_limits)
+{
+	struct check_random random = check_random_seeded();
+	struct fnx_model *models[PRECISIONS];
+
+	for (int round = 0; round < 200; round++) {
+		struct fnx_model_config config = {
+			.n_dims = 1 + (uint32_t)check_random_below(&random, 5),
+			.n_bins = 1,
+			.capacity = 200,
+			.kernel_uv = 20.0,
+			.cut_off = round % 2,
+			.gate = true,
+			.gate_deviations = 1.0 + 40.0 * (double)check_random_below(&random, 2),
+			.gate_min_marks = 1 + (uint32_t)check_random_below(&random, 20)};
+		const double share[1] = {1.0};
+		double mark[MAX_DIMS], likelihood[1];
+		void *scratch;
+
+		for (int k = 0; k < PRECISIONS; k++) {
+			config.single = k != DOUBLE;
+			config.step_uv = k == COUNTS ? 0.25 : 0.0;
+			models[k] = model_new(&config);
+		}
+		scratch = scratch_new(models[DOUBLE]);
+		for (int i = 0; i < 250; i++) {
+			/* 9,800 counts are 2,450 uV; 232 deviations 4,640. */
+			const double far[] = {0.0, 2400.0, 2440.0, -2440.0, 2500.0, 4600.0, 5e3};
+			const double centre = far[check_random_below(&random, 7)];
+			int answers[PRECISIONS];
+
+			for (uint32_t d = 0; d < config.n_dims; d++)
+				mark[d] = centre + 0.25 * (double)check_random_below(&random, 120);
+			for (int k = 0; k < PRECISIONS; k++) {
+				answers[k] = fnx_model_likelihood(
+					models[k], mark, share, scratch, likelihood);
+				assert_int_equal(answers[k], answers[0]);
+				assert_true(fnx_model_add(models[k], mark, 0) >= 0);
+			}
+		}
+		free(scratch);
+		for (int k = 0; k < PRECISIONS; k++)
+			fnx_model_free(models[k]);
+	}
 }

@@ -37,7 +37,7 @@ static void *map(size_t size)
 
 static struct fnx_model_config random_config(struct check_random *random)
 {
-	return (struct fnx_model_config){
+	struct fnx_model_config config = {
 		.n_dims = 1 + (uint32_t)check_random_below(random, FNX_MARK_DIMS_MAX),
 		.n_bins = 1 + (uint32_t)check_random_below(random, MAX_BINS),
 		.capacity = 1 + (uint32_t)check_random_below(random, 700),
@@ -46,6 +46,10 @@ static struct fnx_model_config random_config(struct check_random *random)
 		.cut_off = check_random_below(random, 2),
 		.merge_deviations = check_random_below(random, 2) ? 0.0 : check_random_unit(random),
 	};
+
+	if (config.single && config.merge_deviations == 0.0)
+		config.step_uv = 0.195;
+	return config;
 }
 
 /* In place: the model keeps the journal's address. */
@@ -208,11 +212,16 @@ TEST(a_writer_killed_anywhere_leaves_a_model_that_can_be_resumed)
 	munmap(n_added, sizeof(*n_added));
 }
 
-static void check_damage(bool cut_off)
+static void check_damage(bool cut_off, double step_uv)
 {
 	struct check_random random = check_random_seeded();
-	const struct fnx_model_config config = {
-		.n_dims = 3, .n_bins = 9, .capacity = 200, .kernel_uv = 20.0, .cut_off = cut_off};
+	const struct fnx_model_config config = {.n_dims = 3,
+		.n_bins = 9,
+		.capacity = 200,
+		.kernel_uv = 20.0,
+		.single = step_uv > 0.0,
+		.step_uv = step_uv,
+		.cut_off = cut_off};
 	const size_t size = fnx_model_memory_size(&config);
 	unsigned char *memory = map(size), *good = map(size);
 	struct fnx_model_config other = config;
@@ -230,6 +239,11 @@ static void check_damage(bool cut_off)
 	other.n_bins = 8;
 	assert_int_equal(fnx_model_init(&other, memory, true, NULL, &model), -EBADMSG);
 	other = config;
+	other.single = true;
+	other.step_uv = 0.25;
+	assert_int_equal(fnx_model_init(&other, memory, true, NULL, &model), -EBADMSG);
+	other = config;
+	other.step_uv = 0.0;
 	other.merge_deviations = 0.5;
 	assert_int_equal(fnx_model_init(&other, memory, true, NULL, &model), -EBADMSG);
 	/* Whatever the damage: refused, or harmless to use. */
@@ -251,6 +265,7 @@ static void check_damage(bool cut_off)
 
 TEST(memory_of_another_configuration_or_damaged_is_refused_or_harmless)
 {
-	check_damage(false);
-	check_damage(true);
+	check_damage(false, 0.0);
+	check_damage(true, 0.0);
+	check_damage(true, 0.195);
 }

@@ -34,13 +34,17 @@ static void *scratch_new(const struct fnx_model *model)
 
 static struct fnx_model_config random_config(struct check_random *random)
 {
-	return (struct fnx_model_config){
+	struct fnx_model_config config = {
 		.n_dims = 1 + (uint32_t)check_random_below(random, FNX_MARK_DIMS_MAX),
 		.n_bins = 1 + (uint32_t)check_random_below(random, MAX_BINS),
 		.capacity = 1 + (uint32_t)check_random_below(random, MAX_MARKS),
 		.kernel_uv = 20.0,
-		.single = check_random_below(random, 2),
+		.single = check_random_below(random, 3),
 	};
+
+	if (config.single && check_random_below(random, 2)) /* 9,800 of them: 735 uV at the least */
+		config.step_uv = 0.075 + 2.0 * pow(check_random_unit(random), 4.0);
+	return config;
 }
 
 /* Clusters 300 uV apart: for a kernel of 20 uV near or far, nothing in between. */
@@ -86,7 +90,8 @@ TEST(what_the_cut_off_leaves_out_changes_no_likelihood_by_more_than_1e_6)
 		void *scratch;
 
 		config.gate = check_random_below(&random, 2);
-		config.gate_deviations = 0.1 + 6.0 * check_random_unit(&random);
+		/* Also a cube around all that there can be. */
+		config.gate_deviations = round % 8 ? 0.1 + 6.0 * check_random_unit(&random) : 1e5;
 		config.gate_min_marks = (uint32_t)check_random_below(&random, 200);
 		all = model_new(&config);
 		config.cut_off = true;
@@ -341,6 +346,35 @@ TEST(like_marks_are_merged_and_the_gate_counts_them_all)
 	}
 }
 
+/* So near the face that single precision looks at the exact values. */
+TEST(the_gate_counts_merged_marks_by_their_mass_also_at_the_face_of_the_cube)
+{
+	for (int single = 0; single < 2; single++) {
+		const struct fnx_model_config config = {.n_dims = 1,
+			.n_bins = 1,
+			.capacity = 10,
+			.kernel_uv = 19.5,
+			.gate = true,
+			.gate_deviations = 1.0,
+			.gate_min_marks = 2,
+			.single = single,
+			.merge_deviations = 0.5};
+		const double at = 100.0, face = 119.5 - 1e-12, share = 1.0;
+		struct fnx_model *model = model_new(&config);
+		void *scratch = scratch_new(model);
+		double likelihood;
+
+		assert_int_equal(fnx_model_add(model, &face, 0), FNX_MODEL_STORED);
+		assert_int_equal(fnx_model_likelihood(model, &at, &share, scratch, &likelihood),
+			FNX_ENCODE_GATED);
+		assert_int_equal(fnx_model_add(model, &face, 0), FNX_MODEL_MERGED);
+		assert_int_equal(fnx_model_likelihood(model, &at, &share, scratch, &likelihood),
+			FNX_ENCODE_VALID);
+		free(scratch);
+		fnx_model_free(model);
+	}
+}
+
 TEST(a_batch_gives_bit_for_bit_what_each_mark_gives_alone)
 {
 	struct check_random random = check_random_seeded();
@@ -358,7 +392,8 @@ TEST(a_batch_gives_bit_for_bit_what_each_mark_gives_alone)
 		config.gate_deviations = 1.0;
 		config.gate_min_marks = (uint32_t)check_random_below(&random, 40);
 		config.cut_off = check_random_below(&random, 2);
-		config.merge_deviations = check_random_below(&random, 2) ? 0.3 : 0.0;
+		if (config.step_uv == 0.0 && check_random_below(&random, 2))
+			config.merge_deviations = 0.3;
 		model = model_new(&config);
 		scratch = scratch_new(model);
 		flat_share(config.n_bins, share);
@@ -397,7 +432,8 @@ TEST(no_option_makes_a_likelihood_that_is_not_finite)
 
 		config.n_bins = check_random_below(&random, 3) ? config.n_bins : 1;
 		config.cut_off = check_random_below(&random, 2);
-		config.merge_deviations = check_random_below(&random, 2) ? 1.0 : 0.0;
+		if (config.step_uv == 0.0 && check_random_below(&random, 2))
+			config.merge_deviations = 1.0;
 		model = model_new(&config);
 		scratch = scratch_new(model);
 		for (uint64_t i = 0; i < n; i++) {

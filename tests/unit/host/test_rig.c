@@ -128,6 +128,7 @@ TEST(defaults_that_hang_on_others_follow_them)
 	assert_float_equal(rig->decode.min_speed_cm_s, 7, 0);
 	assert_true(rig->decode.rates_hz);
 	assert_true(rig->encode.cut_off);
+	assert_float_equal(rig->encode.mark_step_uv, 0, 0);
 	assert_int_equal(rig->encode.n_instances, 1);
 	assert_string_equal(rig->encode.instances[0].name, "encode.1");
 	assert_int_equal(rig->encode.instances[0].groups.n, 4);
@@ -397,6 +398,12 @@ TEST(encoders_need_groups_of_their_own)
 {
 	REFUSES(BUS SOURCE TRACK "encode: {}\n", 8, "encode", "electrode_groups");
 	REFUSES(BUS "source: {type: nwb, file: x}\n" GROUPS "encode: {}\n", 5, "encode", "track");
+	REFUSES(HEAD "encode:\n  mark_step_uv: 0.2\n", 12, "encode.mark_step_uv", "encode.single");
+	REFUSES(HEAD "encode:\n  single: true\n  merge_deviations: 0.5\n  mark_step_uv: 0.2\n", 14,
+		"encode.mark_step_uv", "not with encode.merge_deviations", "means");
+	REFUSES(HEAD "encode:\n  single: true\n  mark_step_uv: 0.074\n", 13, "encode.mark_step_uv",
+		"encode.kernel_uv", "1 to 270 steps", "270.27");
+	REFUSES(HEAD "encode:\n  single: true\n  mark_step_uv: 20.1\n", 13, "1 to 270 steps");
 	REFUSES(HEAD "encode:\n  instances:\n    - {groups: [5]}\n", 13, "encode.instances[0]",
 		"group 5");
 	REFUSES(HEAD "encode:\n  instances:\n    - {groups: []}\n", 13, "at least one");
