@@ -176,6 +176,8 @@ int fnx_task_map_create(const struct fnx_bus *bus, const char *name,
 		r = check_name_free(ret_path);
 	if (r < 0)
 		return r;
+	/* What a dead owner left is of use to nobody, and there may not be memory for both. */
+	unlink(ret_path);
 	unlink(path);
 	m.fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0660);
 	if (m.fd < 0)

@@ -4,7 +4,9 @@
 
 #include "tests/unit/bus/task_fixture.h"
 
+#include <fcntl.h>
 #include <sched.h>
+#include <sys/inotify.h>
 #include <sys/prctl.h>
 
 #include "bus/task_layout.h"
@@ -512,5 +514,27 @@ TEST(a_file_that_is_no_runtime_is_refused)
 		assert_true(r == -EBADMSG || r == -EPROTO || r == -ENOENT);
 	}
 	unlink(other);
+	fnx_task_runtime_close(rt);
+}
+
+/* There may not be memory for both. */
+TEST(what_a_dead_owner_left_is_gone_before_its_successor_takes_memory)
+{
+	struct fnx_bus bus = fixture_bus();
+	struct fnx_task_runtime *rt;
+	_Alignas(struct inotify_event) char events[4096];
+	const struct inotify_event *first = (const void *)events;
+	char path[256];
+	int fd;
+
+	assert_int_equal(fnx_bus_path(bus.segment_dir, "tasks", ".tasks", path, sizeof(path)), 0);
+	close(open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+	fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	assert_true(inotify_add_watch(fd, bus.segment_dir, IN_CREATE | IN_DELETE) >= 0);
+	rt = open_with(&bus, 1);
+	assert_true(read(fd, events, sizeof(events)) > 0);
+	assert_true(first->mask & IN_DELETE);
+	assert_string_equal(first->name, strrchr(path, '/') + 1);
+	close(fd);
 	fnx_task_runtime_close(rt);
 }
