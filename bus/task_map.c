@@ -193,6 +193,17 @@ void fnx_task_map_find(struct fnx_task_runtime *rt, uint64_t key,
 	}
 }
 
+void fnx_task_map_fetch(const struct fnx_task_map *map, unsigned n)
+{
+	const struct fnx_task_map_entry *newest = &map->entries[(map->head - 1) & map->mask];
+
+	__builtin_prefetch(newest, 1);
+	for (unsigned i = 0; i < n; i++)
+		__builtin_prefetch(&map->entries[(map->head + i) & map->mask], 1);
+	/* The next is likely to be about the same memory. */
+	__builtin_prefetch(bucket_of(map, newest->key), 1);
+}
+
 void fnx_task_map_add(struct fnx_task_map *map, uint64_t key,
 	const struct fnx_task_box_region *region, int writes, uint64_t task)
 {

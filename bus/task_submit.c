@@ -403,6 +403,60 @@ int fnx_task_submit(struct fnx_task_runtime *rt, uint32_t kernel, struct fnx_tas
 	return fnx_task_submit_spec(rt, &spec, ret_task);
 }
 
+/* Fetching
+ * ----------------------------------------------------------------------------------------- */
+
+static void fetch_lines(const void *memory, size_t size)
+{
+	for (size_t at = 0; at < size; at += FNX_CACHE_LINE)
+		__builtin_prefetch((const unsigned char *)memory + at, 1);
+}
+
+static void fetch_task(const struct fnx_task_runtime *rt, uint64_t id)
+{
+	const struct fnx_task_slot *slot = fnx_task_slot(rt, id);
+
+	fetch_lines(slot, offsetof(struct fnx_task_slot, calls[0].scalars[8]));
+	__builtin_prefetch(&slot->calls[0].tensors[0], 1);
+	__builtin_prefetch(fnx_task_entry(rt, id), 1);
+	__builtin_prefetch(&rt->slots[id & rt->mask], 1);
+	__builtin_prefetch(&rt->dep_ends[id & rt->mask], 1);
+	__builtin_prefetch(&rt->heap_ends[id & rt->consumed_mask], 1);
+	__builtin_prefetch(&rt->map_ends[id & rt->consumed_mask], 1);
+	__builtin_prefetch(&rt->marks[id & rt->consumed_mask], 1);
+	__builtin_prefetch(&rt->held[id & rt->consumed_mask], 1);
+}
+
+static void fetch_queue(const struct fnx_task_queue *queue, unsigned n)
+{
+	uint64_t at = atomic_load_explicit(&queue->tail, memory_order_relaxed);
+
+	__builtin_prefetch(&queue->head, 1);
+	__builtin_prefetch(&queue->n_sleepers, 1);
+	for (unsigned i = 0; i < n; i++)
+		__builtin_prefetch(&queue->cells[(at + i) & queue->mask], 1);
+}
+
+void fnx_task_fetch(const struct fnx_task_runtime *rt, unsigned kind, unsigned n)
+{
+	/* What the last one touched is looked through by the next. */
+	fetch_task(rt, rt->next_id - 1);
+	for (unsigned i = 0; i < n; i++) {
+		fetch_task(rt, rt->next_id + i);
+		__builtin_prefetch(fnx_task_dep(rt, rt->dep_head + i), 1);
+	}
+	fnx_task_map_fetch(&rt->map, n);
+	fetch_queue(&rt->kinds[kind].queue, n);
+	/* The runtime itself: where all lies, and the submitter's own. */
+	fetch_lines(&rt->header->next_id, 3 * FNX_CACHE_LINE);
+	fetch_lines(&rt->slots,
+		offsetof(struct fnx_task_runtime, kernels[4]) -
+			offsetof(struct fnx_task_runtime, slots));
+	fetch_lines(&rt->kinds[kind], sizeof(rt->kinds[kind]));
+	fetch_lines(&rt->stop, sizeof(*rt) - offsetof(struct fnx_task_runtime, stop));
+	__builtin_prefetch(rt->producers, 1);
+}
+
 /* Scopes and holds
  * --------------------------------------------------------------------------------- */
 

@@ -249,6 +249,17 @@ static void begin(struct fnx_actuator *actuator)
 	atomic_store_explicit(&actuator->since_ns, now_ns(), memory_order_relaxed);
 }
 
+void fnx_actuator_fetch(const struct fnx_actuator *actuator)
+{
+	const unsigned char *at = (const void *)actuator;
+	const unsigned char *end = (const void *)&actuator->latency;
+
+	for (; at < end; at += FNX_CACHE_LINE)
+		__builtin_prefetch(at, 1);
+	__builtin_prefetch(&actuator->giver, 1);
+	__builtin_prefetch(actuator->means);
+}
+
 int fnx_actuator_claim(struct fnx_actuator *actuator, uint64_t n)
 {
 	begin(actuator);

@@ -73,6 +73,8 @@ int fnx_actuator_confirms(const struct fnx_actuator *actuator);
 
 /* The giver. [frame] */
 
+/* Brings what telling will look at into this processor's cache; changes nothing. */
+void fnx_actuator_fetch(const struct fnx_actuator *actuator);
 /* Claims it for act `n`: 1, unless it is in other hands. */
 int fnx_actuator_claim(struct fnx_actuator *actuator, uint64_t n);
 /* Tells it without waiting, once claimed. 1: the act has ended; 0: the worker must go on with it. */

@@ -256,9 +256,19 @@ static void resume(struct fnx_team *team, struct member *member)
 /* A machine that does not let a process talk to itself is slower, no more. */
 static void open_echo(struct fnx_team *team, const struct fnx_team_config *config)
 {
-	for (uint32_t i = 0; i < config->n_actuators && config->spins && !team->echo; i++)
+	for (uint32_t i = 0; i < config->n_actuators && !team->stage.echo; i++)
 		if (config->actuators[i].type == FNX_ACTUATOR_TYPE_UDP)
-			(void)!fnx_echo_open(&team->echo);
+			(void)!fnx_echo_open(&team->stage.echo);
+}
+
+static int open_stage(struct fnx_team *team, const struct fnx_team_config *config,
+	struct fnx_task_problem *ret_problem)
+{
+	if (!config->spins)
+		return 0;
+	fnx_book_take_over(&team->stage.giver, &team->stage.book, 0);
+	open_echo(team, config);
+	return fnx_team_open_stage_runtime(team, ret_problem);
 }
 
 int fnx_team_open(const struct fnx_team_config *config, struct fnx_task_problem *ret_problem,
@@ -271,15 +281,14 @@ int fnx_team_open(const struct fnx_team_config *config, struct fnx_task_problem 
 	if (!team)
 		return -ENOMEM;
 	memset(team, 0, sizeof(*team));
-	fnx_book_take_over(&team->stage_giver, &team->stage_book, 0);
 	team->score = config->score;
 	team->decide = config->decide;
 	team->context = config->context;
-	team->is_traced = config->n_traced > 0;
 	r = open_members(team, config, ret_fault);
 	if (!r)
 		r = fnx_team_open_runtime(team, config, ret_problem);
-	open_echo(team, config);
+	if (!r)
+		r = open_stage(team, config, ret_problem);
 	if (r) {
 		fnx_team_close(team);
 		return r;
@@ -307,6 +316,8 @@ struct fnx_team *fnx_team_close(struct fnx_team *team)
 {
 	if (!team)
 		return NULL;
+	fnx_task_runtime_close(team->stage.rt);
+	fnx_echo_close(team->stage.echo);
 	if (close_runtime(team)) {
 		/* A thread that hangs uses it, and may return. */
 		team->next = left_behind;
@@ -315,7 +326,6 @@ struct fnx_team *fnx_team_close(struct fnx_team *team)
 	}
 	for (uint32_t i = 0; i < team->n; i++)
 		fnx_actuator_close(team->members[i].actuator);
-	fnx_echo_close(team->echo);
 	free(team);
 	return NULL;
 }

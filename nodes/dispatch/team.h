@@ -74,11 +74,11 @@ void fnx_team_tend(struct fnx_team *team, int64_t now_ns);
 /* While there is nothing to do: as decide and then give, with a book of its own and nobody told. For
  * who waits awake: code and memory that have not been used for a millisecond take a processor several
  * times as long, and the system's own more than that: so now and then a datagram goes to a socket of
- * this process, if an actuator is told by one. Without the tasks where they would fill the ring behind
- * what is under way, or a trace. Not the frame path. */
+ * this process, if an actuator is told by one. The tasks are those of a runtime of their own: whatever is
+ * under way goes on, and so do rehearsals. Of a team that spins. Not the frame path. */
 void fnx_team_rehearse_decision(struct fnx_team *team, void *subject, uint32_t size);
 void fnx_team_rehearse_act(struct fnx_team *team, const struct fnx_act_command *command);
-/* Tasks that were rehearsals. */
+/* Tasks of rehearsals so far. */
 uint64_t fnx_team_n_rehearsed(const struct fnx_team *team);
 /* Takes away whatever is under way: what is in some worker's hands ends UNKNOWN (UNCONFIRMED, if it was
  * told), what waits behind it EXPIRED. At the end, until nothing is under way. */

@@ -16,7 +16,6 @@ enum {
 	SCORE = 0, /* kernels of that kind */
 	DECIDE,
 	TELL,
-	REHEARSE,
 	N_HERE,
 	ACTUATE = 0, /* kernels of each actuator's kind */
 	CONFIRM,
@@ -44,14 +43,16 @@ struct fnx_team {
 	uint64_t decided; /* task */
 	uint64_t n_decided; /* since nothing was under way */
 	uint64_t decided_max; /* that may lie in the ring behind an act under way */
-	int is_traced;
-	/* Rehearsals. */
-	uint64_t n_rehearsed;
-	int with_tasks; /* this one */
-	int64_t next_echo_ns;
-	struct fnx_echo *echo; /* NULL: nobody is told by datagram, or it cannot be had */
-	struct fnx_book_giver stage_giver;
-	struct fnx_book stage_book;
+	/* Rehearsals: where nobody is told. */
+	struct fnx_team_stage {
+		struct fnx_task_runtime *rt; /* NULL: there are no rehearsals */
+		uint64_t n_tasks;
+		uint64_t decided; /* task */
+		int64_t next_echo_ns;
+		struct fnx_echo *echo; /* NULL: nobody is told by datagram, or it cannot be had */
+		struct fnx_book_giver giver;
+		struct fnx_book book;
+	} stage;
 };
 
 static inline struct fnx_task_arg fnx_team_number(uint64_t value)
@@ -71,7 +72,13 @@ static inline struct fnx_task_arg fnx_team_memory(void *base, size_t size)
 /* Kinds and kernels for the members that are there. [slow] */
 FNX_MUST_CHECK int fnx_team_open_runtime(struct fnx_team *team,
 	const struct fnx_team_config *config, struct fnx_task_problem *ret_problem);
-/* Never waits. 0: submitted; -EAGAIN: the ring is full, and not because of one that hangs. */
+/* A small one without threads, in which telling is nothing. [slow] */
+FNX_MUST_CHECK int fnx_team_open_stage_runtime(
+	struct fnx_team *team, struct fnx_task_problem *ret_problem);
+/* One part, in this order; never waits. As fnx_task_submit_spec. */
+FNX_MUST_CHECK int fnx_team_submit_to(struct fnx_task_runtime *rt, uint32_t kernel,
+	struct fnx_task_arg *args, unsigned n_args, uint64_t after, uint64_t *ret_task);
+/* To the team's. 0: submitted; -EAGAIN: the ring is full, and not because of one that hangs. */
 FNX_MUST_CHECK int fnx_team_submit(struct fnx_team *team, uint32_t kernel,
 	struct fnx_task_arg *args, unsigned n_args, uint64_t after, uint64_t *ret_task);
 /* ACTUATE, CONFIRM or PREPARE of this member. */

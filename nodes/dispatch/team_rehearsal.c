@@ -8,6 +8,10 @@
 
 #define ECHO_NS INT64_C(500000)
 
+enum {
+	TASKS_OF_AN_ACT = 3, /* score, decide, actuate */
+};
+
 /* Where the next act will be written down. */
 static void fetch_places(const struct fnx_team *team)
 {
@@ -20,71 +24,60 @@ static void fetch_places(const struct fnx_team *team)
 		for (size_t at = 0; at < sizeof(struct fnx_act); at += FNX_CACHE_LINE)
 			__builtin_prefetch(act + at, 1);
 		__builtin_prefetch(&member->tasks[place], 1);
+		fnx_actuator_fetch(member->actuator);
 	}
 }
 
 static void rehearse_book(struct fnx_team *team, const struct fnx_act_command *command)
 {
-	struct fnx_book *book = &team->stage_book;
+	struct fnx_book *book = &team->stage.book;
 	uint64_t n;
 
-	if (!fnx_book_was_given(&team->stage_giver, command) &&
-		!fnx_book_give(&team->stage_giver, command, &n))
+	if (!fnx_book_was_given(&team->stage.giver, command) &&
+		!fnx_book_give(&team->stage.giver, command, &n))
 		fnx_book_end(book, n, FNX_OUTCOME_TOLD, 0, 0);
 	fnx_book_reported(book);
 }
 
-/* 1: nothing is in the ring. Behind an act, or an actuator that is being prepared, rehearsals would
- * fill it, and who is at that would be given up for it. */
-static int is_clear(const struct fnx_team *team)
-{
-	struct fnx_task_stats stats;
-
-	fnx_task_stats(team->rt, &stats);
-	return stats.last_released == stats.n_submitted;
-}
-
+/* The ring in which the acts are comes free in order: behind one that takes its time rehearsals would
+ * fill it. So they have one of their own, and what the next task will write in the other is fetched. */
 void fnx_team_rehearse_decision(struct fnx_team *team, void *subject, uint32_t size)
 {
-	team->with_tasks = !team->is_traced && is_clear(team);
-	if (!team->with_tasks) {
-		if (team->score)
-			team->score(NULL, team->context);
-		if (team->decide)
-			team->decide(NULL, team->context);
-		return;
-	}
-	fnx_team_decide(team, subject, size);
-	team->n_rehearsed += 2;
+	struct fnx_team_stage *stage = &team->stage;
+	struct fnx_task_arg arg = fnx_team_memory(subject, size);
+
+	stage->n_tasks += !fnx_team_submit_to(stage->rt, SCORE, &arg, 1, 0, NULL);
+	stage->n_tasks += !fnx_team_submit_to(stage->rt, DECIDE, &arg, 1, 0, &stage->decided);
+	fnx_task_help(stage->rt, HERE);
 }
 
 /* As tell. */
-static void rehearse_tasks(struct fnx_team *team)
+static void rehearse_tasks(struct fnx_team_stage *stage)
 {
 	struct fnx_task_arg args[] = {fnx_team_number(0), fnx_team_number(0)};
 
-	team->n_rehearsed += !fnx_team_submit(team, REHEARSE, args, 2, team->decided, NULL);
-	fnx_task_help(team->rt, HERE);
+	stage->n_tasks += !fnx_team_submit_to(stage->rt, TELL, args, 2, stage->decided, NULL);
+	fnx_task_help(stage->rt, HERE);
 }
 
-static void rehearse_system_call(struct fnx_team *team, int64_t now_ns)
+static void rehearse_system_call(struct fnx_team_stage *stage, int64_t now_ns)
 {
-	if (!team->echo || now_ns < team->next_echo_ns)
+	if (!stage->echo || now_ns < stage->next_echo_ns)
 		return;
-	team->next_echo_ns = now_ns + ECHO_NS;
-	fnx_echo_call(team->echo);
+	stage->next_echo_ns = now_ns + ECHO_NS;
+	fnx_echo_call(stage->echo);
 }
 
 void fnx_team_rehearse_act(struct fnx_team *team, const struct fnx_act_command *command)
 {
 	rehearse_book(team, command);
-	if (team->with_tasks)
-		rehearse_tasks(team);
+	rehearse_tasks(&team->stage);
 	fetch_places(team);
-	rehearse_system_call(team, command->stamp.publish_ns);
+	fnx_task_fetch(team->rt, HERE, TASKS_OF_AN_ACT);
+	rehearse_system_call(&team->stage, command->stamp.publish_ns);
 }
 
 uint64_t fnx_team_n_rehearsed(const struct fnx_team *team)
 {
-	return team->n_rehearsed;
+	return team->stage.n_tasks;
 }

@@ -232,7 +232,7 @@ TEST(one_that_takes_longer_than_its_time_out_explains_is_given_up)
 	end(&world);
 }
 
-/* Rehearsals behind it would fill the ring, and it would be given up for that. */
+/* Rehearsals behind it would fill the ring, and it would be given up for that: they have their own. */
 TEST(an_actuator_that_is_being_prepared_is_not_given_up_for_a_rehearsal)
 {
 	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -242,7 +242,7 @@ TEST(an_actuator_that_is_being_prepared_is_not_given_up_for_a_rehearsal)
 	const struct fnx_actuator_config actuator = {
 		.type = FNX_ACTUATOR_TYPE_TRODES, .endpoint = endpoint, .timeout_ms = 500};
 	const struct fnx_team_config config = {
-		.actuators = &actuator, .n_actuators = 1, .window = 64};
+		.actuators = &actuator, .n_actuators = 1, .window = 64, .spins = 1};
 	struct fnx_act_command command = {.stamp = {.seq = 0}};
 	struct fnx_task_problem problem;
 	struct fnx_team *team;
@@ -265,6 +265,7 @@ TEST(an_actuator_that_is_being_prepared_is_not_given_up_for_a_rehearsal)
 		fnx_team_rehearse_act(team, &command);
 		assert_int_equal(fnx_actuator_is_stuck(fnx_team_actuator(team, 0)), 0);
 	}
+	assert_true(fnx_team_n_rehearsed(team) == 3 * 5000);
 	fnx_team_close(team);
 	close(fd);
 }
