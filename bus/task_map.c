@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "bus/fetch.h"
 #include "bus/task_runtime.h"
 
 /* Strides of a dense region. -EINVAL: it does not fit into memory. */
@@ -197,11 +198,10 @@ void fnx_task_map_fetch(const struct fnx_task_map *map, unsigned n)
 {
 	const struct fnx_task_map_entry *newest = &map->entries[(map->head - 1) & map->mask];
 
-	__builtin_prefetch(newest, 1);
 	for (unsigned i = 0; i < n; i++)
-		__builtin_prefetch(&map->entries[(map->head + i) & map->mask], 1);
+		fnx_fetch(&map->entries[(map->head + i) & map->mask], sizeof(*newest));
 	/* The next is likely to be about the same memory. */
-	__builtin_prefetch(bucket_of(map, newest->key), 1);
+	fnx_fetch(bucket_of(map, newest->key), sizeof(map->buckets[0]));
 }
 
 void fnx_task_map_add(struct fnx_task_map *map, uint64_t key,

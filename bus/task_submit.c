@@ -6,12 +6,14 @@
 #include <errno.h>
 #include <string.h>
 
+#include "bus/fetch.h"
 #include "bus/task_runtime.h"
 
 enum {
 	MARK_BITS = 20, /* more than a consumed window */
 	MARK = 1 << MARK_BITS,
 	LOOK_EVERY = 32, /* tasks */
+	FETCHED_KERNELS = 4,
 };
 
 /* What submit finds out about a task's arguments before it takes anything. */
@@ -406,55 +408,40 @@ int fnx_task_submit(struct fnx_task_runtime *rt, uint32_t kernel, struct fnx_tas
 /* Fetching
  * ----------------------------------------------------------------------------------------- */
 
-static void fetch_lines(const void *memory, size_t size)
-{
-	for (size_t at = 0; at < size; at += FNX_CACHE_LINE)
-		__builtin_prefetch((const unsigned char *)memory + at, 1);
-}
-
 static void fetch_task(const struct fnx_task_runtime *rt, uint64_t id)
 {
 	const struct fnx_task_slot *slot = fnx_task_slot(rt, id);
 
-	fetch_lines(slot, offsetof(struct fnx_task_slot, calls[0].scalars[8]));
-	__builtin_prefetch(&slot->calls[0].tensors[0], 1);
-	__builtin_prefetch(fnx_task_entry(rt, id), 1);
-	__builtin_prefetch(&rt->slots[id & rt->mask], 1);
-	__builtin_prefetch(&rt->dep_ends[id & rt->mask], 1);
-	__builtin_prefetch(&rt->heap_ends[id & rt->consumed_mask], 1);
-	__builtin_prefetch(&rt->map_ends[id & rt->consumed_mask], 1);
-	__builtin_prefetch(&rt->marks[id & rt->consumed_mask], 1);
-	__builtin_prefetch(&rt->held[id & rt->consumed_mask], 1);
+	fnx_fetch(slot, offsetof(struct fnx_task_slot, calls[0].tensors[1]));
+	fnx_fetch(fnx_task_entry(rt, id), sizeof(struct fnx_task_entry));
+	fnx_fetch(&rt->slots[id & rt->mask], sizeof(rt->slots[0]));
+	fnx_fetch(&rt->dep_ends[id & rt->mask], sizeof(rt->dep_ends[0]));
+	fnx_fetch(&rt->heap_ends[id & rt->consumed_mask], sizeof(rt->heap_ends[0]));
+	fnx_fetch(&rt->map_ends[id & rt->consumed_mask], sizeof(rt->map_ends[0]));
+	fnx_fetch(&rt->marks[id & rt->consumed_mask], sizeof(rt->marks[0]));
+	fnx_fetch(&rt->held[id & rt->consumed_mask], sizeof(rt->held[0]));
 }
 
-static void fetch_queue(const struct fnx_task_queue *queue, unsigned n)
+void fnx_task_fetch(struct fnx_task_runtime *rt, unsigned kind, unsigned n)
 {
+	const struct fnx_task_queue *queue = &rt->kinds[kind].queue;
 	uint64_t at = atomic_load_explicit(&queue->tail, memory_order_relaxed);
 
-	__builtin_prefetch(&queue->head, 1);
-	__builtin_prefetch(&queue->n_sleepers, 1);
-	for (unsigned i = 0; i < n; i++)
-		__builtin_prefetch(&queue->cells[(at + i) & queue->mask], 1);
-}
-
-void fnx_task_fetch(const struct fnx_task_runtime *rt, unsigned kind, unsigned n)
-{
-	/* What the last one touched is looked through by the next. */
-	fetch_task(rt, rt->next_id - 1);
+	fnx_task_look(rt);
 	for (unsigned i = 0; i < n; i++) {
 		fetch_task(rt, rt->next_id + i);
-		__builtin_prefetch(fnx_task_dep(rt, rt->dep_head + i), 1);
+		fnx_fetch(fnx_task_dep(rt, rt->dep_head + i), sizeof(struct fnx_task_dep));
+		fnx_fetch(&queue->cells[(at + i) & queue->mask], sizeof(queue->cells[0]));
 	}
 	fnx_task_map_fetch(&rt->map, n);
-	fetch_queue(&rt->kinds[kind].queue, n);
 	/* The runtime itself: where all lies, and the submitter's own. */
-	fetch_lines(&rt->header->next_id, 3 * FNX_CACHE_LINE);
-	fetch_lines(&rt->slots,
-		offsetof(struct fnx_task_runtime, kernels[4]) -
+	fnx_fetch(rt->header, offsetof(struct fnx_task_header, closed));
+	fnx_fetch(&rt->slots,
+		offsetof(struct fnx_task_runtime, kernels[FETCHED_KERNELS]) -
 			offsetof(struct fnx_task_runtime, slots));
-	fetch_lines(&rt->kinds[kind], sizeof(rt->kinds[kind]));
-	fetch_lines(&rt->stop, sizeof(*rt) - offsetof(struct fnx_task_runtime, stop));
-	__builtin_prefetch(rt->producers, 1);
+	fnx_fetch(&rt->kinds[kind], sizeof(rt->kinds[kind]));
+	fnx_fetch(&rt->stop, sizeof(*rt) - offsetof(struct fnx_task_runtime, stop));
+	fnx_fetch(rt->producers, sizeof(rt->producers[0]));
 }
 
 /* Scopes and holds

@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bus/fetch.h"
 #include "bus/push.h"
 #include "nodes/dispatch/means.h"
 
@@ -251,13 +252,10 @@ static void begin(struct fnx_actuator *actuator)
 
 void fnx_actuator_fetch(const struct fnx_actuator *actuator)
 {
-	const unsigned char *at = (const void *)actuator;
-	const unsigned char *end = (const void *)&actuator->latency;
-
-	for (; at < end; at += FNX_CACHE_LINE)
-		__builtin_prefetch(at, 1);
-	__builtin_prefetch(&actuator->giver, 1);
-	__builtin_prefetch(actuator->means);
+	fnx_fetch(actuator, offsetof(struct fnx_actuator, latency));
+	fnx_fetch(&actuator->giver, sizeof(actuator->giver));
+	if (actuator->means)
+		fnx_means_fetch(actuator->means);
 }
 
 int fnx_actuator_claim(struct fnx_actuator *actuator, uint64_t n)

@@ -190,7 +190,6 @@ static int dispatch_open(struct fnx_node *node, void **ret_self)
 		return fnx_node_fail(node, -ENOMEM, "out of memory");
 	dispatch->node = node;
 	dispatch->journal = fnx_node_journal(node);
-	dispatch->real = dispatch->at_hand = dispatch;
 	dispatch->rig = fnx_node_rig(node);
 	dispatch->n_rules = dispatch->rig->dispatch.n_rules;
 	r = fnx_dispatch_open_all(dispatch);

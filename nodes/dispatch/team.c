@@ -253,24 +253,6 @@ static void resume(struct fnx_team *team, struct member *member)
 			(void)!leave_to_worker(team, member, n);
 }
 
-/* A machine that does not let a process talk to itself is slower, no more. */
-static void open_echo(struct fnx_team *team, const struct fnx_team_config *config)
-{
-	for (uint32_t i = 0; i < config->n_actuators && !team->stage.echo; i++)
-		if (config->actuators[i].type == FNX_ACTUATOR_TYPE_UDP)
-			(void)!fnx_echo_open(&team->stage.echo);
-}
-
-static int open_stage(struct fnx_team *team, const struct fnx_team_config *config,
-	struct fnx_task_problem *ret_problem)
-{
-	if (!config->spins)
-		return 0;
-	fnx_book_take_over(&team->stage.giver, &team->stage.book, 0);
-	open_echo(team, config);
-	return fnx_team_open_stage_runtime(team, ret_problem);
-}
-
 int fnx_team_open(const struct fnx_team_config *config, struct fnx_task_problem *ret_problem,
 	uint32_t *ret_fault, struct fnx_team **ret_team)
 {
@@ -287,8 +269,6 @@ int fnx_team_open(const struct fnx_team_config *config, struct fnx_task_problem 
 	r = open_members(team, config, ret_fault);
 	if (!r)
 		r = fnx_team_open_runtime(team, config, ret_problem);
-	if (!r)
-		r = open_stage(team, config, ret_problem);
 	if (r) {
 		fnx_team_close(team);
 		return r;
@@ -316,8 +296,6 @@ struct fnx_team *fnx_team_close(struct fnx_team *team)
 {
 	if (!team)
 		return NULL;
-	fnx_task_runtime_close(team->stage.rt);
-	fnx_echo_close(team->stage.echo);
 	if (close_runtime(team)) {
 		/* A thread that hangs uses it, and may return. */
 		team->next = left_behind;

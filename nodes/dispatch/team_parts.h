@@ -4,11 +4,10 @@
  *
  *	team.c            giving, looking after, opening and closing
  *	team_tasks.c      the runtime under it: kinds, kernels, submitting, giving up
- *	team_rehearsal.c  the same way without doing anything
+ *	team_rehearsal.c  a team of nobody, and what the next act of a real one will look at
  */
 #pragma once
 
-#include "nodes/dispatch/echo.h"
 #include "nodes/dispatch/team.h"
 
 enum {
@@ -43,16 +42,6 @@ struct fnx_team {
 	uint64_t decided; /* task */
 	uint64_t n_decided; /* since nothing was under way */
 	uint64_t decided_max; /* that may lie in the ring behind an act under way */
-	/* Rehearsals: where nobody is told. */
-	struct fnx_team_stage {
-		struct fnx_task_runtime *rt; /* NULL: there are no rehearsals */
-		uint64_t n_tasks;
-		uint64_t decided; /* task */
-		int64_t next_echo_ns;
-		struct fnx_echo *echo; /* NULL: nobody is told by datagram, or it cannot be had */
-		struct fnx_book_giver giver;
-		struct fnx_book book;
-	} stage;
 };
 
 static inline struct fnx_task_arg fnx_team_number(uint64_t value)
@@ -72,13 +61,7 @@ static inline struct fnx_task_arg fnx_team_memory(void *base, size_t size)
 /* Kinds and kernels for the members that are there. [slow] */
 FNX_MUST_CHECK int fnx_team_open_runtime(struct fnx_team *team,
 	const struct fnx_team_config *config, struct fnx_task_problem *ret_problem);
-/* A small one without threads, in which telling is nothing. [slow] */
-FNX_MUST_CHECK int fnx_team_open_stage_runtime(
-	struct fnx_team *team, struct fnx_task_problem *ret_problem);
-/* One part, in this order; never waits. As fnx_task_submit_spec. */
-FNX_MUST_CHECK int fnx_team_submit_to(struct fnx_task_runtime *rt, uint32_t kernel,
-	struct fnx_task_arg *args, unsigned n_args, uint64_t after, uint64_t *ret_task);
-/* To the team's. 0: submitted; -EAGAIN: the ring is full, and not because of one that hangs. */
+/* Never waits. 0: submitted; -EAGAIN: the ring is full, and not because of one that hangs. */
 FNX_MUST_CHECK int fnx_team_submit(struct fnx_team *team, uint32_t kernel,
 	struct fnx_task_arg *args, unsigned n_args, uint64_t after, uint64_t *ret_task);
 /* ACTUATE, CONFIRM or PREPARE of this member. */

@@ -14,7 +14,6 @@
 
 enum {
 	STACK_SIZE = 256 << 10, /* memory may be locked: no more of it than needed */
-	STAGE_HEAP = 4096,
 };
 
 /* The giver empties the queue of one that is stuck. */
@@ -101,7 +100,7 @@ void fnx_team_drop(struct fnx_team *team, struct member *member)
 	flush(team, member);
 }
 
-int fnx_team_submit_to(struct fnx_task_runtime *rt, uint32_t kernel, struct fnx_task_arg *args,
+int fnx_team_submit(struct fnx_team *team, uint32_t kernel, struct fnx_task_arg *args,
 	unsigned n_args, uint64_t after, uint64_t *ret_task)
 {
 	const struct fnx_task_after order = {.task = after, .any_end = 1};
@@ -112,21 +111,14 @@ int fnx_team_submit_to(struct fnx_task_runtime *rt, uint32_t kernel, struct fnx_
 		.after = &order,
 		.n_after = after != 0,
 		.flags = FNX_TASK_NO_WAIT};
-
-	return fnx_task_submit_spec(rt, &spec, ret_task);
-}
-
-int fnx_team_submit(struct fnx_team *team, uint32_t kernel, struct fnx_task_arg *args,
-	unsigned n_args, uint64_t after, uint64_t *ret_task)
-{
-	int r = fnx_team_submit_to(team->rt, kernel, args, n_args, after, ret_task);
+	int r = fnx_task_submit_spec(team->rt, &spec, ret_task);
 
 	if (r != -EAGAIN)
 		return r;
 	for (uint32_t i = 0; i < team->n; i++)
 		if (!team->members[i].is_here)
 			fnx_team_drop(team, &team->members[i]);
-	return fnx_team_submit_to(team->rt, kernel, args, n_args, after, ret_task);
+	return fnx_task_submit_spec(team->rt, &spec, ret_task);
 }
 
 /* Opening --------------------------------------------------------------------------------- */
@@ -150,7 +142,7 @@ static void plan_here(struct fnx_team *team, struct plan *plan)
 		(struct fnx_task_kernel){.name = "actuate", .run = run_tell, .context = team};
 }
 
-static void plan_member(struct fnx_team *team, struct plan *plan, uint32_t i)
+static void plan_member(struct fnx_team *team, struct plan *plan, uint32_t i, unsigned n_threads)
 {
 	static const struct {
 		const char *name;
@@ -161,7 +153,8 @@ static void plan_member(struct fnx_team *team, struct plan *plan, uint32_t i)
 	char(*names)[24] = plan->names[i];
 
 	snprintf(names[N_EACH], sizeof(names[N_EACH]), "actuator.%u", i);
-	plan->config.kinds[1 + i] = (struct fnx_task_kind){.name = names[N_EACH], .n_threads = 1};
+	plan->config.kinds[1 + i] =
+		(struct fnx_task_kind){.name = names[N_EACH], .n_threads = n_threads};
 	for (uint32_t k = 0; k < N_EACH; k++) {
 		snprintf(names[k], sizeof(names[k]), "%s.%u", each[k].name, i);
 		plan->kernels[N_HERE + i * N_EACH + k] = (struct fnx_task_kernel){
@@ -193,25 +186,11 @@ int fnx_team_open_runtime(struct fnx_team *team, const struct fnx_team_config *c
 
 	plan_here(team, &plan);
 	for (uint32_t i = 0; i < team->n; i++)
-		plan_member(team, &plan, i);
+		plan_member(team, &plan, i, config->actuators[i].type != FNX_ACTUATOR_TYPE_STAGE);
 	r = fnx_task_runtime_open(&plan.config, ret_problem, &team->rt);
 	if (r)
 		return r;
 	fnx_task_stats(team->rt, &stats);
 	team->decided_max = stats.rings[FNX_TASK_RING_MAIN].size / 8;
 	return 0;
-}
-
-int fnx_team_open_stage_runtime(struct fnx_team *team, struct fnx_task_problem *ret_problem)
-{
-	struct plan plan = {.config = {.n_kinds = 1,
-				    .kernels = plan.kernels,
-				    .n_kernels = N_HERE,
-				    .window = FNX_TASK_WINDOW_MIN,
-				    .heap_size = STAGE_HEAP,
-				    .spin_ns = -1}};
-
-	plan_here(team, &plan);
-	plan.kernels[TELL].run = run_nothing;
-	return fnx_task_runtime_open(&plan.config, ret_problem, &team->stage.rt);
 }
