@@ -311,6 +311,11 @@ void fnx_dispatch_rehearse(struct dispatch *dispatch, int64_t now_ns)
 	if (!twin->firing.decision)
 		fnx_dispatch_fire(twin, 0, 1, frame, &stage->decision);
 	fnx_journal_commit(&stage->journal);
+	/* What has come meanwhile is not kept waiting. */
+	if (fnx_node_pending(dispatch->node))
+		return;
 	fetch(dispatch);
+	if (fnx_node_pending(dispatch->node))
+		return;
 	fnx_team_fetch(dispatch->team);
 }
