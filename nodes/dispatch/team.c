@@ -7,7 +7,6 @@
  */
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "nodes/dispatch/team_parts.h"
 
@@ -256,13 +255,12 @@ static void resume(struct fnx_team *team, struct member *member)
 int fnx_team_open(const struct fnx_team_config *config, struct fnx_task_problem *ret_problem,
 	uint32_t *ret_fault, struct fnx_team **ret_team)
 {
-	struct fnx_team *team = aligned_alloc(FNX_CACHE_LINE, sizeof(*team));
+	struct fnx_team *team = calloc(1, sizeof(*team));
 	int r;
 
 	*ret_fault = config->n_actuators;
 	if (!team)
 		return -ENOMEM;
-	memset(team, 0, sizeof(*team));
 	team->score = config->score;
 	team->decide = config->decide;
 	team->context = config->context;
