@@ -281,6 +281,10 @@ int fnx_task_step(struct fnx_task_runtime *rt, unsigned kind);
  * without threads whose worker is the submitter itself; for others it helps their threads. The
  * kernels must not submit. [frame] [submitter] */
 unsigned fnx_task_help(struct fnx_task_runtime *rt, unsigned kind);
+/* Takes note of what has come free, and brings into this processor's cache what the next `n` small tasks
+ * (scalars, and one region at most), and running them as `kind`, will need. For a submitter that has
+ * nothing to do until then. [frame] [submitter] */
+void fnx_task_fetch(struct fnx_task_runtime *rt, unsigned kind, unsigned n);
 /* Ends a part of this task whose kernel may hang and is being run by a thread: it fails with `error`
  * (negative) now, and what the kernel returns one day is not looked at. So one that hangs keeps its
  * thread, and nothing of the rings. 0; -ESRCH: no thread is at it. [frame] [submitter] */

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "bus/fetch.h"
 #include "bus/task_runtime.h"
 
 /* Strides of a dense region. -EINVAL: it does not fit into memory. */
@@ -191,6 +192,16 @@ void fnx_task_map_find(struct fnx_task_runtime *rt, uint64_t key,
 		else
 			link = &entry->next;
 	}
+}
+
+void fnx_task_map_fetch(const struct fnx_task_map *map, unsigned n)
+{
+	const struct fnx_task_map_entry *newest = &map->entries[(map->head - 1) & map->mask];
+
+	for (unsigned i = 0; i < n; i++)
+		fnx_fetch(&map->entries[(map->head + i) & map->mask], sizeof(*newest));
+	/* The next is likely to be about the same memory. */
+	fnx_fetch(bucket_of(map, newest->key), sizeof(map->buckets[0]));
 }
 
 void fnx_task_map_add(struct fnx_task_map *map, uint64_t key,

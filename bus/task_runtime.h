@@ -241,6 +241,8 @@ void fnx_task_map_find(struct fnx_task_runtime *rt, uint64_t key,
 	const struct fnx_task_box_region *region, int writes, int cut, uint64_t needed);
 void fnx_task_map_add(struct fnx_task_map *map, uint64_t key,
 	const struct fnx_task_box_region *region, int writes, uint64_t task);
+/* Brings what adding the next `n` will write into this processor's cache. */
+void fnx_task_map_fetch(const struct fnx_task_map *map, unsigned n);
 
 /* task_submit.c */
 

@@ -6,12 +6,14 @@
 #include <errno.h>
 #include <string.h>
 
+#include "bus/fetch.h"
 #include "bus/task_runtime.h"
 
 enum {
 	MARK_BITS = 20, /* more than a consumed window */
 	MARK = 1 << MARK_BITS,
 	LOOK_EVERY = 32, /* tasks */
+	FETCHED_KERNELS = 4,
 };
 
 /* What submit finds out about a task's arguments before it takes anything. */
@@ -401,6 +403,45 @@ int fnx_task_submit(struct fnx_task_runtime *rt, uint32_t kernel, struct fnx_tas
 		.kernels = {kernel}, .n_parts = 1, .args = args, .n_args = n_args};
 
 	return fnx_task_submit_spec(rt, &spec, ret_task);
+}
+
+/* Fetching
+ * ----------------------------------------------------------------------------------------- */
+
+static void fetch_task(const struct fnx_task_runtime *rt, uint64_t id)
+{
+	const struct fnx_task_slot *slot = fnx_task_slot(rt, id);
+
+	fnx_fetch(slot, offsetof(struct fnx_task_slot, calls[0].tensors[1]));
+	fnx_fetch(fnx_task_entry(rt, id), sizeof(struct fnx_task_entry));
+	fnx_fetch(&rt->slots[id & rt->mask], sizeof(rt->slots[0]));
+	fnx_fetch(&rt->dep_ends[id & rt->mask], sizeof(rt->dep_ends[0]));
+	fnx_fetch(&rt->heap_ends[id & rt->consumed_mask], sizeof(rt->heap_ends[0]));
+	fnx_fetch(&rt->map_ends[id & rt->consumed_mask], sizeof(rt->map_ends[0]));
+	fnx_fetch(&rt->marks[id & rt->consumed_mask], sizeof(rt->marks[0]));
+	fnx_fetch(&rt->held[id & rt->consumed_mask], sizeof(rt->held[0]));
+}
+
+void fnx_task_fetch(struct fnx_task_runtime *rt, unsigned kind, unsigned n)
+{
+	const struct fnx_task_queue *queue = &rt->kinds[kind].queue;
+	uint64_t at = atomic_load_explicit(&queue->tail, memory_order_relaxed);
+
+	fnx_task_look(rt);
+	for (unsigned i = 0; i < n; i++) {
+		fetch_task(rt, rt->next_id + i);
+		fnx_fetch(fnx_task_dep(rt, rt->dep_head + i), sizeof(struct fnx_task_dep));
+		fnx_fetch(&queue->cells[(at + i) & queue->mask], sizeof(queue->cells[0]));
+	}
+	fnx_task_map_fetch(&rt->map, n);
+	/* The runtime itself: where all lies, and the submitter's own. */
+	fnx_fetch(rt->header, offsetof(struct fnx_task_header, closed));
+	fnx_fetch(&rt->slots,
+		offsetof(struct fnx_task_runtime, kernels[FETCHED_KERNELS]) -
+			offsetof(struct fnx_task_runtime, slots));
+	fnx_fetch(&rt->kinds[kind], sizeof(rt->kinds[kind]));
+	fnx_fetch(&rt->stop, sizeof(*rt) - offsetof(struct fnx_task_runtime, stop));
+	fnx_fetch(rt->producers, sizeof(rt->producers[0]));
 }
 
 /* Scopes and holds

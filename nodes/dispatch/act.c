@@ -77,7 +77,7 @@ static int judge(struct dispatch *dispatch, uint32_t k, int rose, const struct f
 
 int fnx_dispatch_score(const struct fnx_call *call, void *context)
 {
-	struct dispatch *dispatch = ((struct dispatch *)context)->at_hand;
+	struct dispatch *dispatch = context;
 	const struct firing *firing = &dispatch->firing;
 	const struct fnx_rule *rule = &dispatch->rules[firing->rule];
 	struct fnx_decision *decision = firing->decision;
@@ -95,7 +95,7 @@ int fnx_dispatch_score(const struct fnx_call *call, void *context)
 
 int fnx_dispatch_decide(const struct fnx_call *call, void *context)
 {
-	struct dispatch *dispatch = ((struct dispatch *)context)->at_hand;
+	struct dispatch *dispatch = context;
 	struct firing *firing = &dispatch->firing;
 
 	(void)call;
@@ -145,6 +145,11 @@ static int carry_out(struct dispatch *dispatch, const struct firing *firing)
 	const struct fnx_decision *decision = firing->decision;
 	const struct fnx_act_command command = command_of(dispatch, firing);
 
+	/* Nothing speaks against it: its frames are no data. */
+	if (fnx_dispatch_is_twin(dispatch)) {
+		fnx_team_rehearse(dispatch->team, &command);
+		return FNX_DECISION_ACTED;
+	}
 	if (fnx_team_was_given(dispatch->team, &command)) {
 		/* Those that it did not come to are told now, unless it is too late. */
 		if (firing->against)
@@ -158,18 +163,6 @@ static int carry_out(struct dispatch *dispatch, const struct firing *firing)
 						       : FNX_DECISION_ACTED;
 }
 
-/* The twin's: the same way, to where something would be done. */
-static void rehearse(struct dispatch *dispatch, struct firing *firing)
-{
-	struct fnx_act_command command;
-
-	fnx_team_rehearse_decision(dispatch->team, firing, sizeof(*firing));
-	if (firing->verdict != FNX_DECISION_ACTED)
-		return;
-	command = command_of(dispatch, firing);
-	fnx_team_rehearse_act(dispatch->team, &command);
-}
-
 void fnx_dispatch_fire(struct dispatch *dispatch, uint32_t k, int rose,
 	const struct fnx_frame *frame, struct fnx_decision *decision)
 {
@@ -178,11 +171,6 @@ void fnx_dispatch_fire(struct dispatch *dispatch, uint32_t k, int rose,
 	void *payload;
 
 	*firing = (struct firing){.rule = k, .rose = rose, .frame = frame, .decision = decision};
-	dispatch->real->at_hand = dispatch;
-	if (dispatch != dispatch->real) {
-		rehearse(dispatch, firing);
-		return;
-	}
 	fnx_team_decide(dispatch->team, firing, sizeof(*firing));
 	if (firing->verdict == FNX_SAFETY_SILENT)
 		return;
@@ -191,6 +179,10 @@ void fnx_dispatch_fire(struct dispatch *dispatch, uint32_t k, int rose,
 	if (!payload)
 		return;
 	decision->outcome = (uint32_t)carry_out(dispatch, firing);
+	if (fnx_dispatch_is_twin(dispatch)) {
+		fnx_node_abort(dispatch->node, output);
+		return;
+	}
 	memcpy(payload, decision, sizeof(*decision));
 	fnx_node_publish(dispatch->node, output, frame->stamp.sample_time);
 }

@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bus/fetch.h"
 #include "bus/push.h"
 #include "nodes/dispatch/means.h"
 
@@ -247,6 +248,14 @@ static int tell(struct fnx_actuator *actuator, uint64_t n, int may_wait, int *re
 static void begin(struct fnx_actuator *actuator)
 {
 	atomic_store_explicit(&actuator->since_ns, now_ns(), memory_order_relaxed);
+}
+
+void fnx_actuator_fetch(const struct fnx_actuator *actuator)
+{
+	fnx_fetch(actuator, offsetof(struct fnx_actuator, latency));
+	fnx_fetch(&actuator->giver, sizeof(actuator->giver));
+	if (actuator->means)
+		fnx_means_fetch(actuator->means);
 }
 
 int fnx_actuator_claim(struct fnx_actuator *actuator, uint64_t n)

@@ -6,6 +6,7 @@
  *	zmq	one message per task to a ZeroMQ PUSH socket: the decision, encoded as by
  *		schemas/codec.h
  *	udp, serial, trodes	see means.h
+ *	stage	nobody: where rehearsals end, see means.h
  *
  * An act is carried out in two steps, actuate and confirm, each a kernel of the team's runtime
  * (team.h). Each actuator has a worker of its own, so that one that hangs holds up no other; where
@@ -29,7 +30,8 @@ enum fnx_actuator_type {
 	FNX_ACTUATOR_TYPE_ZMQ,
 	FNX_ACTUATOR_TYPE_UDP, /* see means.h */
 	FNX_ACTUATOR_TYPE_SERIAL,
-	FNX_ACTUATOR_TYPE_TRODES
+	FNX_ACTUATOR_TYPE_TRODES,
+	FNX_ACTUATOR_TYPE_STAGE,
 };
 
 enum {
@@ -44,6 +46,7 @@ struct fnx_actuator_config {
 	uint32_t baud; /* serial; 0: 115200 */
 	const char *text; /* udp; NULL or empty: the decision */
 	int reply; /* udp, serial: an answer confirms */
+	int echoes; /* stage: now and then a datagram goes to this process itself */
 	uint32_t timeout_ms; /* udp, serial, trodes; 0: 100 */
 	struct fnx_book
 		*book; /* that outlives the actuator, zeros at first; NULL: one of its own */
@@ -73,6 +76,8 @@ int fnx_actuator_confirms(const struct fnx_actuator *actuator);
 
 /* The giver. [frame] */
 
+/* Brings what telling will look at into this processor's cache; changes nothing. */
+void fnx_actuator_fetch(const struct fnx_actuator *actuator);
 /* Claims it for act `n`: 1, unless it is in other hands. */
 int fnx_actuator_claim(struct fnx_actuator *actuator, uint64_t n);
 /* Tells it without waiting, once claimed. 1: the act has ended; 0: the worker must go on with it. */

@@ -43,9 +43,9 @@ struct dispatch {
 	struct fnx_team *team;
 	uint64_t failures_said[FNX_TEAM_MAX];
 	struct firing firing;
-	/* Rehearsals, see twin.c. The twin has the same `real`, and no twin. */
-	struct dispatch *real, *twin; /* this one, and its twin; NULL: there are no rehearsals */
-	struct dispatch *at_hand; /* whose firing the kernels are about: the real one or the twin */
+	/* Rehearsals, see twin.c. */
+	const struct dispatch *real; /* of a twin: whose it is; else NULL */
+	struct dispatch *twin; /* NULL: there are no rehearsals */
 	int64_t quiet_until_ns, rehearsed_until_ns; /* see idle */
 	double armed, dry_run;
 	int forgot; /* until the first frame has said what time it is */
@@ -88,6 +88,11 @@ int fnx_dispatch_decide(const struct fnx_call *call, void *context);
 int fnx_dispatch_is_attended(const struct dispatch *dispatch, int64_t now_ns);
 
 /* twin.c */
+
+static inline int fnx_dispatch_is_twin(const struct dispatch *dispatch)
+{
+	return dispatch->real != NULL;
+}
 
 /* Once the posterior's look is known, for a node that spins. Negative errno: nothing is open. [slow] */
 FNX_MUST_CHECK int fnx_dispatch_open_twin(struct dispatch *dispatch);

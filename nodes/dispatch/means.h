@@ -12,6 +12,9 @@
  *		trodes.hardware, which is looked up at the central server (schemas/trodes.h).
  *		Told once it has answered.
  *
+ *	stage   nobody is told. Where it echoes, a datagram goes from this process to itself every
+ *		500 us (echo.h): the system's own code is then at hand for the next that is meant.
+ *
  * What cannot be reached is tried again between tasks (prepare), never while one waits: a task
  * that finds nobody fails at once.
  */
@@ -21,7 +24,7 @@
 
 struct fnx_means;
 
-/* udp, serial, trodes. -EINVAL: no such endpoint or speed; -ENOENT ...: the tty. */
+/* udp, serial, trodes, stage. -EINVAL: no such endpoint or speed; -ENOENT ...: the tty. */
 FNX_MUST_CHECK int fnx_means_open(
 	const struct fnx_actuator_config *config, struct fnx_means **ret_means);
 /* Finds who is to be told, after something failed. 0: ready; negative: not yet, call again in a
@@ -38,6 +41,8 @@ int fnx_means_are_immediate(const struct fnx_means *means);
  * -ENOTCONN, -EAGAIN: nobody is there; -ERANGE: no such number; ... or, of means that are not
  * immediate, -ETIMEDOUT: sent, and not confirmed in time. */
 int fnx_means_send(struct fnx_means *means, const struct fnx_act_command *command, int may_wait);
+/* Brings what sending will look at into this processor's cache. */
+void fnx_means_fetch(const struct fnx_means *means);
 /* Waits for what confirms the task that was sent last. -ETIMEDOUT: nothing in time. */
 int fnx_means_confirm(struct fnx_means *means);
 int fnx_means_timeout_ms(const struct fnx_means *means);

@@ -24,7 +24,7 @@
 #include "nodes/dispatch/dispatch.h"
 
 #define QUIET_NS INT64_C(2000000000)
-#define REHEARSAL_NS INT64_C(20000)
+#define REHEARSAL_NS INT64_C(50000)
 
 enum {
 	FETCHED_MAX = 2048, /* bytes of a payload */
@@ -78,11 +78,12 @@ static int dispatch_ending(void *self)
 static int dispatch_advance(void *self, int64_t until, int64_t *ret_watermark)
 {
 	struct dispatch *dispatch = self;
+	int64_t now_ns = fnx_node_now();
 
 	(void)ret_watermark;
-	fnx_gate_pass(&dispatch->gate, until, fnx_node_now());
+	fnx_gate_pass(&dispatch->gate, until, now_ns);
 	pass_to(dispatch, until);
-	fnx_team_tend(dispatch->team, fnx_node_now());
+	fnx_team_tend(dispatch->team, now_ns);
 	fnx_dispatch_report(dispatch);
 	return FNX_DONE;
 }
@@ -190,7 +191,6 @@ static int dispatch_open(struct fnx_node *node, void **ret_self)
 		return fnx_node_fail(node, -ENOMEM, "out of memory");
 	dispatch->node = node;
 	dispatch->journal = fnx_node_journal(node);
-	dispatch->real = dispatch->at_hand = dispatch;
 	dispatch->rig = fnx_node_rig(node);
 	dispatch->n_rules = dispatch->rig->dispatch.n_rules;
 	r = fnx_dispatch_open_all(dispatch);

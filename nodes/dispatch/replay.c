@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bus/bus.h"
+#include "bus/fetch.h"
 #include "bus/journal.h"
 
 enum {
@@ -329,12 +329,14 @@ void fnx_replay_fetch(const struct fnx_replay *replay)
 	const struct fnx_replay_config *config = &replay->config;
 	const size_t at = replay->now->at;
 
-	__builtin_prefetch(config, 1);
-	__builtin_prefetch(&replay->targets[at], 1);
-	__builtin_prefetch(&replay->arms[at * config->n_arms], 1);
-	__builtin_prefetch(&replay->n_spikes[at], 1);
-	__builtin_prefetch(&replay->groups[at * config->n_recent], 1);
-	for (size_t i = 0; i < config->n_groups && i < FETCHED_MAX;
-		i += FNX_CACHE_LINE / sizeof(replay->counts[0]))
-		__builtin_prefetch(&replay->counts[i], 1);
+	fnx_fetch(replay, sizeof(*replay));
+	fnx_fetch(replay->now, sizeof(*replay->now));
+	fnx_fetch(&replay->targets[at], sizeof(replay->targets[0]));
+	fnx_fetch(&replay->arms[at * config->n_arms], config->n_arms * sizeof(replay->arms[0]));
+	fnx_fetch(&replay->n_spikes[at], sizeof(replay->n_spikes[0]));
+	fnx_fetch(&replay->groups[at * config->n_recent],
+		config->n_recent * sizeof(replay->groups[0]));
+	fnx_fetch(replay->counts,
+		(config->n_groups < FETCHED_MAX ? config->n_groups : FETCHED_MAX) *
+			sizeof(replay->counts[0]));
 }

@@ -145,6 +145,5 @@ void fnx_dispatch_say_tasks(struct dispatch *dispatch)
 			fnx_task_ring_name(i), ring->high_water, ring->size,
 			(double)ring->blocked_ns / 1e6);
 	}
-	fnx_node_say(dispatch->node, "tasks: %" PRIu64 "%s",
-		stats.n_submitted - fnx_team_n_rehearsed(dispatch->team), rings);
+	fnx_node_say(dispatch->node, "tasks: %" PRIu64 "%s", stats.n_submitted, rings);
 }

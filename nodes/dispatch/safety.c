@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bus/fetch.h"
 #include "bus/journal.h"
 
 struct moment {
@@ -258,19 +259,24 @@ int fnx_safety_fire(struct fnx_safety *safety, uint32_t rule, int rose, int64_t 
 	return fnx_safety_tell(safety, rule, rose, decide(safety, rule, now));
 }
 
-static void fetch_book(const struct book *book)
+static void fetch_book(const struct book *book, const struct fnx_safety_config *config)
 {
-	__builtin_prefetch(book->count, 1);
-	__builtin_prefetch(book->last_of_rule, 1);
-	__builtin_prefetch(&book->tasks[*book->oldest], 1);
+	const unsigned char *begin = (const void *)book->oldest, *end = (const void *)book->tasks;
+
+	fnx_fetch(begin, (size_t)(end - begin));
+	if (config->max_tasks)
+		fnx_fetch(&book->tasks[*book->oldest], sizeof(book->tasks[0]));
 }
 
 void fnx_safety_fetch(const struct fnx_safety *safety)
 {
-	fetch_book(&safety->supposed);
-	fetch_book(&safety->done);
-	__builtin_prefetch(safety->told, 1);
-	__builtin_prefetch(safety->lockouts_samples);
+	uint32_t n_rules = safety->config.n_rules;
+
+	fnx_fetch(safety, sizeof(*safety));
+	fetch_book(&safety->supposed, &safety->config);
+	fetch_book(&safety->done, &safety->config);
+	fnx_fetch(safety->told, n_rules * sizeof(safety->told[0]));
+	fnx_fetch(safety->lockouts_samples, n_rules * sizeof(safety->lockouts_samples[0]));
 }
 
 void fnx_safety_rate(

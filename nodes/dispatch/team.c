@@ -7,7 +7,6 @@
  */
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "nodes/dispatch/team_parts.h"
 
@@ -253,33 +252,21 @@ static void resume(struct fnx_team *team, struct member *member)
 			(void)!leave_to_worker(team, member, n);
 }
 
-/* A machine that does not let a process talk to itself is slower, no more. */
-static void open_echo(struct fnx_team *team, const struct fnx_team_config *config)
-{
-	for (uint32_t i = 0; i < config->n_actuators && config->spins && !team->echo; i++)
-		if (config->actuators[i].type == FNX_ACTUATOR_TYPE_UDP)
-			(void)!fnx_echo_open(&team->echo);
-}
-
 int fnx_team_open(const struct fnx_team_config *config, struct fnx_task_problem *ret_problem,
 	uint32_t *ret_fault, struct fnx_team **ret_team)
 {
-	struct fnx_team *team = aligned_alloc(FNX_CACHE_LINE, sizeof(*team));
+	struct fnx_team *team = calloc(1, sizeof(*team));
 	int r;
 
 	*ret_fault = config->n_actuators;
 	if (!team)
 		return -ENOMEM;
-	memset(team, 0, sizeof(*team));
-	fnx_book_take_over(&team->stage_giver, &team->stage_book, 0);
 	team->score = config->score;
 	team->decide = config->decide;
 	team->context = config->context;
-	team->is_traced = config->n_traced > 0;
 	r = open_members(team, config, ret_fault);
 	if (!r)
 		r = fnx_team_open_runtime(team, config, ret_problem);
-	open_echo(team, config);
 	if (r) {
 		fnx_team_close(team);
 		return r;
@@ -315,7 +302,6 @@ struct fnx_team *fnx_team_close(struct fnx_team *team)
 	}
 	for (uint32_t i = 0; i < team->n; i++)
 		fnx_actuator_close(team->members[i].actuator);
-	fnx_echo_close(team->echo);
 	free(team);
 	return NULL;
 }

@@ -40,7 +40,7 @@ struct fnx_team_config {
 	int (*score)(const struct fnx_call *call, void *context);
 	int (*decide)(const struct fnx_call *call, void *context);
 	void *context;
-	int spins; /* 1: its threads spin for a while before they sleep; there may be rehearsals */
+	int spins; /* 1: its threads spin for a while before they sleep */
 	uint32_t window, consumed_window; /* of the runtime, see bus/task.h; 0: the defaults */
 	uint64_t heap_size;
 	uint32_t n_traced;
@@ -71,15 +71,12 @@ FNX_MUST_CHECK int fnx_team_give(struct fnx_team *team, const struct fnx_act_com
 int fnx_team_was_given(const struct fnx_team *team, const struct fnx_act_command *command);
 /* Looks after those that hang or must be looked for again. Now and then. */
 void fnx_team_tend(struct fnx_team *team, int64_t now_ns);
-/* While there is nothing to do: as decide and then give, with a book of its own and nobody told. For
- * who waits awake: code and memory that have not been used for a millisecond take a processor several
- * times as long, and the system's own more than that: so now and then a datagram goes to a socket of
- * this process, if an actuator is told by one. Without the tasks where they would fill the ring behind
- * what is under way, or a trace. Not the frame path. */
-void fnx_team_rehearse_decision(struct fnx_team *team, void *subject, uint32_t size);
-void fnx_team_rehearse_act(struct fnx_team *team, const struct fnx_act_command *command);
-/* Tasks that were rehearsals. */
-uint64_t fnx_team_n_rehearsed(const struct fnx_team *team);
+/* As give, of a team whose one actuator is nobody (FNX_ACTUATOR_TYPE_STAGE) and has no thread: code that has
+ * not been run for a millisecond takes a processor several times as long. Not the frame path: now and then
+ * it is a system call. */
+void fnx_team_rehearse(struct fnx_team *stage, const struct fnx_act_command *command);
+/* Brings what the next decide and give will read and write into this processor's cache. */
+void fnx_team_fetch(struct fnx_team *team);
 /* Takes away whatever is under way: what is in some worker's hands ends UNKNOWN (UNCONFIRMED, if it was
  * told), what waits behind it EXPIRED. At the end, until nothing is under way. */
 void fnx_team_give_up(struct fnx_team *team);

@@ -4,11 +4,10 @@
  *
  *	team.c            giving, looking after, opening and closing
  *	team_tasks.c      the runtime under it: kinds, kernels, submitting, giving up
- *	team_rehearsal.c  the same way without doing anything
+ *	team_rehearsal.c  a team of nobody, and what the next act of a real one will look at
  */
 #pragma once
 
-#include "nodes/dispatch/echo.h"
 #include "nodes/dispatch/team.h"
 
 enum {
@@ -16,7 +15,6 @@ enum {
 	SCORE = 0, /* kernels of that kind */
 	DECIDE,
 	TELL,
-	REHEARSE,
 	N_HERE,
 	ACTUATE = 0, /* kernels of each actuator's kind */
 	CONFIRM,
@@ -44,14 +42,6 @@ struct fnx_team {
 	uint64_t decided; /* task */
 	uint64_t n_decided; /* since nothing was under way */
 	uint64_t decided_max; /* that may lie in the ring behind an act under way */
-	int is_traced;
-	/* Rehearsals. */
-	uint64_t n_rehearsed;
-	int with_tasks; /* this one */
-	int64_t next_echo_ns;
-	struct fnx_echo *echo; /* NULL: nobody is told by datagram, or it cannot be had */
-	struct fnx_book_giver stage_giver;
-	struct fnx_book stage_book;
 };
 
 static inline struct fnx_task_arg fnx_team_number(uint64_t value)

@@ -140,10 +140,9 @@ static void plan_here(struct fnx_team *team, struct plan *plan)
 		.context = team->context};
 	plan->kernels[TELL] =
 		(struct fnx_task_kernel){.name = "actuate", .run = run_tell, .context = team};
-	plan->kernels[REHEARSE] = (struct fnx_task_kernel){.name = "rehearse", .run = run_nothing};
 }
 
-static void plan_member(struct fnx_team *team, struct plan *plan, uint32_t i)
+static void plan_member(struct fnx_team *team, struct plan *plan, uint32_t i, unsigned n_threads)
 {
 	static const struct {
 		const char *name;
@@ -154,7 +153,8 @@ static void plan_member(struct fnx_team *team, struct plan *plan, uint32_t i)
 	char(*names)[24] = plan->names[i];
 
 	snprintf(names[N_EACH], sizeof(names[N_EACH]), "actuator.%u", i);
-	plan->config.kinds[1 + i] = (struct fnx_task_kind){.name = names[N_EACH], .n_threads = 1};
+	plan->config.kinds[1 + i] =
+		(struct fnx_task_kind){.name = names[N_EACH], .n_threads = n_threads};
 	for (uint32_t k = 0; k < N_EACH; k++) {
 		snprintf(names[k], sizeof(names[k]), "%s.%u", each[k].name, i);
 		plan->kernels[N_HERE + i * N_EACH + k] = (struct fnx_task_kernel){
@@ -186,7 +186,7 @@ int fnx_team_open_runtime(struct fnx_team *team, const struct fnx_team_config *c
 
 	plan_here(team, &plan);
 	for (uint32_t i = 0; i < team->n; i++)
-		plan_member(team, &plan, i);
+		plan_member(team, &plan, i, config->actuators[i].type != FNX_ACTUATOR_TYPE_STAGE);
 	r = fnx_task_runtime_open(&plan.config, ret_problem, &team->rt);
 	if (r)
 		return r;

@@ -16,8 +16,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bus/fetch.h"
 #include "nodes/dispatch/dispatch.h"
 #include "schemas/posterior.h"
+
+enum {
+	HEAP_SIZE = 4096, /* of its tasks */
+	STACK_FETCHED = 8192,
+	RECORDS_FETCHED = 2048, /* bytes of the journal */
+};
 
 struct stage {
 	struct dispatch dispatch; /* the twin */
@@ -174,6 +181,30 @@ static int open_posterior(struct stage *stage)
 	return 0;
 }
 
+/* A team of nobody ------------------------------------------------------------------------ */
+
+static int open_team(struct dispatch *twin)
+{
+	const struct fnx_rig_dispatch *rig = &twin->rig->dispatch;
+	struct fnx_actuator_config nobody = {.type = FNX_ACTUATOR_TYPE_STAGE};
+	const struct fnx_team_config config = {.actuators = &nobody,
+		.n_actuators = 1,
+		.score = fnx_dispatch_score,
+		.decide = fnx_dispatch_decide,
+		.context = twin,
+		.window = FNX_TASK_WINDOW_MIN,
+		.heap_size = HEAP_SIZE};
+	struct fnx_task_problem problem;
+	uint32_t fault;
+
+	for (uint32_t i = 0; i < rig->n_actuators && !nobody.echoes; i++)
+		if (rig->actuators[i].type == FNX_ACTUATOR_UDP) {
+			nobody.echoes = 1;
+			nobody.text = rig->actuators[i].text;
+		}
+	return fnx_team_open(&config, &problem, &fault, &twin->team);
+}
+
 /* All of it ------------------------------------------------------------------------------- */
 
 int fnx_dispatch_open_twin(struct dispatch *dispatch)
@@ -189,9 +220,14 @@ int fnx_dispatch_open_twin(struct dispatch *dispatch)
 	*twin = *dispatch;
 	twin->rules = NULL;
 	twin->safety = NULL;
+	twin->team = NULL;
 	twin->journal = &stage->journal;
+	twin->real = dispatch;
+	twin->max_age_ns = 0;
 	dispatch->twin = twin;
-	r = open_books(stage);
+	r = open_team(twin);
+	if (!r)
+		r = open_books(stage);
 	if (!r)
 		r = open_rules(stage);
 	if (!r)
@@ -212,6 +248,7 @@ void fnx_dispatch_close_twin(struct dispatch *dispatch)
 	for (uint32_t k = 0; twin->rules && k < twin->n_rules; k++)
 		fnx_rule_fini(&twin->rules[k]);
 	free(twin->rules);
+	fnx_team_close(twin->team);
 	fnx_safety_free(twin->safety);
 	free(stage->memory);
 	free(stage->log);
@@ -222,20 +259,36 @@ void fnx_dispatch_close_twin(struct dispatch *dispatch)
 
 /* Rehearsing ------------------------------------------------------------------------------ */
 
-static void fetch_lines(const void *memory, size_t size)
+/* Calls from elsewhere, and so of another depth, use other lines of the stack. */
+static __attribute__((noinline)) void fetch_stack(void)
 {
-	for (size_t at = 0; at < size; at += FNX_CACHE_LINE)
-		__builtin_prefetch((const unsigned char *)memory + at, 1);
+	volatile unsigned char stack[STACK_FETCHED];
+
+	for (size_t at = 0; at < sizeof(stack); at += FNX_CACHE_LINE)
+		stack[at] = 0;
+}
+
+static void fetch_journal(const struct fnx_journal *journal)
+{
+	if (journal->log)
+		fnx_fetch(journal->log,
+			FNX_JOURNAL_HEADER_SIZE +
+				(journal->room < RECORDS_FETCHED ? journal->room
+								 : RECORDS_FETCHED));
 }
 
 /* What the real one will look at, and has not looked at since the last frame. */
 static void fetch(const struct dispatch *dispatch)
 {
-	fetch_lines(dispatch, sizeof(*dispatch));
-	fetch_lines(dispatch->truths, sizeof(*dispatch->truths));
+	fetch_stack();
+	fetch_journal(dispatch->journal);
+	fnx_fetch(dispatch, sizeof(*dispatch));
+	fnx_fetch(dispatch->truths, sizeof(*dispatch->truths));
+	fnx_fetch(dispatch->leased_until_ns, sizeof(*dispatch->leased_until_ns));
+	fnx_fetch(dispatch->target, sizeof(*dispatch->target));
 	fnx_safety_fetch(dispatch->safety);
 	for (uint32_t k = 0; k < dispatch->n_rules; k++) {
-		fetch_lines(&dispatch->rules[k], sizeof(dispatch->rules[k]));
+		fnx_fetch(&dispatch->rules[k], sizeof(dispatch->rules[k]));
 		if (dispatch->rules[k].replay)
 			fnx_replay_fetch(dispatch->rules[k].replay);
 	}
@@ -250,6 +303,7 @@ void fnx_dispatch_rehearse(struct dispatch *dispatch, int64_t now_ns)
 	twin->gate = dispatch->gate;
 	frame->seq++;
 	frame->stamp.sample_time++;
+	fnx_gate_pass(&twin->gate, frame->stamp.sample_time, now_ns);
 	frame->stamp.ingress_ns = frame->stamp.publish_ns = now_ns;
 	twin->firing.decision = NULL;
 	if (stage->payload)
@@ -257,5 +311,11 @@ void fnx_dispatch_rehearse(struct dispatch *dispatch, int64_t now_ns)
 	if (!twin->firing.decision)
 		fnx_dispatch_fire(twin, 0, 1, frame, &stage->decision);
 	fnx_journal_commit(&stage->journal);
+	/* What has come meanwhile is not kept waiting. */
+	if (fnx_node_pending(dispatch->node))
+		return;
 	fetch(dispatch);
+	if (fnx_node_pending(dispatch->node))
+		return;
+	fnx_team_fetch(dispatch->team);
 }

@@ -205,6 +205,27 @@ TEST(the_submitter_runs_what_has_no_threads_and_its_consumers_directly)
 	fnx_task_runtime_close(rt);
 }
 
+/* The ring goes round several times. */
+TEST(fetching_for_tasks_to_come_changes_nothing_of_them)
+{
+	struct fnx_task_config config = config_with(0);
+	struct fnx_task_runtime *fetched = open_runtime(&config), *plain = open_runtime(&config);
+	uint64_t memory[2] = {0, 0};
+
+	for (uint64_t i = 1; i <= 100; i++) {
+		fnx_task_fetch(fetched, 0, 3);
+		assert_int_equal(stir_word(fetched, &memory[0], i), i);
+		stir_word(plain, &memory[1], i);
+		fnx_task_fetch(fetched, 0, 3);
+		assert_int_equal(fnx_task_help(fetched, 0), 1);
+		assert_int_equal(fnx_task_help(plain, 0), 1);
+		assert_true(memory[0] == memory[1] && memory[0] != 0);
+	}
+	check_empty(fetched);
+	fnx_task_runtime_close(fetched);
+	fnx_task_runtime_close(plain);
+}
+
 TEST(a_task_may_go_to_the_next_state_and_to_no_other)
 {
 	for (int from = -1; from < 9; from++)

@@ -232,45 +232,8 @@ TEST(one_that_takes_longer_than_its_time_out_explains_is_given_up)
 	end(&world);
 }
 
-/* Rehearsals behind it would fill the ring, and it would be given up for that. */
-TEST(an_actuator_that_is_being_prepared_is_not_given_up_for_a_rehearsal)
-{
-	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t size = sizeof(at);
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
-	char endpoint[64];
-	const struct fnx_actuator_config actuator = {
-		.type = FNX_ACTUATOR_TYPE_TRODES, .endpoint = endpoint, .timeout_ms = 500};
-	const struct fnx_team_config config = {
-		.actuators = &actuator, .n_actuators = 1, .window = 64};
-	struct fnx_act_command command = {.stamp = {.seq = 0}};
-	struct fnx_task_problem problem;
-	struct fnx_team *team;
-	int64_t until = end_of_patience();
-	uint32_t fault;
-
-	/* Somebody who never answers. */
-	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
-	assert_int_equal(listen(fd, 1), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &size), 0);
-	snprintf(endpoint, sizeof(endpoint), "tcp://127.0.0.1:%d", ntohs(at.sin_port));
-	assert_int_equal(fnx_team_open(&config, &problem, &fault, &team), 0);
-	/* The first task of all is its being prepared. */
-	while (fnx_task_state(fnx_team_runtime(team), 1) < FNX_TASK_RUNNING) {
-		assert_true(now_ns() < until);
-		sched_yield();
-	}
-	for (; command.stamp.seq < 5000; command.stamp.seq++) {
-		fnx_team_rehearse_decision(team, &command, sizeof(command));
-		fnx_team_rehearse_act(team, &command);
-		assert_int_equal(fnx_actuator_is_stuck(fnx_team_actuator(team, 0)), 0);
-	}
-	fnx_team_close(team);
-	close(fd);
-}
-
 /* All that a rehearsal sends goes to this process itself. */
-TEST(no_rehearsal_is_heard_where_the_actuator_listens)
+TEST(a_rehearsal_ends_as_if_told_and_is_not_heard_where_the_actuator_listens)
 {
 	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t size = sizeof(at);
@@ -278,24 +241,35 @@ TEST(no_rehearsal_is_heard_where_the_actuator_listens)
 	char endpoint[64], bytes[64];
 	const struct fnx_actuator_config actuator = {
 		.type = FNX_ACTUATOR_TYPE_UDP, .endpoint = endpoint, .text = "T{task}"};
-	const struct fnx_team_config config = {
-		.actuators = &actuator, .n_actuators = 1, .spins = 1};
+	const struct fnx_actuator_config nobody = {
+		.type = FNX_ACTUATOR_TYPE_STAGE, .text = "T{task}", .echoes = 1};
+	const struct fnx_team_config config = {.actuators = &actuator, .n_actuators = 1};
+	const struct fnx_team_config staged = {
+		.actuators = &nobody, .n_actuators = 1, .window = FNX_TASK_WINDOW_MIN};
 	struct fnx_act_command command = {
 		.stamp = {.seq = 7}, .decision = {.task = 5, .outcome = FNX_DECISION_ACTED}};
 	struct fnx_task_problem problem;
-	struct fnx_team *team;
+	struct fnx_team *team, *stage;
+	struct fnx_task_stats stats;
 	uint32_t fault;
 
 	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &size), 0);
 	snprintf(endpoint, sizeof(endpoint), "127.0.0.1:%d", ntohs(at.sin_port));
 	assert_int_equal(fnx_team_open(&config, &problem, &fault, &team), 0);
+	assert_int_equal(fnx_team_open(&staged, &problem, &fault, &stage), 0);
 	for (unsigned i = 0; i < 1000; i++) {
 		/* As if a second had passed. */
 		command.stamp.publish_ns += INT64_C(1000000000);
-		fnx_team_rehearse_decision(team, &command, sizeof(command));
-		fnx_team_rehearse_act(team, &command);
+		fnx_team_decide(stage, &command, sizeof(command));
+		fnx_team_rehearse(stage, &command);
+		fnx_team_fetch(team);
 	}
+	assert_true(
+		fnx_actuator_counts(fnx_team_actuator(stage, 0)).fates[FNX_OUTCOME_TOLD] == 1000);
+	fnx_task_stats(fnx_team_runtime(team), &stats);
+	assert_true(stats.n_submitted == 0);
+	fnx_team_close(stage);
 	assert_int_equal(recv(fd, bytes, sizeof(bytes), 0), -1);
 	assert_int_equal(errno, EAGAIN);
 	assert_true(fnx_actuator_counts(fnx_team_actuator(team, 0)).given == 0);
