@@ -13,8 +13,9 @@
  * another leaves NaN behind. Outside parity nothing that leaves here is ever NaN.
  *
  * All in double precision. Likelihoods from single-precision weights (nodes/encode/model.h) change
- * the posterior that follows from a given prior by at most 1e-6, absolute, for up to six spikes in
- * the time bin, and by 1.5e-7 per spike where there are more.
+ * the posterior that follows from a given prior by at most 1e-6, absolute, for up to 25 spikes in
+ * the time bin where marks are whole counts (step_uv); else for up to six, and by 1.5e-7 per spike
+ * where there are more.
  *
  * Arithmetic on plain memory, all taken by init; one thread at a time; frame path functions
  * allocate nothing.
