@@ -268,21 +268,34 @@ static __attribute__((noinline)) int find_room(struct fnx_publisher *pub, int64_
 	return -ENOBUFS;
 }
 
-int fnx_publisher_loan(struct fnx_publisher *pub, int64_t now_ns, void **ret_payload)
+static inline void take_slot(struct fnx_publisher *pub, void **ret_payload)
 {
-	int r;
-
 	assert(pub->loaned == FNX_NO_SLOT);
-	if (!pub->n_free) {
-		r = find_room(pub, now_ns);
-		if (r)
-			return r;
-	}
 	/* Who waits awake has both lines: they come together, the one that is written first first. */
 	fnx_prefetch_to_write(pub->payload);
 	fnx_prefetch_to_write(pub->entry);
 	*ret_payload = pub->payload;
 	pub->loaned = pub->free_slots[--pub->n_free];
+}
+
+int fnx_publisher_loan(struct fnx_publisher *pub, int64_t now_ns, void **ret_payload)
+{
+	int r;
+
+	if (!pub->n_free) {
+		r = find_room(pub, now_ns);
+		if (r)
+			return r;
+	}
+	take_slot(pub, ret_payload);
+	return 0;
+}
+
+int fnx_publisher_loan_free(struct fnx_publisher *pub, void **ret_payload)
+{
+	if (!pub->n_free)
+		return -EAGAIN;
+	take_slot(pub, ret_payload);
 	return 0;
 }
 

@@ -236,10 +236,9 @@ static void ring(struct fnx_readers *readers, struct fnx_reader *reader)
 		atomic_fetch_add_explicit(&readers->map->segment->rings, 1, memory_order_relaxed);
 }
 
-void fnx_readers_ring_sleepers(struct fnx_readers *readers, int64_t watermark)
+void fnx_readers_ring_sleepers(struct fnx_readers *readers, uint64_t sleepers, int64_t watermark)
 {
 	struct fnx_subs *subs = readers->map->subs;
-	uint64_t sleepers = atomic_load(&subs->sleepers);
 
 	/* After the look: whose bit was seen is known by then. */
 	fnx_readers_refresh(readers);

@@ -352,7 +352,7 @@ static int is_stuck(const struct fnx_task_runtime *rt, enum fnx_task_ring ring)
 	if (ring == FNX_TASK_RING_DEPENDENCIES || (ring == FNX_TASK_RING_MAIN && !rt->one_ring))
 		return 0;
 	/* With one ring, too, a slot waits for last_released, which comes along by itself. */
-	if (ring == FNX_TASK_RING_MAIN && rt->released <= rt->consumed)
+	if (ring == FNX_TASK_RING_MAIN && rt->released < rt->consumed)
 		return 0;
 	return rt->held[(rt->consumed + 1) & rt->consumed_mask] != 0;
 }

@@ -123,6 +123,9 @@ FNX_MUST_CHECK int fnx_publisher_open(const struct fnx_bus *bus,
  */
 FNX_MUST_CHECK int fnx_publisher_loan(
 	struct fnx_publisher *pub, int64_t now_ns, void **ret_payload);
+/* [frame] The same of a slot that lies free, for who may give it back unpublished: nobody loses
+ * anything for it, and nothing is counted. -EAGAIN: there is none. */
+FNX_MUST_CHECK int fnx_publisher_loan_free(struct fnx_publisher *pub, void **ret_payload);
 /* [frame] Makes the loaned slot the next frame. `length` at most the slot's size. */
 void fnx_publisher_publish(struct fnx_publisher *pub, size_t length, const struct fnx_stamp *stamp);
 /* [frame] The same for one of a batch: the frame exists, and a reader that is awake takes it, but

@@ -145,7 +145,7 @@ static int carry_out(struct dispatch *dispatch, const struct firing *firing)
 	const struct fnx_decision *decision = firing->decision;
 	const struct fnx_act_command command = command_of(dispatch, firing);
 
-	/* Nothing speaks against it: its frames are no data. */
+	/* Whatever speaks against it: its frames are no data. */
 	if (fnx_dispatch_is_twin(dispatch)) {
 		fnx_team_rehearse(dispatch->team, &command);
 		return FNX_DECISION_ACTED;
@@ -174,8 +174,9 @@ void fnx_dispatch_fire(struct dispatch *dispatch, uint32_t k, int rose,
 	fnx_team_decide(dispatch->team, firing, sizeof(*firing));
 	if (firing->verdict == FNX_SAFETY_SILENT)
 		return;
-	/* Nothing is done that cannot be recorded. */
-	payload = fnx_node_loan(dispatch->node, output);
+	/* Nothing is done that cannot be recorded. A rehearsal leaves the topic as it is. */
+	payload = fnx_dispatch_is_twin(dispatch) ? fnx_node_loan_free(dispatch->node, output)
+						 : fnx_node_loan(dispatch->node, output);
 	if (!payload)
 		return;
 	decision->outcome = (uint32_t)carry_out(dispatch, firing);

@@ -32,7 +32,7 @@ struct fnx_actuator {
 	int owns_fd;
 	int is_plain; /* log: a file on disk */
 	struct fnx_push *push; /* zmq */
-	struct fnx_means *means; /* udp, serial, trodes */
+	struct fnx_means *means; /* udp, serial, trodes, stage */
 	struct fnx_layout layout;
 	void *body; /* [body_size] an encoded decision */
 	size_t body_size;

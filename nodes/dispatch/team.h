@@ -74,7 +74,7 @@ void fnx_team_tend(struct fnx_team *team, int64_t now_ns);
 /* As give, of a team whose one actuator is nobody (FNX_ACTUATOR_TYPE_STAGE) and has no thread: code that has
  * not been run for a millisecond takes a processor several times as long. Not the frame path: now and then
  * it is a system call. */
-void fnx_team_rehearse(struct fnx_team *stage, const struct fnx_act_command *command);
+void fnx_team_rehearse(struct fnx_team *team, const struct fnx_act_command *command);
 /* Brings what the next decide and give will read and write into this processor's cache. */
 void fnx_team_fetch(struct fnx_team *team);
 /* Takes away whatever is under way: what is in some worker's hands ends UNKNOWN (UNCONFIRMED, if it was

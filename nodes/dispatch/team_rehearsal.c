@@ -15,11 +15,11 @@ enum {
 	TASKS_OF_AN_ACT = 3, /* score, decide, actuate */
 };
 
-void fnx_team_rehearse(struct fnx_team *stage, const struct fnx_act_command *command)
+void fnx_team_rehearse(struct fnx_team *team, const struct fnx_act_command *command)
 {
 	/* It ends at once, and nobody is to hear of it. */
-	if (!fnx_team_give(stage, command))
-		fnx_book_reported(stage->members[0].book);
+	if (!fnx_team_give(team, command))
+		fnx_book_reported(team->members[0].book);
 }
 
 static void fetch_member(const struct member *member)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The twin: a second dispatch in the same node, which a posterior of its own making makes act again and
- * again, while nothing comes: the same code, with rules, books, windows and a journal of its own, up to
- * where a slot would be taken and somebody told. It exists where the node waits awake.
+ * again, while nothing comes: the same code, with rules, books, windows, tasks and a journal of its own. Of
+ * the topic it takes a slot that lies free, and gives it back. It exists where the node waits awake.
  *
  * A processor that has waited awake for a millisecond has much else in its caches, and most of what a
  * decision takes is fetching what it runs and writes. What the real one will run the twin has just

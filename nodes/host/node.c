@@ -373,6 +373,16 @@ static void give_up(struct fnx_node_output_state *output)
 		fnx_publisher_abort(output->pub);
 }
 
+void *fnx_node_loan_free(struct fnx_node *node, unsigned index)
+{
+	struct fnx_node_output_state *output = &node->outputs[index];
+
+	if (output->repeat < output->repeat_end ||
+		fnx_publisher_loan_free(output->pub, &output->payload))
+		return NULL;
+	return output->payload;
+}
+
 void fnx_node_abort(struct fnx_node *node, unsigned index)
 {
 	give_up(&node->outputs[index]);

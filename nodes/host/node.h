@@ -173,6 +173,9 @@ uint64_t fnx_node_input_lag(const struct fnx_node *node, unsigned input);
 /* A slot to write to, wholly: it holds whatever was there before. NULL: every slot is being read
  * (live use), the frame is lost and counted. */
 void *fnx_node_loan(struct fnx_node *node, unsigned output);
+/* The same of a slot that lies free, for who gives it back: nobody loses anything for it, and nothing
+ * is counted. NULL: there is none, or what would come is only repeated. */
+void *fnx_node_loan_free(struct fnx_node *node, unsigned output);
 /* Publishes it. Ingress time and flags are inherited from the frame, or the passing of time, being
  * handled. */
 void fnx_node_publish(struct fnx_node *node, unsigned output, int64_t sample_time);

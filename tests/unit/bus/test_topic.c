@@ -219,6 +219,33 @@ TEST(asking_a_drop_publisher_for_room_costs_nobody_a_frame)
 	fnx_publisher_close(pub);
 }
 
+TEST(a_loan_of_what_lies_free_costs_nobody_a_frame)
+{
+	struct fnx_bus bus = fixture_bus();
+	struct fnx_publisher *pub = open_publisher(&bus, FNX_FULL_DROP, 4);
+	struct fnx_subscriber *sub = open_subscriber(&bus, "reader", FNX_LOSSLESS);
+	void *payload;
+
+	for (uint64_t seq = 0; seq < 4; seq++) {
+		assert_int_equal(fnx_publisher_loan_free(pub, &payload), 0);
+		fnx_publisher_abort(pub);
+		publish_n(pub, 1);
+	}
+	for (unsigned i = 0; i < 100; i++)
+		assert_int_equal(fnx_publisher_loan_free(pub, &payload), -EAGAIN);
+	assert_int_equal(fnx_publisher_head(pub), 4);
+	assert_int_equal(fnx_publisher_dropped(pub) + fnx_publisher_lapped(pub), 0);
+	expect_frames(sub, 0, 4);
+	/* What the reader has passed is free only once somebody needs it. */
+	assert_int_equal(fnx_publisher_loan_free(pub, &payload), -EAGAIN);
+	assert_int_equal(fnx_publisher_loan(pub, 0, &payload), 0);
+	fnx_publisher_abort(pub);
+	assert_int_equal(fnx_publisher_loan_free(pub, &payload), 0);
+	fnx_publisher_abort(pub);
+	fnx_subscriber_close(sub);
+	fnx_publisher_close(pub);
+}
+
 TEST(a_full_drop_pool_laps_the_slowest_and_counts_it_under_its_name)
 {
 	struct fnx_bus bus = fixture_bus();
