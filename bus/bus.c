@@ -277,7 +277,7 @@ static int stem_of(const char *name, const struct pattern *pattern, struct lefto
 		return 0;
 	memcpy(leftover->stem, name, size);
 	leftover->stem[size] = 0;
-	if (pattern == &patterns[DATA] || pattern == &patterns[SUBS] || pattern == &patterns[TASKS])
+	if (pattern == &patterns[DATA] || pattern == &patterns[SUBS])
 		leftover->maker = maker_of(leftover->stem);
 	return fnx_name_valid(leftover->stem) || (leftover->maker && leftover->stem[0] != '.');
 }
@@ -430,8 +430,6 @@ static int sweep_tasks(const struct dirs *dirs, const struct leftover *leftover)
 	struct stat opened, named;
 	int r, fd;
 
-	if (leftover->maker && process_lives(leftover->maker))
-		return 0;
 	fd = openat(dirs->fds[0], leftover->name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
 		return 0;

@@ -94,12 +94,11 @@ int fnx_task_is_locked(int fd, unsigned byte)
 /* Mapping
  * ------------------------------------------------------------------------------------------ */
 
-static int file_path(const struct fnx_bus *bus, const char *name, const char *suffix,
-	char *ret_path, size_t size)
+static int file_path(const struct fnx_bus *bus, const char *name, char *ret_path, size_t size)
 {
 	if (!fnx_name_valid(name))
 		return -EINVAL;
-	return fnx_bus_path(bus->segment_dir, name, suffix, ret_path, size);
+	return fnx_bus_path(bus->segment_dir, name, ".tasks", ret_path, size);
 }
 
 /* -EBUSY: the runtime that has the name lives. */
@@ -116,15 +115,16 @@ static int check_name_free(const char *path)
 
 static int fill_file(struct fnx_task_mapping *m, int fd, const struct fnx_task_header *header)
 {
-	int r;
+	int r = fnx_task_lock(fd, 0);
 
-	do {
+	while (!r) {
 		r = -posix_fallocate(fd, 0, (off_t)header->file_size);
-	} while (r == -EINTR);
+		if (r != -EINTR)
+			break;
+		r = 0;
+	}
 	if (!r && fchmod(fd, 0660) < 0)
 		r = -errno;
-	if (!r)
-		r = fnx_task_lock(fd, 0);
 	if (r)
 		return r;
 	m->base = mmap(
@@ -162,37 +162,30 @@ int fnx_task_map_create(const struct fnx_bus *bus, const char *name,
 	size_t path_size)
 {
 	struct fnx_task_mapping m = {.fd = -1};
-	char suffix[40], path[256];
 	int r;
 
 	ret_path[0] = 0;
 	if (!bus)
 		return create_anonymous(header, ret_mapping);
-	snprintf(suffix, sizeof(suffix), ".tmp.%d.tasks", getpid());
-	r = file_path(bus, name, ".tasks", ret_path, path_size);
-	if (r >= 0)
-		r = file_path(bus, name, suffix, path, sizeof(path));
+	r = file_path(bus, name, ret_path, path_size);
 	if (r >= 0)
 		r = check_name_free(ret_path);
 	if (r < 0)
 		return r;
-	/* What a dead owner left is of use to nobody, and there may not be memory for both. */
+	/* What a dead owner left, half made or whole, is of use to nobody, and there may not be
+	 * memory for both. */
 	unlink(ret_path);
-	unlink(path);
-	m.fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0660);
+	m.fd = open(ret_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0660);
 	if (m.fd < 0)
 		return -errno;
 	r = fill_file(&m, m.fd, header);
-	if (!r) {
-		fill_header(&m, header);
-		if (rename(path, ret_path) < 0)
-			r = -errno;
-	}
 	if (r) {
-		unlink(path);
+		unlink(ret_path);
 		fnx_task_map_close(&m);
 		return r;
 	}
+	/* Now it is one. */
+	fill_header(&m, header);
 	*ret_mapping = m;
 	return 0;
 }
@@ -200,10 +193,13 @@ int fnx_task_map_create(const struct fnx_bus *bus, const char *name,
 static int map_file(struct fnx_task_mapping *m, int writable)
 {
 	const struct fnx_task_header *shared;
+	uint64_t magic;
 	struct stat st;
 
 	if (fstat(m->fd, &st) < 0)
 		return -errno;
+	if (S_ISREG(st.st_mode) && !st.st_size)
+		return -ENOENT; /* in the making */
 	if (!S_ISREG(st.st_mode) || st.st_size < (off_t)sizeof(*shared))
 		return -EBADMSG;
 	m->size = (size_t)st.st_size;
@@ -213,8 +209,9 @@ static int map_file(struct fnx_task_mapping *m, int writable)
 		return -errno;
 	}
 	shared = (const void *)m->base;
-	if (atomic_load_explicit(&shared->magic, memory_order_acquire) != FNX_TASK_MAGIC)
-		return -EBADMSG;
+	magic = atomic_load_explicit(&shared->magic, memory_order_acquire);
+	if (magic != FNX_TASK_MAGIC)
+		return magic ? -EBADMSG : -ENOENT;
 	memcpy(&m->header, shared, sizeof(*shared));
 	for (unsigned i = 0; i < FNX_TASK_KERNELS_MAX; i++)
 		m->header.kernels[i].name[FNX_NAME_MAX - 1] = 0;
@@ -233,7 +230,7 @@ int fnx_task_map_open(const struct fnx_bus *bus, const char *name, int writable,
 {
 	struct fnx_task_mapping m = {.fd = -1};
 	char path[256];
-	int r = file_path(bus, name, ".tasks", path, sizeof(path));
+	int r = file_path(bus, name, path, sizeof(path));
 
 	if (r < 0)
 		return r;
