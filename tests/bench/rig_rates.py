@@ -29,12 +29,12 @@ GOALS = {"32": 100, "256": 5}
 MEASURED_S = {"32": 1200, "256": 100, "paced": 90}
 FILL_LIMIT_S, MEASURE_LIMIT_S = 150, 30  # by the clock on the wall
 LOOK_EVERY_S = 1  # a look takes some ms of the nodes' time
-# Paced, where the machine permits: the way to a posterior before all else, and no node moves between cores.
+# Paced, where the machine permits: the way to a posterior before all else, on one core, and no node moves between cores.
 PACED_NODES = """
 nodes:
   - {name: acquire, cpu: 0, priority: 60}
   - {name: encode.1, cpu: 0, priority: 50}
-  - {name: encode.2, cpu: 1, priority: 50}
+  - {name: encode.2, cpu: 0, priority: 50}
   - {name: decode, cpu: 0, priority: 55}
   - {name: dispatch, cpu: 1, priority: 54}
   - {name: ripple, cpu: 1, priority: 40}
