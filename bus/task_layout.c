@@ -117,12 +117,11 @@ static int fill_file(struct fnx_task_mapping *m, int fd, const struct fnx_task_h
 {
 	int r = fnx_task_lock(fd, 0);
 
-	while (!r) {
+	if (r)
+		return r;
+	do {
 		r = -posix_fallocate(fd, 0, (off_t)header->file_size);
-		if (r != -EINTR)
-			break;
-		r = 0;
-	}
+	} while (r == -EINTR);
 	if (!r && fchmod(fd, 0660) < 0)
 		r = -errno;
 	if (r)

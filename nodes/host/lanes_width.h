@@ -88,8 +88,8 @@ LANES_INLINE void LANES(of_eight)(
 }
 
 /*
- * 2^(factor * s) for s >= 0 and factor < 0 (`most` is -125 / factor), within 1.8e-7 relative where products and sums round
- * once; elsewhere the product's rounding, 2^-24 of the exponent, comes on top. Below 2^-125 it
+ * 2^(factor * s) for s >= 0 and factor < 0 (`most` is -125 / factor), within 1.8e-7 relative
+ * where products and sums round once; elsewhere the product's rounding, 2^-24 of the exponent, comes on top. Below 2^-125 it
  * stays there. factor * s = n / 8 + r, |r| <= 1/16: a polynomial of least relative error for 2^r,
  * times 2^(n / 8). Adding 1.5 * 2^20 leaves n in the low bits of the sum: three of them find the
  * eighth in a table, the others are shifted into the exponent. (Without the table, |r| <= 1/2, it
