@@ -726,6 +726,62 @@ TEST(a_scope_larger_than_the_consumed_window_is_refused_with_the_size_that_would
 	fnx_task_runtime_close(rt);
 }
 
+static const struct fnx_task_spec one_more = {.kernels = {STIR},
+	.n_parts = 1,
+	.args = &(struct fnx_task_arg){.access = FNX_TASK_SCALAR, .scalar = 1},
+	.n_args = 1,
+	.flags = FNX_TASK_NO_WAIT};
+
+static struct fnx_task_runtime *open_one_ring(void)
+{
+	struct fnx_task_config config = config_with(0);
+
+	config.one_ring = 1;
+	return open_runtime(&config);
+}
+
+/* Nothing of it has run, so neither watermark has moved: waiting would be for ever. */
+TEST(a_scope_that_fills_the_one_ring_is_refused_before_any_of_it_has_run)
+{
+	struct fnx_task_runtime *rt = open_one_ring();
+
+	assert_int_equal(fnx_task_scope_begin(rt), 0);
+	for (unsigned i = 0; i < 16; i++)
+		assert_int_equal(fnx_task_submit_spec(rt, &one_more, NULL), 0);
+	assert_int_equal(fnx_task_submit_spec(rt, &one_more, NULL), -ENOBUFS);
+	assert_string_equal(fnx_task_problem(rt)->ring, "main");
+	assert_int_equal(fnx_task_problem(rt)->needed, 32);
+	fnx_task_scope_end(rt);
+	step_all(rt);
+	check_empty(rt);
+	fnx_task_runtime_close(rt);
+}
+
+/* Somebody has been taken off the processor while he moved last_released, and last_consumed has
+ * overtaken it. What is held has room in the ring, and says nothing about the slot that is wanted. */
+TEST(with_one_ring_a_slot_that_waits_for_last_released_is_no_reason_to_refuse)
+{
+	struct fnx_task_runtime *rt = open_one_ring();
+
+	atomic_store(&rt->header->released_lock, 1);
+	for (unsigned i = 0; i < 8; i++)
+		assert_int_equal(fnx_task_submit_spec(rt, &one_more, NULL), 0);
+	step_all(rt);
+	assert_int_equal(fnx_task_scope_begin(rt), 0);
+	for (unsigned i = 0; i < 8; i++)
+		assert_int_equal(fnx_task_submit_spec(rt, &one_more, NULL), 0);
+	assert_int_equal(fnx_task_submit_spec(rt, &one_more, NULL), -EAGAIN);
+	assert_true(rt->released < rt->consumed);
+	atomic_store(&rt->header->released_lock, 0);
+	for (unsigned i = 0; i < 8; i++)
+		assert_int_equal(fnx_task_submit_spec(rt, &one_more, NULL), 0);
+	assert_int_equal(fnx_task_submit_spec(rt, &one_more, NULL), -ENOBUFS);
+	fnx_task_scope_end(rt);
+	step_all(rt);
+	check_empty(rt);
+	fnx_task_runtime_close(rt);
+}
+
 TEST(an_output_larger_than_the_heap_is_refused_and_one_as_large_is_not)
 {
 	struct fnx_task_config config = config_with(1);

@@ -53,6 +53,7 @@ static struct fnx_layout posterior_layout;
 static char log_path[200];
 static int64_t now_samples;
 static const char *rig_end = ""; /* what stands below dispatch in the rig */
+static const char *bus_end = ""; /* what stands last in its bus */
 static int log_is_fifo; /* that nobody reads: the actuator gets stuck */
 static int fifo = -1;
 /* Of the frames that are sent. */
@@ -76,8 +77,8 @@ __attribute__((unused)) static struct fnx_rig *load(const char *dispatch)
 	}
 	file = fopen(path, "w");
 	assert_non_null(file);
-	fprintf(file, "bus: {name: t%d, segment_dir: %s/s%d, run_dir: %s/r%d, slots: 64}\n", n,
-		check_scratch_dir(), n, check_scratch_dir(), n);
+	fprintf(file, "bus: {name: t%d, segment_dir: %s/s%d, run_dir: %s/r%d, slots: 64%s}\n", n,
+		check_scratch_dir(), n, check_scratch_dir(), n, bus_end);
 	fprintf(file, "source: {type: simulator}\n" RIG_HEAD "dispatch:\n%s", dispatch);
 	fprintf(file, "  actuators:\n    - {type: log, file: %s}\n%s", log_path, rig_end);
 	fclose(file);

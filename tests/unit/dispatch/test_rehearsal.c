@@ -191,6 +191,35 @@ TEST(rehearsals_go_on_while_an_actuator_hangs_and_leave_its_ring_alone)
 	rig_end = "";
 }
 
+/* Live, an ordinary loan would make room at the expense of the reader that lags. */
+TEST(rehearsals_over_a_full_pool_cost_its_reader_no_frame)
+{
+	struct fnx_decision decision;
+	struct fnx_frame frame;
+	uint64_t n;
+
+	rig_end = "nodes: [{name: dispatch, wait: spin}]\n";
+	bus_end = ", live: true";
+	begin("  armed: false\n" LIMITS "  rules:\n" REPLAY_RULE("r"));
+	for (unsigned i = 0; i < 64; i++) {
+		idle(3);
+		send_posterior(0.75, 1);
+		send_posterior(0.75, 1);
+		send_posterior(0, 1);
+		now_samples += 30000;
+	}
+	n = n_nowhere();
+	idle(300);
+	assert_true(n_nowhere() == n); /* there is no slot to act with */
+	for (uint64_t i = 0; i < 64; i++) {
+		assert_int_equal(next_decision(&decision, &frame), 1);
+		assert_true(frame.seq == i);
+	}
+	assert_int_equal(next_decision(&decision, &frame), 0);
+	end();
+	rig_end = bus_end = "";
+}
+
 TEST(who_sleeps_does_not_rehearse)
 {
 	begin(ARMED "  rules:\n" REPLAY_RULE("r"));
