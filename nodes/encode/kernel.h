@@ -42,7 +42,7 @@ enum {
 #define FNX_BLOCK_LIMIT_I32 0x1.dp29
 #define FNX_BLOCK_UNUSED_I32 0x1.1p30
 /* A count may differ by 23,170 from any other, so that four squares fit an int32; unused ones by at
- * least 3,570 from all, 13.2 deviations of 270. */
+ * least 3,570 from all, 13.2 deviations of 270 (FNX_COUNTS_PER_DEVIATION_MAX). */
 #define FNX_BLOCK_LIMIT_I16 9800
 #define FNX_BLOCK_UNUSED_I16 13370
 #define FNX_BLOCK_LIMIT_F64 1e150

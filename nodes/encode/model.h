@@ -25,12 +25,12 @@
 #include <stdint.h>
 
 #include "nodes/encode/mark.h"
+#include "nodes/host/limits.h"
 
 enum {
 	FNX_MODEL_BINS_MAX = 4096,
 	FNX_MODEL_CAPACITY_MAX = 1 << 24,
 	FNX_MODEL_BATCH_MAX = 8,
-	FNX_COUNTS_PER_DEVIATION_MAX = 270,
 };
 
 struct fnx_smoothing;

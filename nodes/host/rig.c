@@ -20,6 +20,7 @@
 #include "bus/bus.h"
 #include "bus/task.h"
 #include "nodes/host/demo.h"
+#include "nodes/host/limits.h"
 #include "nodes/host/placement.h"
 #include "nodes/host/rig_schema.h"
 #include "nodes/host/track.h"
@@ -538,7 +539,6 @@ static int is_taken(const char *name)
 	return 0;
 }
 
-/* Limits of nodes/encode/model.h. */
 static int check_mark_step(struct load *load)
 {
 	const struct fnx_rig_encode *encode = &load->rig->encode;
@@ -552,9 +552,10 @@ static int check_mark_step(struct load *load)
 		return fail(load, "encode.mark_step_uv",
 			"not with encode.merge_deviations: merged marks are means, which are no "
 			"whole steps");
-	if (per_deviation < 1 || per_deviation > 270)
+	if (per_deviation < 1 || per_deviation > FNX_COUNTS_PER_DEVIATION_MAX)
 		return fail(load, "encode.mark_step_uv",
-			"expected encode.kernel_uv to be 1 to 270 steps, it is %g", per_deviation);
+			"expected encode.kernel_uv to be 1 to %d steps, it is %g",
+			FNX_COUNTS_PER_DEVIATION_MAX, per_deviation);
 	return 0;
 }
 
