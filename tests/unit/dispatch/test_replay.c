@@ -119,6 +119,27 @@ static void oracle_masses(const struct fnx_track *track, const double *posterior
 		}
 }
 
+static void check_masses(
+	const struct fnx_masses *masses, const struct fnx_masses *expected, uint32_t n_arms)
+{
+	for (uint32_t k = 0; k < n_arms; k++) {
+		assert_true(fabs(masses->arm[k] - expected->arm[k]) < 1e-12);
+		assert_true(fabs(masses->target[k] - expected->target[k]) < 1e-12);
+	}
+}
+
+/* Beyond RECENT, and from GROUPS on, they do not count: the oracle knows nothing of them. */
+static void random_groups(
+	struct check_random *random, uint32_t n, uint32_t *ret_groups, struct oracle *oracle)
+{
+	oracle->n_groups[oracle->n] = 0;
+	for (uint32_t i = 0; i < n; i++) {
+		ret_groups[i] = (uint32_t)check_random_below(random, GROUPS + 5);
+		if (i < RECENT && ret_groups[i] < GROUPS)
+			oracle->groups[oracle->n][oracle->n_groups[oracle->n]++] = ret_groups[i];
+	}
+}
+
 static void check_against_oracle(struct check_random *random, int begin_full)
 {
 	static double posterior[STATES_MAX * BINS_MAX];
@@ -154,18 +175,8 @@ static void check_against_oracle(struct check_random *random, int begin_full)
 		random_posterior(random, track, n_states, posterior);
 		assert_int_equal(fnx_masses_of(track, posterior, n_states, &masses), 0);
 		oracle_masses(track, posterior, n_states, &oracle.masses[oracle.n]);
-		for (uint32_t k = 0; k < config.n_arms; k++) {
-			assert_true(fabs(masses.arm[k] - oracle.masses[oracle.n].arm[k]) < 1e-12);
-			assert_true(
-				fabs(masses.target[k] - oracle.masses[oracle.n].target[k]) < 1e-12);
-		}
-		/* Beyond RECENT, and from GROUPS on, they do not count. */
-		oracle.n_groups[oracle.n] = 0;
-		for (uint32_t i = 0; i < n_groups; i++) {
-			groups[i] = (uint32_t)check_random_below(random, GROUPS + 5);
-			if (i < RECENT && groups[i] < GROUPS)
-				oracle.groups[oracle.n][oracle.n_groups[oracle.n]++] = groups[i];
-		}
+		check_masses(&masses, &oracle.masses[oracle.n], config.n_arms);
+		random_groups(random, n_groups, groups, &oracle);
 		oracle.n++;
 		target = oracle_mean(&oracle, config.window_bins, config.arm, 1);
 		for (uint32_t k = 0; k < config.n_arms; k++)

@@ -427,6 +427,35 @@ static void check_ticks(const struct reader *ticks, int64_t end)
 	assert_int_equal(ticks->n, (end + CRASH_TICK - 1) / CRASH_TICK);
 }
 
+/* One life, ended by a signal: at work, after some turns, or while it opens its topics. */
+static void live_and_die(struct shared *shared, int at_birth, struct reader *out,
+	struct reader *ticks, struct check_random *random)
+{
+	unsigned turns = 1 + (unsigned)check_random_below(random, 60);
+	unsigned spins = (unsigned)check_random_below(random, at_birth ? 200000 : 3000);
+	pid_t pid = beget(shared, random);
+	int64_t deadline = lab_deadline();
+	int status = 0;
+
+	while (!at_birth &&
+		(!atomic_load(&shared->opened) || atomic_load(&shared->turns) < turns)) {
+		if (atomic_load(&shared->opened) && !out->sub) {
+			*out = reader_of("out", 2 * CRASH_COPIES * CRASH_FRAMES_MAX);
+			*ticks = reader_of("ticks", 2 * CRASH_FRAMES_MAX);
+			atomic_store(&shared->watched, 1);
+		}
+		/* What is said before anybody listens is said to nobody. */
+		if (out->sub)
+			carry_on(out, ticks, random);
+		assert_true(fnx_node_now() < deadline);
+	}
+	for (volatile unsigned i = 0; i < spins; i++)
+		;
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+}
+
 TEST(what_a_killed_node_has_told_its_successor_neither_repeats_nor_leaves_out)
 {
 	struct check_random random = check_random_seeded();
@@ -446,28 +475,8 @@ TEST(what_a_killed_node_has_told_its_successor_neither_repeats_nor_leaves_out)
 	for (unsigned life = 0; life < LIVES; life++) {
 		/* Most die at work, some while they open their topics. */
 		int at_birth = life > 0 && check_random_below(&random, 8) == 0;
-		unsigned turns = 1 + (unsigned)check_random_below(&random, 60);
-		unsigned spins = (unsigned)check_random_below(&random, at_birth ? 200000 : 3000);
 
-		pid = beget(shared, &random);
-		deadline = lab_deadline();
-		while (!at_birth &&
-			(!atomic_load(&shared->opened) || atomic_load(&shared->turns) < turns)) {
-			if (atomic_load(&shared->opened) && !out.sub) {
-				out = reader_of("out", 2 * CRASH_COPIES * CRASH_FRAMES_MAX);
-				ticks = reader_of("ticks", 2 * CRASH_FRAMES_MAX);
-				atomic_store(&shared->watched, 1);
-			}
-			/* What is said before anybody listens is said to nobody. */
-			if (out.sub)
-				carry_on(&out, &ticks, &random);
-			assert_true(fnx_node_now() < deadline);
-		}
-		for (volatile unsigned i = 0; i < spins; i++)
-			;
-		assert_int_equal(kill(pid, SIGKILL), 0);
-		assert_int_equal(waitpid(pid, &status, 0), pid);
-		assert_true(WIFSIGNALED(status));
+		live_and_die(shared, at_birth, &out, &ticks, &random);
 		at_birth ? killed_at_birth++ : killed_at_work++;
 	}
 	for (unsigned k = 0; k < CRASH_INPUTS; k++)
