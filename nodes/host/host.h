@@ -150,6 +150,10 @@ enum fnx_stop {
 	FNX_STOP_ALL = 2
 };
 
+/* Of a node that stops, its inputs ended or not: publishes what is still to be published, as far as
+ * there is room. [slow] */
+void fnx_node_publish_last(struct fnx_node *node);
+
 /* A source's session ends here, as if its events were over. */
 void fnx_node_finish(struct fnx_node *node);
 

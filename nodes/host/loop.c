@@ -545,7 +545,7 @@ int fnx_node_run(struct fnx_node *node, const _Atomic int *stop, int signals)
 		uv_timer_start(&loop->slow, on_slow_tick, SLOW_TICK_MS, SLOW_TICK_MS);
 	}
 	if (!r) {
-		int spins = loop->wait == FNX_WAIT_SPIN && !loop->stopping;
+		int began = !loop->stopping, spins = began && loop->wait == FNX_WAIT_SPIN;
 
 		if (!node->ops->relay)
 			atomic_store(&node->status->started_ns, fnx_node_now());
@@ -553,6 +553,8 @@ int fnx_node_run(struct fnx_node *node, const _Atomic int *stop, int signals)
 		fnx_heap_watch(NULL);
 		if (spins)
 			stop_sentinel(loop);
+		if (began && !r)
+			fnx_node_publish_last(node);
 	}
 	sd_notify(0, "STOPPING=1");
 	/* From here on it is stopping already: a second signal must not cut short what is put away.

@@ -57,9 +57,9 @@ struct fnx_node_ops {
 	 * what the outputs may promise. FNX_AGAIN: there is more, call again (each call publishes
 	 * one burst at the most). Optional. */
 	int (*advance)(void *self, int64_t until, int64_t *ret_watermark);
-	/* All inputs have ended, and all was handed out: what is still to be published. FNX_AGAIN:
-	 * there is more to come, call again (one burst each time); may wait a moment for it. FNX_DONE.
-	 * Optional. Not the frame path. */
+	/* All inputs have ended and all was handed out, or the node stops before: what is still to be
+	 * published. FNX_AGAIN: there is more to come, call again (one burst each time); may wait a
+	 * moment for it. FNX_DONE. Optional. Not the frame path. */
 	int (*ending)(void *self);
 	/* FNX_AGAIN: made something, call again at once. FNX_DONE: nothing is due before
 	 * *ret_due_ns (CLOCK_MONOTONIC). FNX_OVER: the source has ended. */

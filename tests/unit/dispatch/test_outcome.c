@@ -131,6 +131,32 @@ TEST(what_is_not_known_when_the_session_ends_is_said_to_be_unknown)
 	close(fifo);
 }
 
+TEST(a_dispatch_that_is_told_to_stop_says_what_became_of_what_is_under_way)
+{
+	struct fnx_outcome found;
+	struct fnx_frame frame;
+
+	begin(ARMED "  rules:\n" REPLAY_RULE("r"));
+	subscribe();
+	for (unsigned i = 0; i < 3; i++) {
+		send_posterior(0.75, 1);
+		send_posterior(0.75, 1);
+		send_posterior(0, 1);
+		now_samples += 30000;
+	}
+	fnx_node_publish_last(&node);
+	for (int64_t seq = 0; seq < 3; seq++) {
+		if (!next_outcome(&found, &frame))
+			fail_msg("decision %d has no outcome", (int)seq);
+		assert_true(found.decision_seq == seq);
+		assert_int_equal(found.fate, FNX_OUTCOME_TOLD);
+	}
+	assert_int_equal(next_outcome(&found, &frame), 0);
+	assert_true(fnx_subscriber_watermark(outcomes, NULL) < FNX_END);
+	fnx_subscriber_close(outcomes);
+	end();
+}
+
 TEST(the_session_does_not_end_before_its_last_outcome)
 {
 	struct fnx_outcome found;

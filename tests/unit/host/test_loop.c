@@ -88,48 +88,52 @@ static void expect_answer(const char *name, const char *op)
 
 static const enum fnx_wait waits[] = {FNX_WAIT_SLEEP, FNX_WAIT_ADAPTIVE, FNX_WAIT_SPIN};
 
+/* `one`, on a bus of its own, with one input: the publisher. */
+static struct fnx_publisher *start_listener(enum fnx_wait wait)
+{
+	struct fnx_publisher *in;
+
+	lab_open(&lab);
+	lab.rig.bus.wait = wait;
+	in = lab_publisher(&lab, "in");
+	one = (struct runner){.script = {.inputs = {"in"}}};
+	open_runner(&one, "node");
+	start(&one);
+	return in;
+}
+
+static void join_listener(struct fnx_publisher *in)
+{
+	join(&one);
+	fnx_node_close(&one.node);
+	fnx_publisher_close(in);
+	lab_close(&lab);
+}
+
 /* Stopping --------------------------------------------------------------------------- */
 
 TEST(a_node_stops_on_its_flag_however_it_waits)
 {
 	for (unsigned i = 0; i < 3; i++) {
-		struct fnx_publisher *in;
+		struct fnx_publisher *in = start_listener(waits[i]);
 
-		lab_open(&lab);
-		lab.rig.bus.wait = waits[i];
-		in = lab_publisher(&lab, "in");
-		one = (struct runner){.script = {.inputs = {"in"}}};
-		open_runner(&one, "node");
-		start(&one);
 		await_state(&one, FNX_NODE_READY);
 		atomic_store(&one.stop, FNX_STOP_ALL);
-		join(&one);
-		fnx_node_close(&one.node);
-		fnx_publisher_close(in);
-		lab_close(&lab);
+		join_listener(in);
 	}
 }
 
 TEST(a_node_answers_and_stops_when_asked_to_however_it_waits)
 {
 	for (unsigned i = 0; i < 3; i++) {
-		struct fnx_publisher *in;
+		struct fnx_publisher *in = start_listener(waits[i]);
 
-		lab_open(&lab);
-		lab.rig.bus.wait = waits[i];
-		in = lab_publisher(&lab, "in");
-		one = (struct runner){.script = {.inputs = {"in"}}};
-		open_runner(&one, "node");
-		start(&one);
 		for (unsigned k = 0; k < 20; k++) {
 			expect_answer("node", "get");
 			expect_answer("node", "stats");
 		}
 		expect_answer("node", "stop");
-		join(&one);
-		fnx_node_close(&one.node);
-		fnx_publisher_close(in);
-		lab_close(&lab);
+		join_listener(in);
 	}
 }
 
@@ -248,6 +252,46 @@ TEST(when_sources_are_told_to_stop_their_session_ends_and_its_readers_hear_it_to
 	}
 }
 
+static int say_three_last(void *self)
+{
+	struct script *script = self;
+
+	if (script->closed || fnx_node_published(script->node, 0) == 3)
+		return FNX_DONE;
+	script_publish(script, 0, 1, 1);
+	return FNX_AGAIN;
+}
+
+TEST(a_node_that_is_stopped_publishes_its_last_before_it_closes)
+{
+	struct fnx_node_ops ops = script_ops;
+
+	ops.ending = say_three_last;
+	for (unsigned i = 0; i < 3; i++) {
+		struct fnx_publisher *in;
+		struct fnx_subscriber *out;
+
+		lab_open(&lab);
+		lab.rig.bus.wait = waits[i];
+		in = lab_publisher(&lab, "in");
+		one = (struct runner){.script = {.inputs = {"in"}, .outputs = {"out"}}};
+		if (script_try_open(&lab, &one.script, &ops, "node", &one.node))
+			fail_msg("%s", one.node.error);
+		start(&one);
+		await_state(&one, FNX_NODE_READY);
+		out = lab_subscriber(&lab, "out");
+		assert_int_equal(lab_drain(out), 0);
+		expect_answer("node", "stop");
+		join(&one);
+		assert_int_equal(lab_drain(out), 3);
+		assert_true(fnx_subscriber_watermark(out, NULL) < FNX_END);
+		fnx_subscriber_close(out);
+		fnx_node_close(&one.node);
+		fnx_publisher_close(in);
+		lab_close(&lab);
+	}
+}
+
 /* Failing and ending ----------------------------------------------------------------- */
 
 static int refuse_to_start(struct script *self)
@@ -302,23 +346,14 @@ TEST(a_source_that_breaks_ends_the_session_for_its_readers_and_its_own_run)
 TEST(a_node_that_has_ended_says_so_and_answers_until_it_is_stopped)
 {
 	for (unsigned i = 0; i < 3; i++) {
-		struct fnx_publisher *in;
+		struct fnx_publisher *in = start_listener(waits[i]);
 
-		lab_open(&lab);
-		lab.rig.bus.wait = waits[i];
-		in = lab_publisher(&lab, "in");
-		one = (struct runner){.script = {.inputs = {"in"}}};
-		open_runner(&one, "node");
-		start(&one);
 		fnx_publisher_advance(in, FNX_END, 0);
 		await_state(&one, FNX_NODE_ENDED);
 		assert_true(atomic_load(&one.node.status->ended_ns) > 0);
 		expect_answer("node", "stats");
 		expect_answer("node", "stop");
-		join(&one);
-		fnx_node_close(&one.node);
-		fnx_publisher_close(in);
-		lab_close(&lab);
+		join_listener(in);
 	}
 }
 
