@@ -665,16 +665,6 @@ static void scribble(struct fnx_subs *subs, struct check_random *random, uint64_
 	atomic_fetch_add(&subs->joins, 1);
 }
 
-static void forgive(struct fnx_subs *subs)
-{
-	_Atomic uint64_t *words = (_Atomic uint64_t *)(void *)subs;
-	uint64_t joins = atomic_load(&subs->joins);
-
-	for (size_t i = offsetof(struct fnx_subs, joins) / 8; i < sizeof(*subs) / 8; i++)
-		words[i] = 0;
-	atomic_store(&subs->joins, joins + 1);
-}
-
 static void call_publisher(struct fnx_publisher *pub, enum fnx_full_policy full,
 	struct check_random *random, int64_t now_ns)
 {

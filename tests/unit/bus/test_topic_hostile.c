@@ -52,16 +52,6 @@ static void scribble(
 		atomic_store_explicit(&words[i], nasty_number(random, head), memory_order_relaxed);
 }
 
-static void forgive(struct fnx_subs *subs)
-{
-	_Atomic uint64_t *words = (_Atomic uint64_t *)(void *)subs;
-	uint64_t joins = atomic_load(&subs->joins);
-
-	for (size_t i = offsetof(struct fnx_subs, joins) / 8; i < sizeof(*subs) / 8; i++)
-		atomic_store(&words[i], 0);
-	atomic_store(&subs->joins, joins + 1);
-}
-
 static void publisher_call(struct fnx_publisher *pub, struct check_random *random, int64_t now_ns)
 {
 	uint32_t n = (uint32_t)check_random_below(random, 20);

@@ -61,6 +61,16 @@ static ssize_t receive(int fd, char *bytes, size_t size, struct sockaddr_in *ret
 	return recvfrom(fd, bytes, size, 0, (struct sockaddr *)ret_from, &from_size);
 }
 
+/* Sends T and the task's number, and waits so long for an answer. */
+static struct fnx_team *open_asking(const char *endpoint, uint32_t timeout_ms)
+{
+	return open_team(&(struct fnx_actuator_config){.type = FNX_ACTUATOR_TYPE_UDP,
+		.endpoint = endpoint,
+		.text = "T{task}",
+		.reply = 1,
+		.timeout_ms = timeout_ms});
+}
+
 TEST(a_datagram_bears_the_number_of_the_task)
 {
 	char endpoint[64], bytes[100];
@@ -107,12 +117,7 @@ TEST(with_reply_a_datagram_counts_once_it_is_answered)
 {
 	char endpoint[64], bytes[100];
 	int fd = bind_udp(endpoint);
-	struct fnx_team *actuator =
-		open_team(&(struct fnx_actuator_config){.type = FNX_ACTUATOR_TYPE_UDP,
-			.endpoint = endpoint,
-			.text = "T{task}",
-			.reply = 1,
-			.timeout_ms = 60000});
+	struct fnx_team *actuator = open_asking(endpoint, 60000);
 	struct sockaddr_in from;
 
 	give(actuator, 1);
@@ -128,12 +133,7 @@ TEST(a_datagram_that_nobody_answers_is_unconfirmed)
 {
 	char endpoint[64];
 	int fd = bind_udp(endpoint);
-	struct fnx_team *actuator =
-		open_team(&(struct fnx_actuator_config){.type = FNX_ACTUATOR_TYPE_UDP,
-			.endpoint = endpoint,
-			.text = "T",
-			.reply = 1,
-			.timeout_ms = 20});
+	struct fnx_team *actuator = open_asking(endpoint, 20);
 	struct fnx_actuator_counts counts;
 
 	give(actuator, 1);
@@ -490,12 +490,7 @@ TEST(what_waited_behind_one_that_hung_is_not_carried_out_late)
 {
 	char endpoint[64], bytes[100];
 	int fd = bind_udp(endpoint);
-	struct fnx_team *actuator =
-		open_team(&(struct fnx_actuator_config){.type = FNX_ACTUATOR_TYPE_UDP,
-			.endpoint = endpoint,
-			.text = "T{task}",
-			.reply = 1,
-			.timeout_ms = 300});
+	struct fnx_team *actuator = open_asking(endpoint, 300);
 	struct fnx_actuator_counts counts;
 	struct sockaddr_in from;
 
