@@ -27,8 +27,10 @@ def array(value):
 def find_tap():
     places = [os.environ.get("XDG_RUNTIME_DIR", "/tmp") + "/fornix-*/tap.pub", "/tmp/fornix-*/tap.pub", "/run/fornix/*/tap.pub"]
     taps = sorted({path for place in places for path in glob.glob(place)})
-    if len(taps) != 1:
-        sys.exit(f"expected one tap on this machine, found {taps or 'none'}; name the endpoint")
+    if not taps:
+        sys.exit("there is no tap on this machine; is a run going on? Of one elsewhere name the endpoint")
+    if len(taps) > 1:
+        sys.exit(f"expected one tap on this machine, found {taps}; name the endpoint")
     return "ipc://" + taps[0]
 
 

@@ -55,5 +55,5 @@ void fnx_check_print_states(struct fnx_check *check)
 	if (check->track && rig->decode.enabled)
 		print_state(check, "decode",
 			SMALL + fnx_decode_waiting_bytes(fnx_track_bins(check->track)));
-	print_state(check, "each other node", SMALL);
+	print_state(check, "every other node", SMALL);
 }

@@ -144,10 +144,13 @@ static int locate_among(const char *command, const struct fnx_locate *locate,
 	struct stat st;
 	int r;
 
+	if (!name && !buses->n) {
+		fprintf(stderr, "%s: no bus is running\n", command);
+		return 1;
+	}
 	if (!name) {
-		snprintf(before, sizeof(before), "%s: %s; there are: ", command,
-			buses->n ? "which bus? Say --bus NAME or set FORNIX_BUS"
-				 : "no bus is running");
+		snprintf(before, sizeof(before),
+			"%s: which bus? Say --bus NAME or set FORNIX_BUS; there are: ", command);
 		fnx_names_complain(buses, before);
 		return 1;
 	}

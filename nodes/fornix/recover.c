@@ -28,7 +28,7 @@ static void report(const char *in, const char *out, const struct fnx_mcap_recove
 
 	printf("%s: %" PRIu64 " messages of %u topics", out, file->n_messages, file->n_channels);
 	if (file->n_messages)
-		printf(" over %.3f s",
+		printf(", written within %.3f s",
 			(double)(file->last_log_time_ns - file->first_log_time_ns) / 1e9);
 	printf(", %u attachments\n", file->n_attachments);
 	if (stats->cut)

@@ -59,6 +59,7 @@ static void arm_change_frame(void *data, unsigned input, const struct fnx_frame 
 		.speed = posterior->speed,
 		.arm = *self->arm,
 		.position_bin = posterior->position_bin,
+		.target_arm = -1,
 		.outcome = FNX_DECISION_DRY_RUN, /* nothing is done about it */
 		.rule_name = "arm change",
 	};
