@@ -180,6 +180,9 @@ struct fnx_task_runtime;
  * -EINVAL: not so, `ret_problem` says why. Any thread. */
 FNX_MUST_CHECK int fnx_task_check_sizes(
 	const struct fnx_task_config *config, struct fnx_task_problem *ret_problem);
+/* Bytes of the file of a runtime with such sizes, if it can have them; the environment is not looked
+ * at. Any thread. */
+uint64_t fnx_task_file_size(const struct fnx_task_config *config);
 /* Takes all memory, starts the threads. The caller's thread becomes the submitter. `ret_problem`
  * (may be NULL) is filled in on -EINVAL. -EINVAL: a bad size, kind or kernel; -EBUSY: a living
  * runtime has the name; -ENOMEM, -ENOSPC, -EAGAIN (no thread) ... [slow] */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The file of a runtime: made complete under a temporary name, as topics are, and checked by
- * whoever maps it. */
+/* The file of a runtime: made under its own name, locked before it has a size, its magic stored
+ * last; checked by whoever maps it. */
 #include "bus/task_layout.h"
 
 #include <errno.h>

@@ -131,6 +131,25 @@ int fnx_task_check_sizes(const struct fnx_task_config *config, struct fnx_task_p
 	return check_sizes(&sizes, ret_problem);
 }
 
+static void put_sizes(const struct sizes *sizes, struct fnx_task_header *header)
+{
+	header->window = (uint32_t)sizes->window;
+	header->consumed_window = (uint32_t)sizes->consumed_window;
+	header->heap_size = power_of_two(sizes->heap < FNX_TASK_PAGE ? FNX_TASK_PAGE : sizes->heap);
+	header->n_traced = sizes->n_traced ? (uint32_t)power_of_two(sizes->n_traced) : 0;
+}
+
+uint64_t fnx_task_file_size(const struct fnx_task_config *config)
+{
+	struct sizes sizes = sizes_of(config);
+	struct fnx_task_header header = {0};
+
+	complete_sizes(&sizes, config->one_ring);
+	put_sizes(&sizes, &header);
+	fnx_task_layout(&header);
+	return header.file_size;
+}
+
 static int settle_sizes(const struct fnx_task_config *config, struct fnx_task_header *header,
 	struct fnx_task_problem *problem)
 {
@@ -149,10 +168,7 @@ static int settle_sizes(const struct fnx_task_config *config, struct fnx_task_he
 	r = check_sizes(&sizes, problem);
 	if (r)
 		return r;
-	header->window = (uint32_t)sizes.window;
-	header->consumed_window = (uint32_t)sizes.consumed_window;
-	header->heap_size = power_of_two(sizes.heap < FNX_TASK_PAGE ? FNX_TASK_PAGE : sizes.heap);
-	header->n_traced = sizes.n_traced ? (uint32_t)power_of_two(sizes.n_traced) : 0;
+	put_sizes(&sizes, header);
 	header->spin_ns = config->spin_ns == 0 ? SPIN_NS : config->spin_ns;
 	return 0;
 }

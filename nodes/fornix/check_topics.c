@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "bus/segment.h"
+#include "bus/task.h"
 #include "nodes/decode/state_space.h"
 #include "nodes/dispatch/node.h"
 #include "nodes/fornix/check.h"
@@ -165,6 +166,22 @@ static void print_pages(struct fnx_check *check)
 		sizeof(struct fnx_status), (double)(n * sizeof(struct fnx_status)) / (1 << 20));
 }
 
+static void print_tasks(struct fnx_check *check)
+{
+	const struct fnx_rig_dispatch *dispatch = &check->rig->dispatch;
+	const struct fnx_task_config config = {.window = dispatch->task_window,
+		.consumed_window = dispatch->task_consumed_window,
+		.heap_size = (uint64_t)dispatch->task_heap_kb << 10,
+		.n_traced = dispatch->task_trace};
+	uint64_t bytes = fnx_task_file_size(&config);
+
+	if (!dispatch->enabled)
+		return;
+	check->pool_bytes += bytes;
+	printf("  %-20s %-12s %6u tasks %21.2f MiB\n", "task runtime", "dispatch",
+		dispatch->task_window, (double)bytes / (1 << 20));
+}
+
 void fnx_check_print_topics(struct fnx_check *check)
 {
 	char names[FNX_RIG_TOPICS_MAX][FNX_NAME_MAX], node[FNX_NAME_MAX];
@@ -185,6 +202,7 @@ void fnx_check_print_topics(struct fnx_check *check)
 		print_topic(check, names[i], &topic, PARAMS_SLOTS);
 	}
 	print_pages(check);
+	print_tasks(check);
 	fnx_check_print_states(check);
 	printf("  %-20s %-12s %6s   %8s        %9.2f MiB of shared memory\n", "all", "", "", "",
 		(double)check->pool_bytes / (1 << 20));

@@ -517,6 +517,36 @@ TEST(a_file_that_is_no_runtime_is_refused)
 	fnx_task_runtime_close(rt);
 }
 
+TEST(a_runtimes_file_is_as_large_as_its_sizes_say)
+{
+	struct check_random random = check_random_seeded();
+
+	for (unsigned round = 0; round < 20; round++) {
+		struct fnx_bus bus = fixture_bus();
+		struct fnx_task_config config = {.bus = &bus,
+			.name = "tasks",
+			.kinds = {{.name = "here", .n_threads = 1}},
+			.n_kinds = 1,
+			.kernels = &(struct fnx_task_kernel){"copy", 0, run_copy, NULL, 0},
+			.n_kernels = 1,
+			.window = 8u << check_random_below(&random, 6),
+			.heap_size = 1 + check_random_below(&random, 100000),
+			.n_traced = (uint32_t)check_random_below(&random, 1000)};
+		struct fnx_task_runtime *rt;
+		char path[256];
+		struct stat st;
+
+		if (check_random_below(&random, 2))
+			config.consumed_window = config.window << check_random_below(&random, 4);
+		assert_int_equal(
+			fnx_bus_path(bus.segment_dir, "tasks", ".tasks", path, sizeof(path)), 0);
+		rt = open_runtime(&config);
+		assert_int_equal(stat(path, &st), 0);
+		assert_true((uint64_t)st.st_size == fnx_task_file_size(&config));
+		fnx_task_runtime_close(rt);
+	}
+}
+
 /* There may not be memory for both. */
 TEST(what_a_dead_owner_left_is_gone_before_its_successor_takes_memory)
 {

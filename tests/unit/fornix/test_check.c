@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#include "bus/task.h"
 #include "schemas/position.h"
 
 #define HEAD \
@@ -145,6 +146,19 @@ TEST(memory_of_a_topic_is_what_its_files_take)
 	fnx_publisher_close(pub);
 	fnx_presence_drop(&presence);
 	fnx_bus_remove(&bus);
+}
+
+TEST(memory_of_the_tasks_is_told_where_there_is_a_dispatch)
+{
+	const struct fnx_task_config config = {
+		.window = 65536, .heap_size = 4096, .n_traced = 5000};
+	char expected[100];
+
+	snprintf(expected, sizeof(expected), "dispatch      65536 tasks %21.2f MiB\n",
+		(double)fnx_task_file_size(&config) / (1 << 20));
+	says(check(HEAD DECODE RULES("  task_window: 65536\n  task_trace: 5000\n", REPLAY))->out,
+		expected);
+	assert_ptr_equal(strstr(check(HEAD DECODE)->out, "task runtime"), NULL);
 }
 
 /* Warnings
