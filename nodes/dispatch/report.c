@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -37,7 +38,8 @@ static int publish(
 	return 1;
 }
 
-void fnx_dispatch_report(struct dispatch *dispatch)
+/* 0: there is no slot for what is known. */
+static int report(struct dispatch *dispatch)
 {
 	unsigned room = FNX_DISPATCH_OUTCOMES;
 
@@ -47,8 +49,14 @@ void fnx_dispatch_report(struct dispatch *dispatch)
 
 		for (; room && fnx_book_next(book, i, &outcome); room--)
 			if (!publish(dispatch, book, &outcome))
-				return;
+				return 0;
 	}
+	return 1;
+}
+
+void fnx_dispatch_report(struct dispatch *dispatch)
+{
+	(void)report(dispatch);
 }
 
 static int is_reported(const struct dispatch *dispatch)
@@ -66,7 +74,11 @@ int fnx_dispatch_report_last(struct dispatch *dispatch)
 	/* Asked first: what ends meanwhile is then found. */
 	int busy = fnx_team_is_busy(dispatch->team);
 
-	fnx_dispatch_report(dispatch);
+	if (!report(dispatch)) {
+		/* Live, every slot may be held, by readers who do not come back. */
+		poll(NULL, 0, (int)(LAST_MOMENT_NS / 1000000));
+		return fnx_node_now() < dispatch->patience_ns ? FNX_AGAIN : FNX_DONE;
+	}
 	if (!is_reported(dispatch))
 		return FNX_AGAIN;
 	if (!busy)

@@ -157,6 +157,74 @@ TEST(a_dispatch_that_is_told_to_stop_says_what_became_of_what_is_under_way)
 	end();
 }
 
+enum {
+	OUTCOME_SLOTS = 32,
+	HOLDERS = OUTCOME_SLOTS / FNX_HOLDS_MAX + 1
+};
+
+/* Reader `k` of these, which takes as many frames as it can keep, and gives none back. */
+static struct fnx_subscriber *hold_share(unsigned k, struct fnx_presence *ret_presence)
+{
+	char name[16];
+	const struct fnx_subscriber_config config = {.topic = "decision.outcome",
+		.node = name,
+		.policy = FNX_LOSSLESS,
+		.start = FNX_START_OLDEST,
+		.bell = FNX_BELL_FORM_PIPE};
+	struct fnx_subscriber *sub;
+	struct fnx_frame frame;
+	struct fnx_gap gap;
+
+	snprintf(name, sizeof(name), "holder%u", k);
+	assert_int_equal(fnx_presence_claim(&node.bus, name, ret_presence, NULL), 0);
+	assert_int_equal(fnx_subscriber_open(&node.bus, &config, &sub), 0);
+	fnx_subscriber_skip(sub, k * FNX_HOLDS_MAX);
+	for (unsigned i = 0; i < FNX_HOLDS_MAX; i++) {
+		if (fnx_subscriber_peek(sub, &frame, &gap) != FNX_FRAME)
+			break;
+		assert_int_equal(fnx_subscriber_hold(sub, frame.seq), 0);
+		fnx_subscriber_release(sub);
+	}
+	return sub;
+}
+
+static void act(void)
+{
+	send_posterior(0.75, 1);
+	send_posterior(0.75, 1);
+	send_posterior(0, 1);
+	now_samples += 30000;
+}
+
+TEST(readers_that_hold_every_slot_do_not_hold_up_the_end)
+{
+	struct fnx_presence presences[HOLDERS];
+	struct fnx_subscriber *holders[HOLDERS];
+	struct fnx_outcome found;
+	struct fnx_frame frame;
+
+	bus_end = ", live: true";
+	rig_end = "topics: [{name: decision.outcome, slots: 16}]\n";
+	begin(ARMED "  rules:\n" REPLAY_RULE("r"));
+	subscribe();
+	for (unsigned i = 0; i < OUTCOME_SLOTS; i++) {
+		act();
+		await_outcome(&frame);
+	}
+	for (unsigned k = 0; k < HOLDERS; k++)
+		holders[k] = hold_share(k, &presences[k]);
+	act();
+	fnx_node_publish_last(&node);
+	assert_int_equal(next_outcome(&found, &frame), 0);
+	fnx_subscriber_close(outcomes);
+	for (unsigned k = 0; k < HOLDERS; k++) {
+		fnx_subscriber_close(holders[k]);
+		fnx_presence_drop(&presences[k]);
+	}
+	end();
+	rig_end = bus_end = "";
+}
+
 TEST(the_session_does_not_end_before_its_last_outcome)
 {
 	struct fnx_outcome found;
