@@ -159,7 +159,7 @@ TEST(a_whole_recording_is_recovered_whole)
 	const struct said *said = FORNIX("recover", in, out);
 
 	assert_int_equal(said->status, 0);
-	says(said->out, "1000 messages of 1 topics over 0.999 s");
+	says(said->out, "1000 messages of 1 topics, written within 0.999 s");
 	says(said->out, "nothing was lost\n");
 	assert_int_equal(n_messages(out), MESSAGES);
 }
