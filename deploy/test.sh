@@ -2,10 +2,14 @@
 # Installs what is missing, builds, and runs the whole test suite: Release, then under AddressSanitizer and
 # UndefinedBehaviourSanitizer, then under ThreadSanitizer. deploy/test.sh [release|dev|asan|tsan ...] runs only those.
 set -euo pipefail
+usage() { sed -n '2,3s/^# //p' "${BASH_SOURCE[0]}"; }
 if [ "${1:-}" = --help ]; then
-	sed -n '2,3s/^# //p' "${BASH_SOURCE[0]}"
+	usage
 	exit 0
 fi
+for preset in "$@"; do
+	[[ $preset =~ ^(release|dev|asan|tsan)$ ]] || { usage >&2; exit 2; }
+done
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 source "$top/deploy/packages.sh"
 
