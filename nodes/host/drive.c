@@ -271,7 +271,7 @@ static int finish(struct fnx_node *node)
 void fnx_node_publish_last(struct fnx_node *node)
 {
 	node->now_ns = fnx_node_now();
-	(void)!finish(node);
+	(void)finish(node);
 }
 
 static enum fnx_drive drive_inputs(struct fnx_node *node, unsigned budget)
