@@ -355,6 +355,8 @@ int fnx_model_add(struct fnx_model *model, const double *mark, int32_t bin)
 	model->header->index = index + (full ? 3 : 1);
 	if (full && index % 2 != 0)
 		return FNX_MODEL_PASSED_OVER;
+	if (full && model->cubes)
+		fnx_model_cubes_take_out(model, slot);
 	if (full && model->scatters)
 		add_merged(model, 1 - (int64_t)fnx_model_mass(model, slot));
 	if (full && model->boxes &&
@@ -363,5 +365,7 @@ int fnx_model_add(struct fnx_model *model, const double *mark, int32_t bin)
 	else if (full)
 		take_out(model, slot);
 	store(model, slot, mark, (uint32_t)bin);
+	if (model->cubes)
+		fnx_model_cubes_put(model, slot);
 	return FNX_MODEL_STORED;
 }

@@ -33,6 +33,8 @@ enum {
 	FNX_MODEL_BATCH_MAX = 8,
 };
 
+#define FNX_MODEL_EXPANSION_MAX (UINT64_C(1) << 36) /* bytes */
+
 struct fnx_smoothing;
 
 struct fnx_model_config {
@@ -61,6 +63,13 @@ struct fnx_model_config {
 	 * block of its bin is merged into it, as their weighted mean with the mass of both. Time
 	 * then grows with the marks that are unlike. See fnx_model_merging for the error. */
 	double merge_deviations;
+	/* Option of single precision, off in parity (0): so many bytes are for local expansions of the
+	 * sums of weights (expansion.h), in cubes of mark space where marks are. A spike that falls
+	 * into one costs the same however many marks there are; its likelihood is within 1e-6,
+	 * absolute, of the one by all marks, or is the one by all marks. Storing a mark then costs
+	 * as much for each cube that it reaches. 1 to 4 channels; not where marks are merged;
+	 * fnx_model_cube_size (model_memory.h) at least. */
+	uint64_t expansion_size;
 	/* Option, off in parity. Smoothing over the n_bins positions (nodes/host/smoothing.h);
 	 * NULL: none; must outlive the model. */
 	const struct fnx_smoothing *smoothing;

@@ -26,6 +26,7 @@ struct scratch {
 	double *hist;
 	uint32_t *list; /* [list_size] */
 	uint32_t *lists; /* [FNX_BLOCK_OCTETS][list_size] */
+	float *terms; /* [n_terms] of an expansion, in place of the accumulators */
 };
 
 static size_t list_size(const struct fnx_model *model)
@@ -33,12 +34,21 @@ static size_t list_size(const struct fnx_model *model)
 	return (size_t)model->n_blocks + FNX_BOX_GROUP + FNX_LIST_PADDING;
 }
 
+/* Doubles. An expansion's terms lie in their place. */
+static size_t sums_size(const struct fnx_model *model)
+{
+	const size_t n = (size_t)model->config.n_bins * FNX_BLOCK_SUMS * FNX_MODEL_BATCH_MAX;
+	const size_t n_terms = model->cubes ? model->expansion.n_terms / 2 : 0;
+
+	return n > n_terms ? n : n_terms;
+}
+
 static struct scratch scratch_of(const struct fnx_model *model, void *memory)
 {
 	const size_t n = model->config.n_bins;
-	struct scratch scratch = {.sums = memory};
+	struct scratch scratch = {.sums = memory, .terms = memory};
 
-	scratch.hist = scratch.sums + n * FNX_BLOCK_SUMS * FNX_MODEL_BATCH_MAX;
+	scratch.hist = scratch.sums + sums_size(model);
 	scratch.list = (uint32_t *)(scratch.hist + 2 * fnx_f64_padded(n));
 	scratch.lists = scratch.list + list_size(model);
 	return scratch;
@@ -50,7 +60,7 @@ size_t fnx_model_scratch_size(const struct fnx_model *model)
 	const size_t n_listed =
 		model->config.cut_off ? (1 + FNX_BLOCK_OCTETS) * list_size(model) : 0;
 
-	return (n * FNX_BLOCK_SUMS * FNX_MODEL_BATCH_MAX + 2 * fnx_f64_padded(n)) * sizeof(double) +
+	return (sums_size(model) + 2 * fnx_f64_padded(n)) * sizeof(double) +
 		n_listed * sizeof(uint32_t);
 }
 
@@ -318,13 +328,34 @@ static void normalise(double *hist, const double *share, uint32_t n_bins)
 			hist[i] = 1.0 / n_bins;
 }
 
-static void finish(const struct fnx_model *model, const double *share, const double *sums,
-	double *work, double *ret_likelihood)
+/* From what each bin's marks weigh. */
+static void finish(
+	const struct fnx_model *model, const double *share, double *work, double *ret_likelihood)
 {
-	add_up(model, sums, ret_likelihood);
 	if (model->config.smoothing)
 		smooth(model, work, ret_likelihood);
 	normalise(ret_likelihood, share, model->config.n_bins);
+}
+
+static bool weigh_expanded(const struct fnx_model *model, const double *mark,
+	const struct scratch *scratch, double *ret_hist)
+{
+	if (!model->cubes ||
+		!fnx_model_cubes_sum(model, mark, scratch->terms, scratch->hist, ret_hist))
+		return false;
+	for (uint32_t i = 0; i < model->config.n_bins; i++)
+		ret_hist[i] *= model->weight;
+	return true;
+}
+
+static void weigh_all(const struct fnx_model *model, const double *mark,
+	const struct scratch *scratch, double *ret_hist)
+{
+	const struct fnx_blocks blocks = blocks_to_weigh(model, mark, scratch);
+
+	memset(scratch->sums, 0, model->config.n_bins * FNX_BLOCK_SUMS * sizeof(double));
+	weigh(model, &blocks, mark, scratch->sums);
+	add_up(model, scratch->sums, ret_hist);
 }
 
 int fnx_model_likelihood(const struct fnx_model *model, const double *mark, const double *share,
@@ -332,7 +363,6 @@ int fnx_model_likelihood(const struct fnx_model *model, const double *mark, cons
 {
 	const struct scratch parts = scratch_of(model, scratch);
 	double rounded[FNX_MARK_DIMS_MAX];
-	struct fnx_blocks blocks;
 
 	assert((uintptr_t)scratch % FNX_LANES_ALIGN == 0);
 	if (model->header->index == 0)
@@ -340,10 +370,9 @@ int fnx_model_likelihood(const struct fnx_model *model, const double *mark, cons
 	fnx_model_round(model, mark, rounded);
 	if (model->config.gate && is_gated(model, rounded, &parts))
 		return FNX_ENCODE_GATED;
-	blocks = blocks_to_weigh(model, rounded, &parts);
-	memset(parts.sums, 0, model->config.n_bins * FNX_BLOCK_SUMS * sizeof(double));
-	weigh(model, &blocks, rounded, parts.sums);
-	finish(model, share, parts.sums, parts.hist, ret_likelihood);
+	if (!weigh_expanded(model, rounded, &parts, ret_likelihood))
+		weigh_all(model, rounded, &parts, ret_likelihood);
+	finish(model, share, parts.hist, ret_likelihood);
 	return FNX_ENCODE_VALID;
 }
 
@@ -387,8 +416,8 @@ void fnx_model_likelihoods(const struct fnx_model *model, uint32_t n, const doub
 	for (uint32_t i = 0; i < n; i++) {
 		const double *mark = marks + (size_t)i * config->n_dims;
 
-		/* Each has near blocks of its own. */
-		if (model->config.cut_off || model->header->index == 0)
+		/* Each has near blocks, or a cube, of its own. */
+		if (config->cut_off || model->cubes || model->header->index == 0)
 			ret_answers[i] = fnx_model_likelihood(model, mark, share, scratch,
 				ret_likelihoods + (size_t)i * config->n_bins);
 		else {
@@ -403,7 +432,10 @@ void fnx_model_likelihoods(const struct fnx_model *model, uint32_t n, const doub
 		return;
 	weigh_together(model, n_judged, judged, parts.sums, n_sums);
 	for (uint32_t i = 0, k = 0; i < n; i++)
-		if (ret_answers[i] == FNX_ENCODE_VALID)
-			finish(model, share, parts.sums + k++ * n_sums, parts.hist,
-				ret_likelihoods + (size_t)i * config->n_bins);
+		if (ret_answers[i] == FNX_ENCODE_VALID) {
+			double *likelihood = ret_likelihoods + (size_t)i * config->n_bins;
+
+			add_up(model, parts.sums + k++ * n_sums, likelihood);
+			finish(model, share, parts.hist, likelihood);
+		}
 }

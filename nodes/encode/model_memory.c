@@ -26,6 +26,16 @@ static bool is_step_valid(const struct fnx_model_config *config)
 		per_deviation >= 1.0 && per_deviation <= FNX_COUNTS_PER_DEVIATION_MAX;
 }
 
+static bool is_expansion_valid(const struct fnx_model_config *config)
+{
+	if (config->expansion_size == 0)
+		return true;
+	return config->single && config->merge_deviations == 0.0 &&
+		config->n_dims <= FNX_EXPANSION_DIMS_MAX &&
+		config->expansion_size >= fnx_model_cube_size(config) &&
+		config->expansion_size <= FNX_MODEL_EXPANSION_MAX;
+}
+
 static bool is_valid(const struct fnx_model_config *config)
 {
 	return config->n_dims >= 1 && config->n_dims <= FNX_MARK_DIMS_MAX && config->n_bins >= 1 &&
@@ -35,7 +45,7 @@ static bool is_valid(const struct fnx_model_config *config)
 		(!config->gate ||
 			(config->gate_deviations > 0.0 && config->gate_deviations <= 1e6)) &&
 		config->merge_deviations >= 0.0 && config->merge_deviations <= 1.0 &&
-		is_step_valid(config);
+		is_step_valid(config) && is_expansion_valid(config);
 }
 
 static bool has_trees(const struct fnx_model_config *config)
@@ -88,6 +98,14 @@ static struct fnx_model_parts parts_of(const struct fnx_model_config *config)
 		parts.masses = part(size, n_blocks * FNX_BLOCK_MARKS, lane_size);
 		parts.scatters = part(size, capacity, sizeof(double));
 	}
+	if (config->expansion_size > 0) {
+		parts.n_cubes = (uint32_t)(config->expansion_size / fnx_model_cube_size(config));
+		for (parts.n_cube_table = 2; parts.n_cube_table < 2 * parts.n_cubes;)
+			parts.n_cube_table *= 2;
+		parts.cubes = part(size, parts.n_cubes, sizeof(struct fnx_model_cube));
+		parts.cube_table = part(size, parts.n_cube_table, sizeof(uint32_t));
+		parts.coefficients = part(size, parts.n_cubes, fnx_model_cube_size(config));
+	}
 	if (!has_trees(config))
 		return parts;
 	parts.boxes = part(size,
@@ -113,6 +131,7 @@ void fnx_model_add_needs(
 	const size_t n_boxes = has_trees(config) ? n_places + 3 : 0;
 	const size_t n_dims = config->n_dims;
 
+	/* 48 and 64: the header, trees and cubes. */
 	*ret_touches = n_places * (n_dims + 4) + 2 * n_boxes * n_dims + 48;
 	*ret_bytes = n_places * (n_dims * sizeof(double) + 3 * sizeof(uint32_t) + 8) +
 		2 * n_boxes * n_dims * sizeof(uint16_t) + n_dims * sizeof(double) + 64 * 8;
@@ -147,6 +166,15 @@ static struct fnx_model *attach(const struct fnx_model_config *config, void *mem
 		model->planes = (struct fnx_model_plane *)(at + parts.planes);
 		model->parents = (uint32_t *)(at + parts.parents);
 		model->roots = (uint32_t *)(at + parts.roots);
+	}
+	if (config->expansion_size > 0) {
+		fnx_expansion_init(&model->expansion, config->n_dims);
+		model->cubes = (struct fnx_model_cube *)(at + parts.cubes);
+		model->cube_table = (uint32_t *)(at + parts.cube_table);
+		model->coefficients = (float *)(at + parts.coefficients);
+		model->cube_size = fnx_model_cube_size(config);
+		model->n_cubes = parts.n_cubes;
+		model->n_cube_table = parts.n_cube_table;
 	}
 	model->blocks = (struct fnx_blocks){
 		.lanes = at + parts.lanes,
@@ -188,8 +216,10 @@ static void make(struct fnx_model *model, size_t size)
 		.merge_deviations = config->merge_deviations,
 		.kernel_uv = config->kernel_uv,
 		.step_uv = config->step_uv,
+		.expansion_size = config->expansion_size,
 		.free_block = FNX_MODEL_NO_BLOCK,
 		.free_plane = FNX_MODEL_NONE,
+		.filling = FNX_MODEL_NONE,
 	};
 	if (has_trees(config))
 		make_trees(model);
@@ -215,7 +245,9 @@ static bool is_ours(const struct fnx_model *model, size_t size)
 		header->trees == has_trees(config) && header->cut_off == config->cut_off &&
 		header->merge_deviations == config->merge_deviations &&
 		header->n_planes <= model->n_leaves && header->kernel_uv == config->kernel_uv &&
-		header->step_uv == config->step_uv && header->n_blocks <= model->n_blocks;
+		header->step_uv == config->step_uv &&
+		header->expansion_size == config->expansion_size &&
+		header->n_blocks <= model->n_blocks;
 }
 
 static bool is_boxed(const struct fnx_model *model, uint32_t block, uint32_t dim, double uv)
@@ -299,7 +331,7 @@ bool fnx_model_is_sound(const struct fnx_model *model)
 	for (uint32_t slot = 0; slot < n_marks; slot++)
 		if (!is_slot_sound(model, slot))
 			return false;
-	return true;
+	return !model->cubes || fnx_model_cubes_are_sound(model);
 }
 
 int fnx_model_init(const struct fnx_model_config *config, void *memory, bool resumed,
@@ -319,6 +351,8 @@ int fnx_model_init(const struct fnx_model_config *config, void *memory, bool res
 		free(model);
 		return -EBADMSG;
 	}
+	if (resumed && model->cubes)
+		fnx_model_cubes_resume(model);
 	model->blocks.n = model->header->n_blocks;
 	model->journal = journal;
 	*ret_model = model;

@@ -27,15 +27,23 @@
  *	parents    uint32_t [n_blocks]             plane above each leaf; or detached, chained
  *	roots      uint32_t [n_bins]               plane, or block with FNX_MODEL_LEAF
  *
- * each part at a multiple of 64 bytes. Every change is announced to the journal before it is made.
+ * and where sums are expanded (model_cubes.c)
+ *
+ *	cubes      struct fnx_model_cube [n_cubes]
+ *	cube_table uint32_t [a power of two]       by their places, cube + 1 of each, 0: free
+ *	coefficients float [n_cubes][n_bins][n_terms]  see expansion.h
+ *
+ * each part at a multiple of 64 bytes. Every change is announced to the journal before it is made,
+ * but for those of cubes and coefficients.
  */
 #pragma once
 
 #include "bus/journal.h"
+#include "nodes/encode/expansion.h"
 #include "nodes/encode/kernel.h"
 #include "nodes/encode/model.h"
 
-#define FNX_MODEL_MAGIC UINT64_C(0x346c65646d786e66)
+#define FNX_MODEL_MAGIC UINT64_C(0x356c65646d786e66)
 
 #define FNX_MODEL_NO_BLOCK UINT32_MAX
 #define FNX_MODEL_NONE UINT32_MAX
@@ -49,6 +57,18 @@ struct fnx_model_plane {
 	uint32_t dim;
 	uint32_t parent; /* or the next free one */
 	uint32_t children[2]; /* below `value`, not below it */
+};
+
+enum {
+	FNX_MODEL_CUBE_WAITING, /* has not seen all marks */
+	FNX_MODEL_CUBE_READY,
+};
+
+struct fnx_model_cube {
+	int16_t at[FNX_EXPANSION_DIMS_MAX]; /* in edges of a cube */
+	uint32_t state;
+	uint32_t reserved;
+	uint64_t changed; /* twice the number of its last change, and 1 while that was being made */
 };
 
 /* What the region was made for comes first: a successor with another configuration cannot use it.
@@ -66,13 +86,17 @@ struct fnx_model_header {
 	uint32_t n_leaves; /* blocks in trees */
 	uint32_t n_planes; /* ever taken */
 	uint32_t free_plane; /* head of the free list */
-	uint32_t reserved_too;
+	uint32_t n_cubes; /* ever taken */
+	uint32_t filling; /* the cube that catches up, FNX_MODEL_NONE: none */
+	uint32_t cursor; /* slots below it are in that one */
+	uint64_t expansion_size;
+	uint64_t n_changes; /* of cubes */
 };
 
 struct fnx_model_parts {
 	size_t marks, bins, places, lanes, block_bins, slots, counts, previous, last, boxes, masses,
-		scatters, planes, parents, roots, size;
-	uint32_t n_blocks, n_leaves;
+		scatters, planes, parents, roots, cubes, cube_table, coefficients, size;
+	uint32_t n_blocks, n_leaves, n_cubes, n_cube_table;
 };
 
 struct fnx_model {
@@ -98,6 +122,13 @@ struct fnx_model {
 	uint32_t *roots;
 	uint32_t n_blocks; /* that there is room for */
 	uint32_t n_leaves; /* of them at the most in trees */
+	struct fnx_expansion expansion;
+	struct fnx_model_cube *cubes; /* NULL: none */
+	uint32_t *cube_table;
+	float *coefficients;
+	size_t cube_size; /* of one cube's coefficients */
+	uint32_t n_cubes; /* that there is room for */
+	uint32_t n_cube_table;
 };
 
 /* A value of a lane as stored, far short of the values of unused lanes. */
@@ -159,3 +190,19 @@ bool fnx_model_tree_is_sound(
 bool fnx_model_planes_are_sound(const struct fnx_model *model, uint32_t n_leaves);
 bool fnx_model_detached_are_sound(
 	const struct fnx_model *model, uint32_t *n_leaves, uint64_t *n_marks);
+
+/* model_cubes.c */
+/* Bytes of a cube's coefficients. */
+size_t fnx_model_cube_size(const struct fnx_model_config *config);
+/* A slot that was stored. */
+void fnx_model_cubes_put(struct fnx_model *model, uint32_t slot);
+/* A slot that will be overwritten. */
+void fnx_model_cubes_take_out(struct fnx_model *model, uint32_t slot);
+/* What each bin's marks weigh at `mark`, [n_bins], kernels of peak 1. false: there is no cube that
+ * can tell it to 1e-6; ret_sums is scratch then. `terms`, `work`: scratch, [n_terms] at an address
+ * divisible by 64, and [n_bins]. */
+bool fnx_model_cubes_sum(const struct fnx_model *model, const double *mark, float *terms,
+	double *work, double *ret_sums);
+bool fnx_model_cubes_are_sound(const struct fnx_model *model);
+/* After a predecessor's changes were undone, where cubes are sound. */
+void fnx_model_cubes_resume(struct fnx_model *model);

@@ -36,13 +36,15 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* Median time of a spike, and the likelihoods of all. */
-static double judge(const struct fnx_model *model, double (*ret_likelihoods)[N_BINS])
+/* Median and mean time of a spike, and the likelihoods of all. */
+static void judge(const struct fnx_model *model, double (*ret_likelihoods)[N_BINS],
+	double *ret_median, double *ret_mean)
 {
 	const size_t size = (fnx_model_scratch_size(model) + 63) / 64 * 64;
 	struct bench_marks world = bench_marks_new(fnx_model_config(model)->n_dims);
 	double times[N_SPIKES], share[N_BINS], mark[FNX_MARK_DIMS_MAX];
 	void *scratch = aligned_alloc(64, size);
+	double sum = 0.0;
 
 	if (!scratch)
 		abort();
@@ -57,10 +59,12 @@ static double judge(const struct fnx_model *model, double (*ret_likelihoods)[N_B
 		if (fnx_model_likelihood(model, mark, share, scratch, ret_likelihoods[i]))
 			abort();
 		times[i] = now_us() - start;
+		sum += times[i];
 	}
 	free(scratch);
 	qsort(times, N_SPIKES, sizeof(times[0]), compare);
-	return times[N_SPIKES / 2];
+	*ret_median = times[N_SPIKES / 2];
+	*ret_mean = sum / N_SPIKES;
 }
 
 static double share_near(const struct fnx_model *model)
@@ -89,7 +93,7 @@ static void run(const struct fnx_model_config *config, double (*exact)[N_BINS], 
 {
 	static double likelihoods[N_SPIKES][N_BINS];
 	struct bench_marks world = bench_marks_new(config->n_dims);
-	double mark[FNX_MARK_DIMS_MAX], added, spike, worst = 0.0;
+	double mark[FNX_MARK_DIMS_MAX], added, median, mean, worst = 0.0;
 	struct fnx_model_merging merging;
 	struct fnx_model *model;
 
@@ -103,14 +107,15 @@ static void run(const struct fnx_model_config *config, double (*exact)[N_BINS], 
 			abort();
 	}
 	added = (now_us() - added) / config->capacity;
-	spike = judge(model, is_exact ? exact : likelihoods);
+	judge(model, is_exact ? exact : likelihoods, &median, &mean);
 	for (int i = 0; i < N_SPIKES && !is_exact; i++)
 		for (int b = 0; b < N_BINS; b++)
 			worst = fmax(worst, fabs(likelihoods[i][b] - exact[i][b]));
 	merging = fnx_model_merging(model);
-	printf("%8u %8s %8.2g %9u %9.2f %10.1f %8.2f %9.1e %9.1e\n", config->capacity,
-		config->cut_off ? "yes" : "no", config->merge_deviations, fnx_model_marks(model),
-		added, spike, share_near(model), worst, merging.error_bound);
+	printf("%8u %8s %8.2g %8u %9u %9.2f %9.1f %9.1f %8.2f %9.1e %9.1e\n", config->capacity,
+		config->cut_off ? "yes" : "no", config->merge_deviations,
+		(unsigned)(config->expansion_size >> 20), fnx_model_marks(model), added, median,
+		mean, share_near(model), worst, merging.error_bound);
 	fnx_model_free(model);
 }
 
@@ -123,19 +128,26 @@ int main(int argc, char **argv)
 
 	if (n_dims < 1 || n_dims > FNX_MARK_DIMS_MAX)
 		return 2;
-	printf("%8s %8s %8s %9s %9s %10s %8s %9s %9s\n", "marks", "cut-off", "merge", "kept",
-		"us/mark", "us/spike", "near", "worst", "bound");
+	printf("%8s %8s %8s %8s %9s %9s %9s %9s %8s %9s %9s\n", "marks", "cut-off", "merge", "MiB",
+		"kept", "us/mark", "median us", "mean us", "near", "worst", "bound");
 	for (int i = 0; i < 3 && sizes[i] <= largest; i++) {
 		struct fnx_model_config config = {.n_dims = n_dims,
 			.n_bins = N_BINS,
 			.capacity = sizes[i],
 			.kernel_uv = 20.0,
-			.single = true};
+			.single = true,
+			.step_uv = BENCH_STEP_UV};
 		const double merges[] = {0.25, 0.5, 1.0};
 
 		run(&config, exact, true);
 		config.cut_off = true;
 		run(&config, exact, false);
+		for (uint64_t mib = 32; n_dims <= 4 && mib <= 128; mib *= 2) {
+			config.expansion_size = mib << 20;
+			run(&config, exact, false);
+		}
+		config.expansion_size = 0;
+		config.step_uv = 0.0;
 		for (int k = 0; k < 3; k++) {
 			config.merge_deviations = merges[k];
 			run(&config, exact, false);

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Why not Hermite functions, as the fast Gauss transform has: those are Taylor series about the
+ * centre, which are worst at the corners; Chebyshev's spread the error over the cube and need
+ * half the degrees. Why terms by bounds and not all below a degree: T_7 of one dimension
+ * alone is smaller than T_2 of all four.
+ */
+#include "nodes/encode/expansion.h"
+
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+/* What is kept: products of bounds down to e^-BUDGET. */
+static const double BUDGET = 14.5;
+/* How much smaller it is from level to level. */
+static const double LEVEL_STEP = 1.5;
+
+static void make_points(struct fnx_expansion *expansion)
+{
+	/* cos(pi / 16), cos(3 pi / 16), ...: by hand, for libm's may differ in the last bit. */
+	static const double halves[] = {0.98078528040323044913, 0.83146961230254523708,
+		0.55557023301960222474, 0.19509032201612826785};
+
+	for (uint32_t j = 0; j < FNX_EXPANSION_DEGREES; j++) {
+		const double x = j < 4 ? halves[j] : -halves[7 - j];
+		double value = 1.0, next = x;
+
+		expansion->points[j] = x;
+		for (uint32_t k = 0; k < FNX_EXPANSION_DEGREES; k++) {
+			const double after = 2.0 * x * next - value;
+
+			expansion->weights[j][k] = value * (k ? 2.0 : 1.0) / FNX_EXPANSION_DEGREES;
+			value = next;
+			next = after;
+		}
+	}
+}
+
+/* Of every pair of degrees what it takes of the budget, falling bounds first. `n_dims` of the two
+ * have degrees at all. Returns the number of pairs. */
+static uint32_t sort_pairs(uint32_t n_dims, uint8_t ret_pairs[][2], double *ret_costs)
+{
+	double costs[FNX_EXPANSION_DEGREES] = {0};
+	uint32_t n = 0;
+
+	for (uint32_t k = 1; k < FNX_EXPANSION_DEGREES; k++)
+		costs[k] = costs[k - 1] + log(2.0 / FNX_EXPANSION_HALF_EDGE) + 0.5 * log(k);
+	for (uint32_t a = 0; a < (n_dims > 0 ? FNX_EXPANSION_DEGREES : 1); a++)
+		for (uint32_t b = 0; b < (n_dims > 1 ? FNX_EXPANSION_DEGREES : 1); b++) {
+			const double cost = costs[a] + costs[b];
+			uint32_t i = n++;
+
+			for (; i > 0 && ret_costs[i - 1] > cost; i--) {
+				ret_costs[i] = ret_costs[i - 1];
+				memcpy(ret_pairs[i], ret_pairs[i - 1], 2);
+			}
+			ret_costs[i] = cost;
+			ret_pairs[i][0] = (uint8_t)a;
+			ret_pairs[i][1] = (uint8_t)b;
+		}
+	return n;
+}
+
+/* An octet costs what the fourth of its terms does. */
+static void insert_octet(
+	struct fnx_expansion *expansion, uint8_t outer, uint8_t inner, double cost, double *costs)
+{
+	uint32_t i = expansion->n_octets++;
+
+	assert(i < FNX_EXPANSION_OCTETS_MAX);
+	for (; i > 0 && costs[i - 1] > cost; i--) {
+		costs[i] = costs[i - 1];
+		memcpy(expansion->octets[i], expansion->octets[i - 1], 2);
+	}
+	costs[i] = cost;
+	expansion->octets[i][0] = outer;
+	expansion->octets[i][1] = inner;
+}
+
+void fnx_expansion_init(struct fnx_expansion *expansion, uint32_t n_dims)
+{
+	double inner[FNX_EXPANSION_PAIRS], outer[FNX_EXPANSION_PAIRS];
+	double costs[FNX_EXPANSION_OCTETS_MAX];
+	uint32_t n_inner, n_outer;
+
+	*expansion = (struct fnx_expansion){.processor = fnx_processor(), .n_dims = n_dims};
+	make_points(expansion);
+	n_inner = sort_pairs(n_dims, expansion->inner, inner);
+	n_outer = sort_pairs(n_dims > 2 ? n_dims - 2 : 0, expansion->outer, outer);
+	for (uint32_t i = 0; i < n_outer; i++)
+		for (uint32_t k = 0; k < n_inner / 8 && outer[i] + inner[8 * k + 3] <= BUDGET; k++)
+			insert_octet(expansion, (uint8_t)i, (uint8_t)k, outer[i] + inner[8 * k + 3],
+				costs);
+	for (uint32_t i = 0; i < expansion->n_octets; i++) {
+		const uint8_t *octet = expansion->octets[i];
+
+		if (octet[0] >= expansion->n_outer)
+			expansion->n_outer = octet[0] + 1u;
+		if (8u * octet[1] >= expansion->n_inner)
+			expansion->n_inner = 8u * octet[1] + 8;
+	}
+	expansion->n_terms = 8 * expansion->n_octets;
+	for (uint32_t level = 0; level < FNX_EXPANSION_LEVELS; level++)
+		while (expansion->n_of_level[level] < expansion->n_octets &&
+			costs[expansion->n_of_level[level]] <= BUDGET - level * LEVEL_STEP)
+			expansion->n_of_level[level]++;
+}
+
+void fnx_expansion_factors(const struct fnx_expansion *expansion, double offset,
+	float ret_factors[FNX_EXPANSION_DEGREES])
+{
+	_Alignas(FNX_LANES_ALIGN) double kernel[FNX_EXPANSION_DEGREES];
+	double sums[FNX_EXPANSION_DEGREES] = {0};
+
+	for (uint32_t j = 0; j < FNX_EXPANSION_DEGREES; j++) {
+		const double x = FNX_EXPANSION_HALF_EDGE * expansion->points[j] - offset;
+
+		kernel[j] = -0.5 * x * x;
+	}
+	fnx_exp_all(kernel, FNX_EXPANSION_DEGREES);
+	for (uint32_t j = 0; j < FNX_EXPANSION_DEGREES; j++)
+		for (uint32_t k = 0; k < FNX_EXPANSION_DEGREES; k++)
+			sums[k] += kernel[j] * expansion->weights[j][k];
+	for (uint32_t k = 0; k < FNX_EXPANSION_DEGREES; k++)
+		ret_factors[k] = (float)sums[k];
+}
+
+#define LANES_BYTES 16
+#include "nodes/encode/expansion_width.h"
+
+#ifdef __x86_64__
+#undef LANES_BYTES
+#undef LANES_TARGET
+#define LANES_BYTES 32
+#define LANES_TARGET __attribute__((target("avx2,fma")))
+#include "nodes/encode/expansion_width.h"
+#endif
+
+static void add_products(const struct fnx_expansion *expansion, uint32_t n_octets,
+	const float *outer, const float *inner, float *ret)
+{
+#ifdef __x86_64__
+	if (expansion->processor >= FNX_PROCESSOR_AVX2) {
+		add_products_v32(expansion, n_octets, outer, inner, ret);
+		return;
+	}
+#endif
+	add_products_v16(expansion, n_octets, outer, inner, ret);
+}
+
+static void sum_all(const struct fnx_expansion *expansion, uint32_t n, const float *terms,
+	const float *sets, double *ret_sums, double *ret_last)
+{
+#ifdef __x86_64__
+	if (expansion->processor >= FNX_PROCESSOR_AVX2) {
+		sum_all_v32(expansion, n, terms, sets, ret_sums, ret_last);
+		return;
+	}
+#endif
+	sum_all_v16(expansion, n, terms, sets, ret_sums, ret_last);
+}
+
+/* A dimension that is not there has T_0 = 1 alone. */
+static void multiply(const struct fnx_expansion *expansion, uint32_t level,
+	const float *const factors[FNX_EXPANSION_DIMS_MAX], float sign, float *ret)
+{
+	static const float none[FNX_EXPANSION_DEGREES] = {1.0f};
+	_Alignas(FNX_LANES_ALIGN) float inner[FNX_EXPANSION_PAIRS];
+	const float *rows[FNX_EXPANSION_DIMS_MAX];
+	float outer[FNX_EXPANSION_PAIRS];
+
+	for (uint32_t d = 0; d < FNX_EXPANSION_DIMS_MAX; d++)
+		rows[d] = d < expansion->n_dims ? factors[d] : none;
+	for (uint32_t i = 0; i < expansion->n_inner; i++)
+		inner[i] = rows[0][expansion->inner[i][0]] * rows[1][expansion->inner[i][1]];
+	for (uint32_t i = 0; i < expansion->n_outer; i++)
+		outer[i] = sign * rows[2][expansion->outer[i][0]] * rows[3][expansion->outer[i][1]];
+	add_products(expansion, expansion->n_of_level[level], outer, inner, ret);
+}
+
+static uint32_t level_of(double square)
+{
+	return (uint32_t)fmin(
+		fmax(0.25 * square / LEVEL_STEP - 1.0, 0.0), FNX_EXPANSION_LEVELS - 1);
+}
+
+void fnx_expansion_fetch(
+	const struct fnx_expansion *expansion, double square, const float *coefficients)
+{
+	const uint32_t n_terms = 8 * expansion->n_of_level[level_of(square)];
+
+	for (uint32_t i = 0; i < n_terms; i += 64 / sizeof(float))
+		__builtin_prefetch(coefficients + i, 1);
+}
+
+void fnx_expansion_add(const struct fnx_expansion *expansion,
+	const float *const factors[FNX_EXPANSION_DIMS_MAX], double square, float sign,
+	float *coefficients)
+{
+	multiply(expansion, level_of(square), factors, sign, coefficients);
+}
+
+void fnx_expansion_sums(const struct fnx_expansion *expansion, const double *point, uint32_t n,
+	const float *coefficients, float *terms, double *ret_sums, double *ret_last)
+{
+	float values[FNX_EXPANSION_DIMS_MAX][FNX_EXPANSION_DEGREES];
+	const float *const rows[FNX_EXPANSION_DIMS_MAX] = {
+		values[0], values[1], values[2], values[3]};
+
+	for (uint32_t d = 0; d < expansion->n_dims; d++) {
+		double value = 1.0, next = point[d];
+
+		for (uint32_t k = 0; k < FNX_EXPANSION_DEGREES; k++) {
+			const double after = 2.0 * point[d] * next - value;
+
+			values[d][k] = (float)value;
+			value = next;
+			next = after;
+		}
+	}
+	memset(terms, 0, expansion->n_terms * sizeof(float));
+	multiply(expansion, 0, rows, 1.0f, terms);
+	sum_all(expansion, n, terms, coefficients, ret_sums, ret_last);
+}

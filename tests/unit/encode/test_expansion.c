@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Expansions against their definition: the sum of the kernels, in double precision. */
+#include "tests/support/check.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "nodes/encode/expansion.h"
+
+enum {
+	MAX_SETS = 9,
+	KERNELS_MAX = 4000,
+	DIMS = FNX_EXPANSION_DIMS_MAX
+};
+
+/* Kernels around a cube whose centre is the origin, and the coefficients of their sums. */
+struct crowd {
+	struct fnx_expansion expansion;
+	uint32_t n_dims, n, n_sets;
+	double at[KERNELS_MAX][DIMS]; /* kernel deviations */
+	uint32_t sets[KERNELS_MAX];
+	float *coefficients, *terms;
+};
+
+static float *floats(size_t n)
+{
+	float *at = aligned_alloc(64, (n * sizeof(float) + 63) / 64 * 64);
+
+	assert_non_null(at);
+	return at;
+}
+
+static void put(struct crowd *crowd, uint32_t i, float sign)
+{
+	float rows[DIMS][FNX_EXPANSION_DEGREES];
+	const float *const factors[DIMS] = {rows[0], rows[1], rows[2], rows[3]};
+	double square = 0.0;
+
+	for (uint32_t d = 0; d < crowd->n_dims; d++) {
+		fnx_expansion_factors(&crowd->expansion, crowd->at[i][d], rows[d]);
+		square += crowd->at[i][d] * crowd->at[i][d];
+	}
+	fnx_expansion_add(&crowd->expansion, factors, square, sign,
+		crowd->coefficients + (size_t)crowd->sets[i] * crowd->expansion.n_terms);
+}
+
+static struct crowd *crowd_new(struct check_random *random, enum fnx_processor processor)
+{
+	struct crowd *crowd = calloc(1, sizeof(*crowd));
+
+	assert_non_null(crowd);
+	crowd->n_dims = 1 + (uint32_t)check_random_below(random, DIMS);
+	crowd->n_sets = 1 + (uint32_t)check_random_below(random, MAX_SETS);
+	crowd->n = 1 + (uint32_t)check_random_below(random, KERNELS_MAX);
+	fnx_expansion_init(&crowd->expansion, crowd->n_dims);
+	crowd->expansion.processor = processor;
+	crowd->coefficients = floats((size_t)crowd->n_sets * crowd->expansion.n_terms);
+	crowd->terms = floats(crowd->expansion.n_terms);
+	memset(crowd->coefficients, 0,
+		(size_t)crowd->n_sets * crowd->expansion.n_terms * sizeof(float));
+	memset(crowd->terms, 0xff, crowd->expansion.n_terms * sizeof(float));
+	for (uint32_t i = 0; i < crowd->n; i++) {
+		for (uint32_t d = 0; d < crowd->n_dims; d++)
+			crowd->at[i][d] = 12.0 * check_random_unit(random) - 6.0;
+		crowd->sets[i] = (uint32_t)check_random_below(random, crowd->n_sets);
+		put(crowd, i, 1.0f);
+	}
+	return crowd;
+}
+
+static void crowd_free(struct crowd *crowd)
+{
+	free(crowd->coefficients);
+	free(crowd->terms);
+	free(crowd);
+}
+
+static void sum_exactly(const struct crowd *crowd, const double *point, double *ret_sums)
+{
+	memset(ret_sums, 0, MAX_SETS * sizeof(double));
+	for (uint32_t i = 0; i < crowd->n; i++) {
+		double square = 0.0;
+
+		for (uint32_t d = 0; d < crowd->n_dims; d++)
+			square += pow(crowd->at[i][d] - FNX_EXPANSION_HALF_EDGE * point[d], 2.0);
+		ret_sums[crowd->sets[i]] += exp(-0.5 * square);
+	}
+}
+
+static void check_point(const struct crowd *crowd, const double *point)
+{
+	double sums[MAX_SETS], last[MAX_SETS], exact[MAX_SETS], all = 0.0, most = 0.0;
+
+	fnx_expansion_sums(&crowd->expansion, point, crowd->n_sets, crowd->coefficients,
+		crowd->terms, sums, last);
+	sum_exactly(crowd, point, exact);
+	for (uint32_t k = 0; k < crowd->n_sets; k++) {
+		all += exact[k];
+		most = fmax(most, fabs(last[k]));
+	}
+	/* What floats lose, of the sum and of the largest terms, and what is left out. */
+	for (uint32_t k = 0; k < crowd->n_sets; k++)
+		if (!(fabs(sums[k] - exact[k]) <= 4e-6 + 1e-6 * all + 3.0 * most))
+			fail_msg("%u dimensions, %u kernels: %.9g, exact %.9g, of all %.3g, last "
+				 "%.2g",
+				crowd->n_dims, crowd->n, sums[k], exact[k], all, most);
+}
+
+static void check_processor(enum fnx_processor processor)
+{
+	struct check_random random = check_random_seeded();
+
+	for (int round = 0; round < 40; round++) {
+		struct crowd *crowd = crowd_new(&random, processor);
+
+		for (int i = 0; i < 20; i++) {
+			double point[DIMS];
+
+			for (uint32_t d = 0; d < DIMS; d++)
+				point[d] = i < 16 ? 2.0 * check_random_unit(&random) - 1.0
+						  : (check_random_below(&random, 2) ? 1.0 : -1.0);
+			check_point(crowd, point);
+		}
+		crowd_free(crowd);
+	}
+}
+
+TEST(an_expansion_is_the_sum_of_its_kernels)
+{
+	for (enum fnx_processor processor = FNX_PROCESSOR_ANY; processor <= fnx_processor();
+		processor++)
+		check_processor(processor);
+}
+
+TEST(kernels_that_are_taken_out_leave_nothing)
+{
+	struct check_random random = check_random_seeded();
+
+	for (int round = 0; round < 20; round++) {
+		struct crowd *crowd = crowd_new(&random, fnx_processor());
+
+		for (uint32_t i = 0; i < crowd->n; i++)
+			put(crowd, i, -1.0f);
+		for (size_t i = 0; i < (size_t)crowd->n_sets * crowd->expansion.n_terms; i++)
+			if (!(fabsf(crowd->coefficients[i]) <= 1e-3f))
+				fail_msg("%.3g is left of %u kernels",
+					(double)crowd->coefficients[i], crowd->n);
+		crowd_free(crowd);
+	}
+}
+
+/* The sorted octets: those of a level are the first ones, and none stands twice. */
+TEST(every_product_of_degrees_is_there_once_at_the_most)
+{
+	for (uint32_t n_dims = 1; n_dims <= DIMS; n_dims++) {
+		struct fnx_expansion expansion;
+		bool seen[FNX_EXPANSION_PAIRS][FNX_EXPANSION_PAIRS / 8] = {{false}};
+
+		fnx_expansion_init(&expansion, n_dims);
+		assert_int_equal(expansion.n_of_level[0], expansion.n_octets);
+		for (uint32_t i = 1; i < FNX_EXPANSION_LEVELS; i++)
+			assert_true(expansion.n_of_level[i] <= expansion.n_of_level[i - 1]);
+		assert_true(expansion.n_of_level[FNX_EXPANSION_LEVELS - 1] > 0);
+		for (uint32_t i = 0; i < expansion.n_octets; i++) {
+			bool *octet = &seen[expansion.octets[i][0]][expansion.octets[i][1]];
+
+			assert_false(*octet);
+			*octet = true;
+		}
+	}
+}
