@@ -101,6 +101,10 @@ void fnx_expansion_init(struct fnx_expansion *expansion, uint32_t n_dims)
 			expansion->n_inner = 8u * octet[1] + 8;
 	}
 	expansion->n_terms = 8 * expansion->n_octets;
+	expansion->n_wide = expansion->n_octets < FNX_EXPANSION_WIDE_OCTETS
+		? expansion->n_octets
+		: FNX_EXPANSION_WIDE_OCTETS;
+	expansion->set_size = 32 * (expansion->n_octets + expansion->n_wide);
 	for (uint32_t level = 0; level < FNX_EXPANSION_LEVELS; level++)
 		while (expansion->n_of_level[level] < expansion->n_octets &&
 			costs[expansion->n_of_level[level]] <= BUDGET - level * LEVEL_STEP)
@@ -137,20 +141,32 @@ void fnx_expansion_factors(const struct fnx_expansion *expansion, double offset,
 #include "nodes/encode/expansion_width.h"
 #endif
 
-static void add_products(const struct fnx_expansion *expansion, uint32_t n_octets,
+static void add_products(const struct fnx_expansion *expansion, uint32_t first, uint32_t end,
 	const float *outer, const float *inner, float *ret)
 {
 #ifdef __x86_64__
 	if (expansion->processor >= FNX_PROCESSOR_AVX2) {
-		add_products_v32(expansion, n_octets, outer, inner, ret);
+		add_products_v32(expansion, first, end, outer, inner, ret);
 		return;
 	}
 #endif
-	add_products_v16(expansion, n_octets, outer, inner, ret);
+	add_products_v16(expansion, first, end, outer, inner, ret);
+}
+
+static void add_wide(const struct fnx_expansion *expansion, uint32_t n_octets, const float *outer,
+	const float *inner, double *ret)
+{
+#ifdef __x86_64__
+	if (expansion->processor >= FNX_PROCESSOR_AVX2) {
+		add_wide_v32(expansion, n_octets, outer, inner, ret);
+		return;
+	}
+#endif
+	add_wide_v16(expansion, n_octets, outer, inner, ret);
 }
 
 static void sum_all(const struct fnx_expansion *expansion, uint32_t n, const float *terms,
-	const float *sets, double *ret_sums, double *ret_last)
+	const void *sets, double *ret_sums, double *ret_last)
 {
 #ifdef __x86_64__
 	if (expansion->processor >= FNX_PROCESSOR_AVX2) {
@@ -161,22 +177,21 @@ static void sum_all(const struct fnx_expansion *expansion, uint32_t n, const flo
 	sum_all_v16(expansion, n, terms, sets, ret_sums, ret_last);
 }
 
-/* A dimension that is not there has T_0 = 1 alone. */
-static void multiply(const struct fnx_expansion *expansion, uint32_t level,
-	const float *const factors[FNX_EXPANSION_DIMS_MAX], float sign, float *ret)
+/* Of each pair of degrees the product. A dimension that is not there has T_0 = 1 alone. */
+static void multiply(const struct fnx_expansion *expansion,
+	const float *const factors[FNX_EXPANSION_DIMS_MAX], float sign, float *ret_outer,
+	float *ret_inner)
 {
 	static const float none[FNX_EXPANSION_DEGREES] = {1.0f};
-	_Alignas(FNX_LANES_ALIGN) float inner[FNX_EXPANSION_PAIRS];
 	const float *rows[FNX_EXPANSION_DIMS_MAX];
-	float outer[FNX_EXPANSION_PAIRS];
 
 	for (uint32_t d = 0; d < FNX_EXPANSION_DIMS_MAX; d++)
 		rows[d] = d < expansion->n_dims ? factors[d] : none;
 	for (uint32_t i = 0; i < expansion->n_inner; i++)
-		inner[i] = rows[0][expansion->inner[i][0]] * rows[1][expansion->inner[i][1]];
+		ret_inner[i] = rows[0][expansion->inner[i][0]] * rows[1][expansion->inner[i][1]];
 	for (uint32_t i = 0; i < expansion->n_outer; i++)
-		outer[i] = sign * rows[2][expansion->outer[i][0]] * rows[3][expansion->outer[i][1]];
-	add_products(expansion, expansion->n_of_level[level], outer, inner, ret);
+		ret_outer[i] =
+			sign * rows[2][expansion->outer[i][0]] * rows[3][expansion->outer[i][1]];
 }
 
 static uint32_t level_of(double square)
@@ -186,24 +201,33 @@ static uint32_t level_of(double square)
 }
 
 void fnx_expansion_fetch(
-	const struct fnx_expansion *expansion, double square, const float *coefficients)
+	const struct fnx_expansion *expansion, double square, const void *coefficients)
 {
-	const uint32_t n_terms = 8 * expansion->n_of_level[level_of(square)];
+	const size_t n = 4 * (expansion->n_of_level[level_of(square)] + expansion->n_wide);
 
-	for (uint32_t i = 0; i < n_terms; i += 64 / sizeof(float))
-		__builtin_prefetch(coefficients + i, 1);
+	for (size_t i = 0; i < n; i += 8)
+		__builtin_prefetch((const double *)coefficients + i, 1);
 }
 
 void fnx_expansion_add(const struct fnx_expansion *expansion,
 	const float *const factors[FNX_EXPANSION_DIMS_MAX], double square, float sign,
-	float *coefficients)
+	void *coefficients)
 {
-	multiply(expansion, level_of(square), factors, sign, coefficients);
+	const uint32_t n = expansion->n_of_level[level_of(square)], n_wide = expansion->n_wide;
+	_Alignas(FNX_LANES_ALIGN) float inner[FNX_EXPANSION_PAIRS];
+	float outer[FNX_EXPANSION_PAIRS];
+	double *wide = coefficients;
+
+	multiply(expansion, factors, sign, outer, inner);
+	add_wide(expansion, n < n_wide ? n : n_wide, outer, inner, wide);
+	add_products(expansion, n_wide, n, outer, inner, (float *)(wide + 8 * n_wide));
 }
 
 void fnx_expansion_sums(const struct fnx_expansion *expansion, const double *point, uint32_t n,
-	const float *coefficients, float *terms, double *ret_sums, double *ret_last)
+	const void *coefficients, float *terms, double *ret_sums, double *ret_last)
 {
+	_Alignas(FNX_LANES_ALIGN) float inner[FNX_EXPANSION_PAIRS];
+	float outer[FNX_EXPANSION_PAIRS];
 	float values[FNX_EXPANSION_DIMS_MAX][FNX_EXPANSION_DEGREES];
 	const float *const rows[FNX_EXPANSION_DIMS_MAX] = {
 		values[0], values[1], values[2], values[3]};
@@ -220,6 +244,7 @@ void fnx_expansion_sums(const struct fnx_expansion *expansion, const double *poi
 		}
 	}
 	memset(terms, 0, expansion->n_terms * sizeof(float));
-	multiply(expansion, 0, rows, 1.0f, terms);
+	multiply(expansion, rows, 1.0f, outer, inner);
+	add_products(expansion, 0, expansion->n_octets, outer, inner, terms);
 	sum_all(expansion, n, terms, coefficients, ret_sums, ret_last);
 }

@@ -17,6 +17,10 @@
  * distance r fall by e^(-r^2 / 4) at least (Cramer's bound of Hermite functions), of one that is far
  * they will do.
  *
+ * A set of coefficients is those of the first FNX_EXPANSION_WIDE_OCTETS octets, which are the
+ * largest, as doubles, then the others as floats: to a float that has grown to thousands a far mark adds
+ * nothing, and that would be wrong by 1e-6 after a million of them.
+ *
  * Arithmetic on plain memory, none taken; any thread; real-time.
  */
 #pragma once
@@ -32,6 +36,7 @@ enum {
 	FNX_EXPANSION_PAIRS = FNX_EXPANSION_DEGREES * FNX_EXPANSION_DEGREES,
 	FNX_EXPANSION_OCTETS_MAX = 128,
 	FNX_EXPANSION_LEVELS = 8,
+	FNX_EXPANSION_WIDE_OCTETS = 8,
 };
 
 #define FNX_EXPANSION_HALF_EDGE 0.75 /* kernel deviations */
@@ -41,6 +46,8 @@ struct fnx_expansion {
 	enum fnx_processor processor; /* whose vectors are used; at most fnx_processor() */
 	uint32_t n_dims, n_octets, n_terms; /* 8 n_octets */
 	uint32_t n_outer, n_inner; /* that octets have */
+	uint32_t n_wide; /* octets whose coefficients are doubles, the others' are floats */
+	uint32_t set_size; /* bytes of a set of coefficients, a multiple of 32 */
 	/* Octets that a kernel has at the least, from near to far. */
 	uint32_t n_of_level[FNX_EXPANSION_LEVELS];
 	uint8_t outer[FNX_EXPANSION_PAIRS][2], inner[FNX_EXPANSION_PAIRS][2]; /* degrees */
@@ -57,21 +64,21 @@ void fnx_expansion_init(struct fnx_expansion *expansion, uint32_t n_dims);
 void fnx_expansion_factors(const struct fnx_expansion *expansion, double offset,
 	float ret_factors[FNX_EXPANSION_DEGREES]);
 
-/* Puts a kernel in (sign 1) or takes it out (-1): coefficients [n_terms], 64-byte aligned; one row
- * of factors for each dimension; `square`: its squared distance from the centre, which must be the
+/* Puts a kernel in (sign 1) or takes it out (-1): a set of coefficients, 32-byte aligned; one row of
+ * factors for each dimension; `square`: its squared distance from the centre, which must be the
  * same when it is taken out. */
 void fnx_expansion_add(const struct fnx_expansion *expansion,
 	const float *const factors[FNX_EXPANSION_DIMS_MAX], double square, float sign,
-	float *coefficients);
+	void *coefficients);
 /* Has the processor fetch what that will change. */
 void fnx_expansion_fetch(
-	const struct fnx_expansion *expansion, double square, const float *coefficients);
+	const struct fnx_expansion *expansion, double square, const void *coefficients);
 
 /*
- * The sums at a point of the cube, of n sets of coefficients [n][n_terms]; `point` [n_dims] in half
- * edges from the centre, -1 .. 1; `terms` [n_terms] is scratch; both 64-byte aligned. ret_last [n]:
+ * The sums at a point of the cube, of n sets of coefficients, one after the other; `point` [n_dims] in half
+ * edges from the centre, -1 .. 1; `terms` [n_terms] is scratch, 64-byte aligned. ret_last [n]:
  * what the terms next to those that are left out contribute, from which the error can be told: it
  * is seldom more than a third of that, where the sum is of many kernels.
  */
 void fnx_expansion_sums(const struct fnx_expansion *expansion, const double *point, uint32_t n,
-	const float *coefficients, float *terms, double *ret_sums, double *ret_last);
+	const void *coefficients, float *terms, double *ret_sums, double *ret_last);

@@ -9,20 +9,33 @@
 /* Sets of coefficients that one look at the terms is for. */
 #define SETS_AT_ONCE 4
 
-/* ret += the products of the first so many octets. */
-LANES_TARGET static void LANES(add_products)(const struct fnx_expansion *expansion,
-	uint32_t n_octets, const float *outer, const float *inner, float *ret)
+/* ret[first .. end - 1] += the products of these octets. */
+LANES_TARGET static void LANES(add_products)(const struct fnx_expansion *expansion, uint32_t first,
+	uint32_t end, const float *outer, const float *inner, float *ret)
 {
 	LANES(f32) *to = (LANES(f32) *)ret;
 
-	for (uint32_t i = 0; i < n_octets; i++) {
+	for (uint32_t i = first; i < end; i++) {
 		const LANES(f32) scale = (LANES(f32)){0} + outer[expansion->octets[i][0]];
 		const LANES(f32) *from =
 			(const LANES(f32) *)inner + expansion->octets[i][1] * OCTET_VECTORS;
 
 #pragma GCC unroll 2
 		for (uint32_t k = 0; k < OCTET_VECTORS; k++)
-			LANES(fuse)(&scale, &from[k], &to[i * OCTET_VECTORS + k]);
+			LANES(fuse)(&scale, &from[k], &to[(i - first) * OCTET_VECTORS + k]);
+	}
+}
+
+/* The same of the first ones, to doubles. */
+LANES_TARGET static void LANES(add_wide)(const struct fnx_expansion *expansion, uint32_t n_octets,
+	const float *outer, const float *inner, double *ret)
+{
+	for (uint32_t i = 0; i < n_octets; i++) {
+		const float scale = outer[expansion->octets[i][0]];
+		const float *from = inner + 8 * expansion->octets[i][1];
+
+		for (uint32_t k = 0; k < 8; k++)
+			ret[8 * i + k] += (double)(scale * from[k]);
 	}
 }
 
@@ -34,11 +47,20 @@ LANES_INLINE double LANES(sum_octet)(const LANES(f32) * vectors)
 		(((double)v[4] + (double)v[5]) + ((double)v[6] + (double)v[7]));
 }
 
-/* Octets first .. end - 1 of each set. */
-LANES_INLINE void LANES(sum_octets)(uint32_t first, uint32_t end, size_t n_terms, uint32_t n_sets,
-	const float *terms, const float *sets, double *ret_sums)
+LANES_INLINE double LANES(sum_wide)(uint32_t n_octets, const float *terms, const double *set)
 {
-	const size_t stride = n_terms / 8 * OCTET_VECTORS;
+	double v[8] = {0};
+
+	for (uint32_t i = 0; i < n_octets; i++)
+		for (uint32_t k = 0; k < 8; k++)
+			v[k] += set[8 * i + k] * (double)terms[8 * i + k];
+	return ((v[0] + v[1]) + (v[2] + v[3])) + ((v[4] + v[5]) + (v[6] + v[7]));
+}
+
+/* Octets first .. end - 1 of the floats of each set. */
+LANES_INLINE void LANES(sum_octets)(uint32_t first, uint32_t end, size_t stride, uint32_t n_sets,
+	const float *terms, const void *sets, double *ret_sums)
+{
 	const LANES(f32) *at = (const LANES(f32) *)sets, *term = (const LANES(f32) *)terms;
 	LANES(f32) sums[SETS_AT_ONCE * OCTET_VECTORS] = {{0}};
 
@@ -54,30 +76,37 @@ LANES_INLINE void LANES(sum_octets)(uint32_t first, uint32_t end, size_t n_terms
 		ret_sums[k] = LANES(sum_octet)(sums + (size_t)k * OCTET_VECTORS);
 }
 
+/* The last ones, that only near kernels have, are summed by themselves. */
 LANES_INLINE void LANES(sum_sets)(const struct fnx_expansion *expansion, uint32_t n_sets,
-	const float *terms, const float *sets, double *ret_sums, double *ret_last)
+	const float *terms, const char *sets, double *ret_sums, double *ret_last)
 {
-	const uint32_t n_first = expansion->n_of_level[1];
+	const uint32_t n_wide = expansion->n_wide, n_floats = expansion->n_octets - n_wide;
+	const uint32_t n_near = expansion->n_octets - expansion->n_of_level[1];
+	const uint32_t n_first = n_near < n_floats ? n_floats - n_near : 0;
+	const size_t stride = expansion->set_size / LANES_BYTES;
+	const char *floats = sets + n_wide * 8 * sizeof(double);
 
-	LANES(sum_octets)(0, n_first, expansion->n_terms, n_sets, terms, sets, ret_sums);
-	LANES(sum_octets)
-	(n_first, expansion->n_octets, expansion->n_terms, n_sets, terms, sets, ret_last);
+	LANES(sum_octets)(0, n_first, stride, n_sets, terms + 8 * n_wide, floats, ret_sums);
+	LANES(sum_octets)(n_first, n_floats, stride, n_sets, terms + 8 * n_wide, floats, ret_last);
 	for (uint32_t k = 0; k < n_sets; k++)
-		ret_sums[k] += ret_last[k];
+		ret_sums[k] += ret_last[k] +
+			LANES(sum_wide)(n_wide, terms,
+				(const double *)(sets + (size_t)k * expansion->set_size));
 }
 
 LANES_TARGET static void LANES(sum_all)(const struct fnx_expansion *expansion, uint32_t n,
-	const float *terms, const float *sets, double *ret_sums, double *ret_last)
+	const float *terms, const void *sets, double *ret_sums, double *ret_last)
 {
+	const char *at = sets;
 	uint32_t k = 0;
 
 	for (; k + SETS_AT_ONCE <= n; k += SETS_AT_ONCE)
 		LANES(sum_sets)
-	(expansion, SETS_AT_ONCE, terms, sets + (size_t)k * expansion->n_terms, ret_sums + k,
+	(expansion, SETS_AT_ONCE, terms, at + (size_t)k * expansion->set_size, ret_sums + k,
 		ret_last + k);
 	for (; k < n; k++)
 		LANES(sum_sets)
-	(expansion, 1, terms, sets + (size_t)k * expansion->n_terms, ret_sums + k, ret_last + k);
+	(expansion, 1, terms, at + (size_t)k * expansion->set_size, ret_sums + k, ret_last + k);
 }
 
 #undef OCTET_VECTORS

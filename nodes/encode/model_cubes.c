@@ -94,10 +94,10 @@ static uint32_t find(const struct fnx_model *model, const int32_t *at)
 	return place;
 }
 
-static float *coefficients(const struct fnx_model *model, uint32_t cube, uint32_t bin)
+static void *coefficients(const struct fnx_model *model, uint32_t cube, uint32_t bin)
 {
-	return model->coefficients +
-		((size_t)cube * model->config.n_bins + bin) * model->expansion.n_terms;
+	return model->coefficients + (size_t)cube * model->cube_size +
+		(size_t)bin * model->expansion.set_size;
 }
 
 /* Whoever is killed in between leaves an odd number; only the compiler must keep the order. */
@@ -147,7 +147,7 @@ static bool has_seen(const struct fnx_model *model, uint32_t cube, uint32_t slot
 struct reached {
 	uint32_t cube; /* n_cubes of the header: none */
 	double square; /* from its centre */
-	float *coefficients; /* of the mark's bin */
+	void *coefficients; /* of the mark's bin */
 	const float *factors[FNX_EXPANSION_DIMS_MAX];
 };
 
@@ -331,7 +331,7 @@ size_t fnx_model_cube_size(const struct fnx_model_config *config)
 	struct fnx_expansion expansion;
 
 	fnx_expansion_init(&expansion, config->n_dims);
-	return (size_t)config->n_bins * expansion.n_terms * sizeof(float);
+	return (size_t)config->n_bins * expansion.set_size;
 }
 
 /* Of whoever was killed, what was being changed, or saw a change that was undone. */

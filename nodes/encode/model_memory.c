@@ -171,7 +171,7 @@ static struct fnx_model *attach(const struct fnx_model_config *config, void *mem
 		fnx_expansion_init(&model->expansion, config->n_dims);
 		model->cubes = (struct fnx_model_cube *)(at + parts.cubes);
 		model->cube_table = (uint32_t *)(at + parts.cube_table);
-		model->coefficients = (float *)(at + parts.coefficients);
+		model->coefficients = at + parts.coefficients;
 		model->cube_size = fnx_model_cube_size(config);
 		model->n_cubes = parts.n_cubes;
 		model->n_cube_table = parts.n_cube_table;

@@ -31,7 +31,7 @@
  *
  *	cubes      struct fnx_model_cube [n_cubes]
  *	cube_table uint32_t [a power of two]       by their places, cube + 1 of each, 0: free
- *	coefficients float [n_cubes][n_bins][n_terms]  see expansion.h
+ *	coefficients [n_cubes][n_bins] of sets     see expansion.h
  *
  * each part at a multiple of 64 bytes. Every change is announced to the journal before it is made,
  * but for those of cubes and coefficients.
@@ -125,7 +125,7 @@ struct fnx_model {
 	struct fnx_expansion expansion;
 	struct fnx_model_cube *cubes; /* NULL: none */
 	uint32_t *cube_table;
-	float *coefficients;
+	char *coefficients;
 	size_t cube_size; /* of one cube's coefficients */
 	uint32_t n_cubes; /* that there is room for */
 	uint32_t n_cube_table;

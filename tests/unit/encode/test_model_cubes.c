@@ -242,8 +242,8 @@ static void die(struct pair *pair, struct check_random *random, bool halfway)
 	if (halfway && pair->model->header->n_cubes > 0) {
 		cube = (uint32_t)check_random_below(random, pair->model->header->n_cubes);
 		pair->model->cubes[cube].changed = 2 * pair->model->header->n_changes + 1;
-		pair->model->coefficients[(size_t)cube * pair->model->cube_size / sizeof(float)] =
-			NAN;
+		memset(pair->model->coefficients + (size_t)cube * pair->model->cube_size, 0xff,
+			pair->model->expansion.set_size);
 	}
 	assert_true(fnx_journal_recover(&pair->journal, pair->log, pair->log_size, pair->memory,
 			    pair->size) >= 0);
