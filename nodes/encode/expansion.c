@@ -12,9 +12,14 @@
 #include <string.h>
 
 /* What is kept: products of bounds down to e^-BUDGET. */
-static const double BUDGET = 14.5;
+static const double BUDGET = 15.0;
 /* How much smaller it is from level to level. */
 static const double LEVEL_STEP = 1.5;
+/* Fewer kernels than that are not enough for their errors to be lost in the sum. */
+static const double SUM_MIN = 16.0;
+/* Parts of the sum: what the terms of the last level may contribute, and the mean over the cube (the
+ * coefficient of 1), with which errors go. */
+static const double LAST_MAX = 2e-6, MEAN_MAX = 1.5;
 
 static void make_points(struct fnx_expansion *expansion)
 {
@@ -62,7 +67,7 @@ static uint32_t sort_pairs(uint32_t n_dims, uint8_t ret_pairs[][2], double *ret_
 	return n;
 }
 
-/* An octet costs what the fourth of its terms does. */
+/* An octet costs what the first of its terms does. */
 static void insert_octet(
 	struct fnx_expansion *expansion, uint8_t outer, uint8_t inner, double cost, double *costs)
 {
@@ -89,9 +94,9 @@ void fnx_expansion_init(struct fnx_expansion *expansion, uint32_t n_dims)
 	n_inner = sort_pairs(n_dims, expansion->inner, inner);
 	n_outer = sort_pairs(n_dims > 2 ? n_dims - 2 : 0, expansion->outer, outer);
 	for (uint32_t i = 0; i < n_outer; i++)
-		for (uint32_t k = 0; k < n_inner / 8 && outer[i] + inner[8 * k + 3] <= BUDGET; k++)
-			insert_octet(expansion, (uint8_t)i, (uint8_t)k, outer[i] + inner[8 * k + 3],
-				costs);
+		for (uint32_t k = 0; k < n_inner / 8 && outer[i] + inner[8 * k] <= BUDGET; k++)
+			insert_octet(
+				expansion, (uint8_t)i, (uint8_t)k, outer[i] + inner[8 * k], costs);
 	for (uint32_t i = 0; i < expansion->n_octets; i++) {
 		const uint8_t *octet = expansion->octets[i];
 
@@ -223,8 +228,23 @@ void fnx_expansion_add(const struct fnx_expansion *expansion,
 	add_products(expansion, n_wide, n, outer, inner, (float *)(wide + 8 * n_wide));
 }
 
-void fnx_expansion_sums(const struct fnx_expansion *expansion, const double *point, uint32_t n,
-	const void *coefficients, float *terms, double *ret_sums, double *ret_last)
+static bool is_trusted(const struct fnx_expansion *expansion, uint32_t n, const void *coefficients,
+	const double *last, const double *sums)
+{
+	double sum = 0.0, mean = 0.0, most = 0.0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		sum += sums[i];
+		mean += *(const double *)((const char *)coefficients +
+			(size_t)i * expansion->set_size);
+		most = fmax(most, last[i]);
+	}
+	/* Nothing is of a sum that is not a number. */
+	return sum >= SUM_MIN && mean <= MEAN_MAX * sum && most <= LAST_MAX * sum;
+}
+
+bool fnx_expansion_sums(const struct fnx_expansion *expansion, const double *point, uint32_t n,
+	const void *coefficients, float *terms, double *work, double *ret_sums)
 {
 	_Alignas(FNX_LANES_ALIGN) float inner[FNX_EXPANSION_PAIRS];
 	float outer[FNX_EXPANSION_PAIRS];
@@ -246,5 +266,6 @@ void fnx_expansion_sums(const struct fnx_expansion *expansion, const double *poi
 	memset(terms, 0, expansion->n_terms * sizeof(float));
 	multiply(expansion, rows, 1.0f, outer, inner);
 	add_products(expansion, 0, expansion->n_octets, outer, inner, terms);
-	sum_all(expansion, n, terms, coefficients, ret_sums, ret_last);
+	sum_all(expansion, n, terms, coefficients, ret_sums, work);
+	return is_trusted(expansion, n, coefficients, work, ret_sums);
 }

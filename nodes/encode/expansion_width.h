@@ -3,6 +3,7 @@
  * The loops of expansion.c for one width of vectors, 16 or 32 bytes: eight sums side by side, added
  * up in one order, whatever the width.
  */
+#include "nodes/encode/expansion.h"
 #include "nodes/host/lanes_width.h"
 
 #define OCTET_VECTORS (32 / LANES_BYTES)
@@ -47,11 +48,13 @@ LANES_INLINE double LANES(sum_octet)(const LANES(f32) * vectors)
 		(((double)v[4] + (double)v[5]) + ((double)v[6] + (double)v[7]));
 }
 
-LANES_INLINE double LANES(sum_wide)(uint32_t n_octets, const float *terms, const double *set)
+/* Octets first .. end - 1 of the doubles of a set. */
+LANES_INLINE double LANES(sum_wide)(
+	uint32_t first, uint32_t end, const float *terms, const double *set)
 {
 	double v[8] = {0};
 
-	for (uint32_t i = 0; i < n_octets; i++)
+	for (uint32_t i = first; i < end; i++)
 		for (uint32_t k = 0; k < 8; k++)
 			v[k] += set[8 * i + k] * (double)terms[8 * i + k];
 	return ((v[0] + v[1]) + (v[2] + v[3])) + ((v[4] + v[5]) + (v[6] + v[7]));
@@ -76,22 +79,40 @@ LANES_INLINE void LANES(sum_octets)(uint32_t first, uint32_t end, size_t stride,
 		ret_sums[k] = LANES(sum_octet)(sums + (size_t)k * OCTET_VECTORS);
 }
 
-/* The last ones, that only near kernels have, are summed by themselves. */
+/* Octets first .. end - 1 of each set. */
+LANES_INLINE void LANES(sum_range)(const struct fnx_expansion *expansion, uint32_t first,
+	uint32_t end, uint32_t n_sets, const float *terms, const char *sets, double *ret_sums)
+{
+	const uint32_t n_wide = expansion->n_wide;
+	const uint32_t first_wide = first < n_wide ? first : n_wide;
+	const uint32_t end_wide = end < n_wide ? end : n_wide;
+	const size_t stride = expansion->set_size / LANES_BYTES;
+
+	LANES(sum_octets)
+	(first - first_wide, end - end_wide, stride, n_sets, terms + 8 * n_wide,
+		sets + n_wide * 8 * sizeof(double), ret_sums);
+	for (uint32_t k = 0; k < n_sets; k++)
+		ret_sums[k] += LANES(sum_wide)(first_wide, end_wide, terms,
+			(const double *)(sets + (size_t)k * expansion->set_size));
+}
+
+/* What the last ones contribute, that only near kernels have, is told in two halves, so that they
+ * seldom make up for each other. */
 LANES_INLINE void LANES(sum_sets)(const struct fnx_expansion *expansion, uint32_t n_sets,
 	const float *terms, const char *sets, double *ret_sums, double *ret_last)
 {
-	const uint32_t n_wide = expansion->n_wide, n_floats = expansion->n_octets - n_wide;
-	const uint32_t n_near = expansion->n_octets - expansion->n_of_level[1];
-	const uint32_t n_first = n_near < n_floats ? n_floats - n_near : 0;
-	const size_t stride = expansion->set_size / LANES_BYTES;
-	const char *floats = sets + n_wide * 8 * sizeof(double);
+	const uint32_t n = expansion->n_octets, n_first = expansion->n_of_level[1];
+	const uint32_t half = (n_first + n) / 2;
+	double last[2][SETS_AT_ONCE];
 
-	LANES(sum_octets)(0, n_first, stride, n_sets, terms + 8 * n_wide, floats, ret_sums);
-	LANES(sum_octets)(n_first, n_floats, stride, n_sets, terms + 8 * n_wide, floats, ret_last);
-	for (uint32_t k = 0; k < n_sets; k++)
-		ret_sums[k] += ret_last[k] +
-			LANES(sum_wide)(n_wide, terms,
-				(const double *)(sets + (size_t)k * expansion->set_size));
+	LANES(sum_range)(expansion, 0, n_first, n_sets, terms, sets, ret_sums);
+	LANES(sum_range)(expansion, n_first, half, n_sets, terms, sets, last[0]);
+	LANES(sum_range)(expansion, half, n, n_sets, terms, sets, last[1]);
+	for (uint32_t k = 0; k < n_sets; k++) {
+		ret_sums[k] += last[0][k] + last[1][k];
+		ret_last[k] = (last[0][k] < 0.0 ? -last[0][k] : last[0][k]) +
+			(last[1][k] < 0.0 ? -last[1][k] : last[1][k]);
+	}
 }
 
 LANES_TARGET static void LANES(sum_all)(const struct fnx_expansion *expansion, uint32_t n,

@@ -331,6 +331,15 @@ static void store(struct fnx_model *model, uint32_t slot, const double *mark, ui
 	}
 }
 
+bool fnx_model_can_add(const struct fnx_model *model, const double *mark, int32_t bin)
+{
+	bool can = bin >= 0 && (uint32_t)bin < model->config.n_bins;
+
+	for (uint32_t d = 0; d < model->config.n_dims; d++)
+		can &= isfinite(mark[d]) != 0;
+	return can;
+}
+
 int fnx_model_add(struct fnx_model *model, const double *mark, int32_t bin)
 {
 	const struct fnx_model_config *config = &model->config;
@@ -338,11 +347,8 @@ int fnx_model_add(struct fnx_model *model, const double *mark, int32_t bin)
 	const bool full = index >= config->capacity;
 	const uint32_t slot = (uint32_t)(index % config->capacity);
 
-	if (bin < 0 || (uint32_t)bin >= config->n_bins)
+	if (!fnx_model_can_add(model, mark, bin))
 		return -EINVAL;
-	for (uint32_t d = 0; d < config->n_dims; d++)
-		if (!isfinite(mark[d]))
-			return -EINVAL;
 	if (model->scatters) {
 		const uint32_t like = fnx_model_tree_like(model, (uint32_t)bin, mark);
 

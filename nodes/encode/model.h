@@ -67,8 +67,8 @@ struct fnx_model_config {
 	 * sums of weights (expansion.h), in cubes of mark space where marks are. A spike that falls
 	 * into one costs the same however many marks there are; its likelihood is within 1e-6,
 	 * absolute, of the one by all marks, or is the one by all marks. Storing a mark then costs
-	 * as much for each cube that it reaches. 1 to 4 channels; not where marks are merged;
-	 * fnx_model_cube_size (model_memory.h) at least. */
+	 * as much for each cube that it reaches. 1 to FNX_EXPANSION_DIMS_MAX channels; not where
+	 * marks are merged; room for one cube at least, at most FNX_MODEL_EXPANSION_MAX. */
 	uint64_t expansion_size;
 	/* Option, off in parity. Smoothing over the n_bins positions (nodes/host/smoothing.h);
 	 * NULL: none; must outlive the model. */
@@ -92,6 +92,8 @@ struct fnx_journal;
 
 /* Bytes of memory that a model of this configuration lives in; 0: a field out of its range. */
 size_t fnx_model_memory_size(const struct fnx_model_config *config);
+/* Bytes of one cube of `expansion_size`, for so many channels, at most FNX_EXPANSION_DIMS_MAX, and bins. */
+size_t fnx_model_cube_size(uint32_t n_dims, uint32_t n_bins);
 /* What one fnx_model_add announces to the journal at the most, for fnx_journal_log_size. */
 void fnx_model_add_needs(
 	const struct fnx_model_config *config, size_t *ret_touches, size_t *ret_bytes);
@@ -144,11 +146,15 @@ struct fnx_model_merging fnx_model_merging(const struct fnx_model *model);
  * number of marks, or above it while the model is not full. */
 int fnx_model_resume(struct fnx_model *model, uint64_t index);
 
+/* Whether `mark` [n_dims] and `bin` are what fnx_model_add can store: the bin in range, all values
+ * finite. Real-time. */
+bool fnx_model_can_add(const struct fnx_model *model, const double *mark, int32_t bin);
+
 /*
  * Stores `mark` [n_dims], seen in position bin `bin`. Below capacity it is appended at the index,
  * which grows by 1. At capacity: if the index is even it overwrites slot (index mod capacity); in
- * any case the index grows by 3. Real-time, O(n_dims). Answers: FNX_MODEL_STORED,
- * FNX_MODEL_PASSED_OVER, FNX_MODEL_MERGED; -EINVAL: bin out of range or a value not finite.
+ * any case the index grows by 3. Real-time; O(n_dims), with an expansion O(cubes). Answers: FNX_MODEL_STORED,
+ * FNX_MODEL_PASSED_OVER, FNX_MODEL_MERGED; -EINVAL: it cannot be added.
  */
 int fnx_model_add(struct fnx_model *model, const double *mark, int32_t bin);
 

@@ -20,7 +20,7 @@ enum {
 	PUT_IN_MAX = 128,
 	LOOKED_AT_MAX = 8192,
 	/* Cubes from a mark's own to the farthest that it reaches, in one dimension. */
-	REACH = 4,
+	REACH = 5,
 	REACHED = 2 * REACH + 1,
 	AT_MAX = 30000,
 };
@@ -28,12 +28,6 @@ enum {
 /* Beyond so many squared kernel deviations from a cube a weight is below 1e-7 of the peak. */
 static const double REACH_SQUARED = 2.0 * 16.118095650958319;
 static const double EDGE = 2.0 * FNX_EXPANSION_HALF_EDGE;
-/* Fewer kernels than that are not enough for their errors to be lost in the sum. */
-static const double SUM_MIN = 16.0;
-/* Where the terms next to those that are left out contribute more, as a part of the sum, so may
- * these. */
-static const double LAST_MAX = 2.5e-6;
-
 /* One mark as seen from the cubes around it, by dimension and by their distance in cubes. */
 struct around {
 	int32_t at[FNX_EXPANSION_DIMS_MAX]; /* its own cube */
@@ -305,7 +299,7 @@ bool fnx_model_cubes_sum(const struct fnx_model *model, const double *mark, floa
 	double *work, double *ret_sums)
 {
 	const uint32_t n_bins = model->config.n_bins;
-	double point[FNX_EXPANSION_DIMS_MAX], sum = 0.0, last = 0.0;
+	double point[FNX_EXPANSION_DIMS_MAX];
 	int32_t at[FNX_EXPANSION_DIMS_MAX];
 	uint32_t cube;
 
@@ -316,22 +310,20 @@ bool fnx_model_cubes_sum(const struct fnx_model *model, const double *mark, floa
 		return false;
 	for (uint32_t d = 0; d < model->config.n_dims; d++)
 		point[d] = (deviations(model, mark[d]) - centre(at[d])) / FNX_EXPANSION_HALF_EDGE;
-	fnx_expansion_sums(&model->expansion, point, n_bins, coefficients(model, cube - 1, 0),
-		terms, ret_sums, work);
-	for (uint32_t i = 0; i < n_bins; i++) {
-		sum += ret_sums[i];
-		last = fmax(last, fabs(work[i]));
+	if (!fnx_expansion_sums(&model->expansion, point, n_bins, coefficients(model, cube - 1, 0),
+		    terms, work, ret_sums))
+		return false;
+	for (uint32_t i = 0; i < n_bins; i++)
 		ret_sums[i] = fmax(ret_sums[i], 0.0);
-	}
-	return sum >= SUM_MIN && last <= LAST_MAX * sum;
+	return true;
 }
 
-size_t fnx_model_cube_size(const struct fnx_model_config *config)
+size_t fnx_model_cube_size(uint32_t n_dims, uint32_t n_bins)
 {
 	struct fnx_expansion expansion;
 
-	fnx_expansion_init(&expansion, config->n_dims);
-	return (size_t)config->n_bins * expansion.set_size;
+	fnx_expansion_init(&expansion, n_dims);
+	return (size_t)n_bins * expansion.set_size;
 }
 
 /* Of whoever was killed, what was being changed, or saw a change that was undone. */

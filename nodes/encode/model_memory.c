@@ -26,13 +26,18 @@ static bool is_step_valid(const struct fnx_model_config *config)
 		per_deviation >= 1.0 && per_deviation <= FNX_COUNTS_PER_DEVIATION_MAX;
 }
 
+static size_t cube_size(const struct fnx_model_config *config)
+{
+	return fnx_model_cube_size(config->n_dims, config->n_bins);
+}
+
 static bool is_expansion_valid(const struct fnx_model_config *config)
 {
 	if (config->expansion_size == 0)
 		return true;
 	return config->single && config->merge_deviations == 0.0 &&
 		config->n_dims <= FNX_EXPANSION_DIMS_MAX &&
-		config->expansion_size >= fnx_model_cube_size(config) &&
+		config->expansion_size >= cube_size(config) &&
 		config->expansion_size <= FNX_MODEL_EXPANSION_MAX;
 }
 
@@ -99,12 +104,12 @@ static struct fnx_model_parts parts_of(const struct fnx_model_config *config)
 		parts.scatters = part(size, capacity, sizeof(double));
 	}
 	if (config->expansion_size > 0) {
-		parts.n_cubes = (uint32_t)(config->expansion_size / fnx_model_cube_size(config));
+		parts.n_cubes = (uint32_t)(config->expansion_size / cube_size(config));
 		for (parts.n_cube_table = 2; parts.n_cube_table < 2 * parts.n_cubes;)
 			parts.n_cube_table *= 2;
 		parts.cubes = part(size, parts.n_cubes, sizeof(struct fnx_model_cube));
 		parts.cube_table = part(size, parts.n_cube_table, sizeof(uint32_t));
-		parts.coefficients = part(size, parts.n_cubes, fnx_model_cube_size(config));
+		parts.coefficients = part(size, parts.n_cubes, cube_size(config));
 	}
 	if (!has_trees(config))
 		return parts;
@@ -172,7 +177,7 @@ static struct fnx_model *attach(const struct fnx_model_config *config, void *mem
 		model->cubes = (struct fnx_model_cube *)(at + parts.cubes);
 		model->cube_table = (uint32_t *)(at + parts.cube_table);
 		model->coefficients = at + parts.coefficients;
-		model->cube_size = fnx_model_cube_size(config);
+		model->cube_size = cube_size(config);
 		model->n_cubes = parts.n_cubes;
 		model->n_cube_table = parts.n_cube_table;
 	}

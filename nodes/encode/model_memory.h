@@ -192,8 +192,6 @@ bool fnx_model_detached_are_sound(
 	const struct fnx_model *model, uint32_t *n_leaves, uint64_t *n_marks);
 
 /* model_cubes.c */
-/* Bytes of a cube's coefficients. */
-size_t fnx_model_cube_size(const struct fnx_model_config *config);
 /* A slot that was stored. */
 void fnx_model_cubes_put(struct fnx_model *model, uint32_t slot);
 /* A slot that will be overwritten. */

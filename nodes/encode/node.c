@@ -4,7 +4,8 @@
  * in mark.c, model.c and nodes/host/occupancy.c.
  *
  * Every spike above the amplitude threshold yields a frame, also one that the model cannot judge:
- * the decoder counts it. A spike is judged before it is stored.
+ * the decoder counts it. A spike is judged, then told, then stored: what it teaches is not waited
+ * for.
  */
 #include "nodes/encode/node.h"
 
@@ -103,32 +104,65 @@ static uint32_t dead_mask(const struct fnx_rig *rig, uint32_t id)
 	return mask;
 }
 
+struct fnx_model_config fnx_encode_model_config(
+	const struct fnx_rig *rig, uint32_t id, uint32_t n_bins)
+{
+	const struct fnx_rig_encode *encode = &rig->encode;
+
+	return (struct fnx_model_config){
+		.n_dims = fnx_rig_group_channels(rig, id),
+		.n_bins = n_bins,
+		.capacity = encode->capacity,
+		.kernel_uv = encode->kernel_uv,
+		.gate = encode->gate,
+		.gate_deviations = encode->gate_deviations,
+		.gate_min_marks = encode->gate_min_marks,
+		.single = encode->single,
+		.step_uv = encode->mark_step_uv,
+		.cut_off = encode->cut_off,
+		.expansion_size = (uint64_t)encode->expansion_mib << 20,
+		.merge_deviations = encode->merge_deviations,
+	};
+}
+
+int fnx_encode_check_group(
+	const struct fnx_rig *rig, uint32_t id, uint32_t n_bins, char *ret_why, size_t size)
+{
+	const struct fnx_model_config config = fnx_encode_model_config(rig, id, n_bins);
+	const uint64_t least =
+		config.expansion_size > 0 ? fnx_model_cube_size(config.n_dims, n_bins) : 0;
+
+	if (config.expansion_size < least)
+		snprintf(ret_why, size,
+			"encode.expansion_mib: electrode group %u: expected at least %llu for one "
+			"cube of %u position bins, found %u",
+			id, (unsigned long long)((least + (1 << 20) - 1) >> 20), n_bins,
+			rig->encode.expansion_mib);
+	else if (!fnx_model_memory_size(&config))
+		snprintf(ret_why, size,
+			"encode: electrode group %u: capacity, kernel, step or gate out of range",
+			id);
+	else
+		return 0;
+	return -EINVAL;
+}
+
 static int open_group(struct encode *encode, struct group *group, uint32_t id)
 {
-	const struct fnx_rig_encode *config = &encode->rig->encode;
-	uint32_t n_channels = fnx_rig_group_channels(encode->rig, id);
-	struct fnx_model_config model = {
-		.n_dims = n_channels,
-		.n_bins = encode->n_bins,
-		.capacity = config->capacity,
-		.kernel_uv = config->kernel_uv,
-		.gate = config->gate,
-		.gate_deviations = config->gate_deviations,
-		.gate_min_marks = config->gate_min_marks,
-		.single = config->single,
-		.step_uv = config->mark_step_uv,
-		.cut_off = config->cut_off,
-		.merge_deviations = config->merge_deviations,
-		.smoothing = encode->smoothing,
-	};
+	struct fnx_model_config model = fnx_encode_model_config(encode->rig, id, encode->n_bins);
 	size_t n_touches, n_bytes;
+	char why[200];
 	void *memory;
 	int r;
 
+	r = fnx_encode_check_group(encode->rig, id, encode->n_bins, why, sizeof(why));
+	if (r)
+		return fnx_node_fail(encode->node, r, "%s", why);
+	model.smoothing = encode->smoothing;
 	group->id = id;
 	group->mark = (struct fnx_mark_config){
-		.n_channels = n_channels,
-		.neighbours = config->peak_neighbours,
+		.n_channels = model.n_dims,
+		.neighbours = encode->rig->encode.peak_neighbours,
 		.dead_channels = dead_mask(encode->rig, id),
 	};
 	memory = fnx_node_state(encode->node, fnx_model_memory_size(&model), FNX_CACHE_LINE);
@@ -144,10 +178,7 @@ static int open_group(struct encode *encode, struct group *group, uint32_t id)
 		return fnx_node_fail(
 			encode->node, r, "the state that its predecessor left is damaged");
 	if (r)
-		return fnx_node_fail(encode->node, r, "encode: no model for electrode group %u: %s",
-			id,
-			r == -ENOMEM ? "out of memory"
-				     : "capacity, kernel, step or gate out of range");
+		return no_memory(encode);
 	return 0;
 }
 
@@ -424,10 +455,12 @@ static void take_spike(struct encode *encode, const struct fnx_frame *frame)
 		.n_marks = fnx_model_marks(group->model),
 	};
 	judge(encode, group, mark, fnx_likelihood_put_likelihood(out, payload), &message);
-	if (is_training(encode))
-		message.stored = fnx_model_add(group->model, mark, encode->now->position_bin) >= 0;
+	message.stored = is_training(encode) &&
+		fnx_model_can_add(group->model, mark, encode->now->position_bin);
 	*(struct fnx_likelihood *)payload = message;
 	fnx_node_publish(encode->node, (unsigned)encode->output, frame->stamp.sample_time);
+	if (message.stored)
+		(void)fnx_model_add(group->model, mark, encode->now->position_bin);
 }
 
 /* A source whose counts are not the step that the rig says: told once, as soon as there is time. */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "nodes/encode/node.h"
 #include "nodes/host/command_line.h"
 #include "nodes/host/placement.h"
 #include "nodes/host/rig_schema.h"
@@ -177,6 +178,9 @@ static void print_decoder(const struct fnx_rig *rig)
 	if (rig->encode.enabled && rig->encode.mark_step_uv > 0)
 		printf("  marks are whole steps of %g uV, of which the kernel has %.4g\n",
 			rig->encode.mark_step_uv, rig->encode.kernel_uv / rig->encode.mark_step_uv);
+	if (rig->encode.enabled && rig->encode.expansion_mib > 0)
+		printf("  sums of weights are expanded, in %u MiB per group\n",
+			rig->encode.expansion_mib);
 	for (uint32_t i = 0; rig->encode.enabled && i < rig->encode.n_instances; i++) {
 		const struct fnx_rig_encode_instance *instance = &rig->encode.instances[i];
 
@@ -336,6 +340,21 @@ static int build_filters(struct fnx_check *check, char *error)
 	return r;
 }
 
+static int check_encoders(const struct fnx_check *check, char *error)
+{
+	const struct fnx_rig_encode *encode = &check->rig->encode;
+	int r = 0;
+
+	if (!encode->enabled || !check->track)
+		return 0;
+	for (uint32_t i = 0; i < encode->n_instances; i++)
+		for (uint32_t k = 0; k < encode->instances[i].groups.n && !r; k++)
+			r = fnx_encode_check_group(check->rig,
+				encode->instances[i].groups.values[k], fnx_track_bins(check->track),
+				error, FNX_RIG_ERROR_MAX);
+	return r;
+}
+
 static void print(struct fnx_check *check)
 {
 	print_bus(check->rig);
@@ -372,6 +391,8 @@ int fnx_command_check(int argc, char **argv)
 	r = build_track(&check, error);
 	if (!r)
 		r = build_filters(&check, error);
+	if (!r)
+		r = check_encoders(&check, error);
 	if (r)
 		fprintf(stderr, "fornix check: %s: %s\n", path, error);
 	else

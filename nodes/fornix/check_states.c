@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #include "nodes/decode/node.h"
-#include "nodes/encode/model.h"
+#include "nodes/encode/node.h"
 #include "nodes/fornix/check.h"
 
 enum {
@@ -13,23 +13,11 @@ enum {
 
 static uint64_t encode_bytes(const struct fnx_check *check, const struct fnx_rig_ids *groups)
 {
-	const struct fnx_rig_encode *encode = &check->rig->encode;
 	uint64_t bytes = SMALL;
 
 	for (uint32_t i = 0; i < groups->n; i++) {
-		const struct fnx_model_config config = {
-			.n_dims = fnx_rig_group_channels(check->rig, groups->values[i]),
-			.n_bins = fnx_track_bins(check->track),
-			.capacity = encode->capacity,
-			.kernel_uv = encode->kernel_uv,
-			.gate = encode->gate,
-			.gate_deviations = encode->gate_deviations,
-			.gate_min_marks = encode->gate_min_marks,
-			.single = encode->single,
-			.step_uv = encode->mark_step_uv,
-			.cut_off = encode->cut_off,
-			.merge_deviations = encode->merge_deviations,
-		};
+		const struct fnx_model_config config = fnx_encode_model_config(
+			check->rig, groups->values[i], fnx_track_bins(check->track));
 
 		bytes += fnx_model_memory_size(&config);
 	}

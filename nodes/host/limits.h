@@ -6,4 +6,6 @@
 enum {
 	/* encode: kernel_uv over mark_step_uv, see FNX_BLOCK_UNUSED_I16 */
 	FNX_COUNTS_PER_DEVIATION_MAX = 270,
+	/* encode: channels of a group whose sums are expanded */
+	FNX_EXPANSION_DIMS_MAX = 4,
 };

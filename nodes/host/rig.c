@@ -559,6 +559,30 @@ static int check_mark_step(struct load *load)
 	return 0;
 }
 
+static int check_expansion(struct load *load)
+{
+	const struct fnx_rig_encode *encode = &load->rig->encode;
+
+	if (encode->expansion_mib == 0)
+		return 0;
+	if (!encode->single)
+		return fail(load, "encode.expansion_mib", "needs encode.single: true");
+	if (encode->merge_deviations > 0)
+		return fail(load, "encode.expansion_mib", "not with encode.merge_deviations");
+	for (uint32_t i = 0; i < encode->n_instances; i++)
+		for (uint32_t k = 0; k < encode->instances[i].groups.n; k++) {
+			const uint32_t id = encode->instances[i].groups.values[k];
+
+			if (fnx_rig_group_channels(load->rig, id) > FNX_EXPANSION_DIMS_MAX)
+				return fail(load, "encode.expansion_mib",
+					"expected electrode groups of at most %d channels, group "
+					"%u has %u",
+					FNX_EXPANSION_DIMS_MAX, id,
+					fnx_rig_group_channels(load->rig, id));
+		}
+	return 0;
+}
+
 static int check_encode(struct load *load)
 {
 	const struct fnx_rig_encode *encode = &load->rig->encode;
@@ -590,7 +614,7 @@ static int check_encode(struct load *load)
 				return fail(load, path, "groups: there is no electrode group %u",
 					instance->groups.values[k]);
 	}
-	return check_mark_step(load);
+	return check_mark_step(load) || check_expansion(load) ? -EINVAL : 0;
 }
 
 static int check_decode(struct load *load)

@@ -277,6 +277,7 @@ struct fnx_rig_encode {
 	double mark_step_uv; /* microvolts per count of the amplifier: marks are kept as whole
 				counts; default 0 = not */
 	bool cut_off; /* pass over blocks of marks that are all far, default true unless parity */
+	uint32_t expansion_mib; /* memory per group for local expansions; default 0 = none */
 	double merge_deviations; /* marks this near each other become one, kernel deviations;
 				    default 0 = none */
 	bool freeze; /* no training */

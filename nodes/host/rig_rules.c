@@ -59,6 +59,7 @@ const struct fnx_rig_rule_entry fnx_rig_rules[] = {
 	NUMBER(encode.kernel_uv, 20, 1e-6, 1e6), FLAG(encode.gate, 1), NUMBER(encode.gate_deviations, 1, 0, 1e6),
 	COUNT(encode.gate_min_marks, 10, 0, 16777216), NUMBER(encode.position_smoothing_cm, 0, 0, 1e4),
 	FLAG(encode.single, 0), NUMBER(encode.mark_step_uv, 0, 0, 1e6), FLAG(encode.cut_off, 1),
+	COUNT(encode.expansion_mib, 0, 0, 65536),
 	NUMBER(encode.merge_deviations, 0, 0, 1), FLAG(encode.freeze, 0),
 	ENUM(decode.algorithm, FNX_DECODE_CLASSIFIER, fnx_rig_algorithm_names),
 	ENUM(decode.tick, FNX_TICK_CLOCK, fnx_rig_tick_names), COUNT(decode.lfp_per_bin, 9, 1, 1000000),

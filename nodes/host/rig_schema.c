@@ -155,7 +155,7 @@ static const cyaml_schema_field_t encode_fields[] = {
 	NUMBER(fnx_rig_encode, kernel_uv), FLAG(fnx_rig_encode, gate),
 	NUMBER(fnx_rig_encode, gate_deviations), COUNT(fnx_rig_encode, gate_min_marks),
 	NUMBER(fnx_rig_encode, position_smoothing_cm), FLAG(fnx_rig_encode, single),
-	NUMBER(fnx_rig_encode, mark_step_uv), FLAG(fnx_rig_encode, cut_off), NUMBER(fnx_rig_encode, merge_deviations),
+	NUMBER(fnx_rig_encode, mark_step_uv), FLAG(fnx_rig_encode, cut_off), COUNT(fnx_rig_encode, expansion_mib), NUMBER(fnx_rig_encode, merge_deviations),
 	FLAG(fnx_rig_encode, freeze), LIST(fnx_rig_encode, instances, &encode_instance_value, 64),
 	CYAML_FIELD_END};
 

@@ -33,6 +33,11 @@ static void *scratch_new(const struct fnx_model *model)
 	return scratch;
 }
 
+static size_t cube_size(const struct fnx_model_config *config)
+{
+	return fnx_model_cube_size(config->n_dims, config->n_bins);
+}
+
 static struct fnx_model_config random_config(struct check_random *random)
 {
 	struct fnx_model_config config = {
@@ -45,7 +50,7 @@ static struct fnx_model_config random_config(struct check_random *random)
 		.cut_off = check_random_below(random, 2),
 	};
 
-	config.expansion_size = fnx_model_cube_size(&config) * (1 + check_random_below(random, 60));
+	config.expansion_size = cube_size(&config) * (1 + check_random_below(random, 60));
 	return config;
 }
 
@@ -135,7 +140,7 @@ TEST(where_there_are_no_cubes_all_marks_are_summed)
 	void *scratch;
 
 	exact = model_new(&config);
-	config.expansion_size = 3 * fnx_model_cube_size(&config);
+	config.expansion_size = 3 * cube_size(&config);
 	model = model_new(&config);
 	scratch = scratch_new(model);
 	for (uint32_t i = 0; i < 5000; i++) {
@@ -297,7 +302,7 @@ TEST(damaged_cubes_are_refused_or_harmless)
 	char *memory;
 	void *scratch;
 
-	config.expansion_size = 40 * fnx_model_cube_size(&config);
+	config.expansion_size = 40 * cube_size(&config);
 	size = fnx_model_memory_size(&config);
 	memory = aligned_alloc(64, size);
 	assert_non_null(memory);
@@ -336,7 +341,7 @@ TEST(an_expansion_that_cannot_be_is_refused)
 		.n_dims = 4, .n_bins = 9, .capacity = 100, .kernel_uv = 20.0, .single = true};
 	struct fnx_model_config config;
 
-	good.expansion_size = fnx_model_cube_size(&good);
+	good.expansion_size = cube_size(&good);
 	assert_true(fnx_model_memory_size(&good) > 0);
 	config = good;
 	config.expansion_size--;
