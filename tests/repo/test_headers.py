@@ -12,7 +12,8 @@ from tree import SOURCE, files, name, report
 BUILD = pathlib.Path(sys.argv[2])
 WARNINGS = ["-std=gnu17", "-Wall", "-Wextra", "-Wstrict-prototypes", "-Werror"]
 # Meant to be included several times, or by one file with some macros set: each says so at its head.
-TEMPLATES = {"nodes/decode/rows_width.h", "nodes/decode/walk_width.h", "nodes/encode/kernel_near_width.h",
+TEMPLATES = {"nodes/decode/rows_width.h", "nodes/decode/walk_width.h", "nodes/encode/expansion_width.h",
+             "nodes/encode/kernel_near_width.h",
              "nodes/encode/kernel_width.h", "nodes/host/lanes_width.h", "nodes/ripple/network_width.h"}
 
 
