@@ -251,6 +251,24 @@ TEST(a_rig_that_cannot_be_used_is_refused_in_one_line)
 	assert_string_equal(FORNIX("check", "/nowhere.yaml")->out, "");
 }
 
+TEST(an_expansion_that_cannot_be_had_is_refused)
+{
+	fails(check("bus: {name: test}\nsource: {type: simulator}\n"
+		    "electrode_groups: [{id: 1, n_channels: 2}, {id: 7, n_channels: 4}]\n"
+		    "track: {bin_cm: 1, arms: [{name: stem, bins: [0, 399]}]}\n"
+		    "encode: {single: true, expansion_mib: 1}\n"),
+		2,
+		"encode.expansion_mib: electrode group 7: expected at least 2 for one cube of 400 "
+		"position bins, found 1");
+	fails(check("bus: {name: test}\nsource: {type: simulator}\n"
+		    "electrode_groups: [{id: 1, n_channels: 5}]\n"
+		    "track: {bin_cm: 1, arms: [{name: stem, bins: [0, 9]}]}\n"
+		    "encode: {single: true, expansion_mib: 1}\n"),
+		2,
+		"encode.expansion_mib: expected electrode groups of at most 4 channels, group 1 "
+		"has 5");
+}
+
 TEST(a_filter_that_cannot_be_had_is_refused)
 {
 	fails(check(HEAD "ripple: {smoothing: {type: iir}}\n"), 2,

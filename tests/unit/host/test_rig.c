@@ -404,6 +404,9 @@ TEST(encoders_need_groups_of_their_own)
 	REFUSES(HEAD "encode:\n  single: true\n  mark_step_uv: 0.074\n", 13, "encode.mark_step_uv",
 		"encode.kernel_uv", "1 to 270 steps", "270.27");
 	REFUSES(HEAD "encode:\n  single: true\n  mark_step_uv: 20.1\n", 13, "1 to 270 steps");
+	REFUSES(HEAD "encode:\n  expansion_mib: 64\n", 12, "encode.expansion_mib", "encode.single");
+	REFUSES(HEAD "encode:\n  single: true\n  merge_deviations: 0.5\n  expansion_mib: 64\n", 14,
+		"encode.expansion_mib", "not with encode.merge_deviations");
 	REFUSES(HEAD "encode:\n  instances:\n    - {groups: [5]}\n", 13, "encode.instances[0]",
 		"group 5");
 	REFUSES(HEAD "encode:\n  instances:\n    - {groups: []}\n", 13, "at least one");
