@@ -97,7 +97,7 @@ TEST(a_spike_is_judged_as_by_all_marks_to_1e_6)
 	struct check_random random = check_random_seeded();
 	uint32_t n = 0, n_expanded = 0;
 
-	for (int round = 0; round < 16; round++) {
+	for (int round = 0; round < 8; round++) {
 		struct fnx_model_config config = random_config(&random);
 		struct fnx_model *model = model_new(&config), *exact;
 		double mark[FNX_MARK_DIMS_MAX];
@@ -263,7 +263,7 @@ TEST(cubes_that_saw_what_was_undone_catch_up_anew)
 	struct check_random random = check_random_seeded();
 	uint32_t n = 0, n_expanded = 0;
 
-	for (int round = 0; round < 12; round++) {
+	for (int round = 0; round < 6; round++) {
 		const struct fnx_model_config config = random_config(&random);
 		double mark[FNX_MARK_DIMS_MAX];
 		struct pair pair;
@@ -312,7 +312,7 @@ TEST(damaged_cubes_are_refused_or_harmless)
 	for (uint32_t i = 0; i < 1000; i++)
 		assert_true(fnx_model_add(model, mark, random_mark(&random, 9, mark)) >= 0);
 	first = (size_t)((char *)model->cubes - (char *)model->header);
-	for (int round = 0; round < 4000; round++) {
+	for (int round = 0; round < 1500; round++) {
 		memcpy(memory, model->header, size);
 		/* Half of them in the header, where the numbers of cubes are. */
 		memory[round % 2 ? check_random_below(&random, sizeof(struct fnx_model_header))
@@ -320,7 +320,7 @@ TEST(damaged_cubes_are_refused_or_harmless)
 			(char)check_random_u64(&random);
 		if (fnx_model_init(&config, memory, true, NULL, &damaged))
 			continue;
-		for (uint32_t i = 0; i < 50; i++) {
+		for (uint32_t i = 0; i < 30; i++) {
 			const int32_t bin = random_mark(&random, 9, mark);
 
 			if (fnx_model_likelihood(damaged, mark, share, scratch, likelihood) == 0)
