@@ -3,8 +3,8 @@
  * One turn of a node: frames in, frames out, no wall clock but as an argument, no loop, no kernel.
  *
  * The outputs' watermark is what lets the nodes behind close their time bins. It is raised when the
- * node runs out of work, and otherwise once per time bin: raising it for every frame would wake
- * everybody for nothing.
+ * node runs out of work, and otherwise once per time bin, when time has passed the decoder's tick:
+ * raising it for every frame would wake everybody for nothing.
  */
 #include <errno.h>
 #include <string.h>
@@ -25,17 +25,27 @@ static int has_room(struct fnx_node *node)
 	return 1;
 }
 
+/* The first time above `time` by which a tick of the decoder has passed. It closes a time bin when nothing
+ * comes any more at the tick itself, and whoever is behind it by one sample holds it up. */
+static int64_t grid_above(const struct fnx_node *node, int64_t time)
+{
+	int64_t grid = node->grid_samples, past;
+
+	if (time >= FNX_END - grid)
+		return FNX_END;
+	/* The first watermark of all is as low as can be. */
+	past = (time < INT64_MIN / 2 ? 0 : time - node->grid_phase - 1) % grid;
+	return time - (past < 0 ? past + grid : past) + grid;
+}
+
 /* What was committed is promised, not what a successor might see differently. */
 static void raise_outputs(struct fnx_node *node)
 {
-	int64_t grid = node->grid_samples;
-
 	fnx_progress_commit(node);
 	for (unsigned i = 0; i < node->n_outputs; i++)
 		fnx_publisher_advance(
 			node->outputs[i].pub, node->watermark, node->watermark_ingress_ns);
-	node->next_grid =
-		node->watermark < FNX_END - grid ? (node->watermark / grid + 1) * grid : FNX_END;
+	node->next_grid = grid_above(node, node->watermark);
 }
 
 /* With a deadline, time passes some inputs over: what follows from its passing lacks what they

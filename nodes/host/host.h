@@ -103,6 +103,7 @@ struct fnx_node {
 			      latest */
 	int64_t due_ns; /* sources: when to call produce next */
 	int64_t grid_samples; /* time bin */
+	int64_t grid_phase; /* below a time bin: time has passed a tick when it is above phase + k bins */
 	int crowded; /* too many nodes would wait awake: an adaptive one sleeps at once */
 	int restarted;
 	int opened; /* ops->open has succeeded */

@@ -101,6 +101,7 @@ static int open_node(struct fnx_node *node, const struct fnx_node_ops *ops,
 	node->live = rig->bus.live;
 	node->presence.fd = node->watch_fd = -1;
 	node->grid_samples = rig->clock.time_bin_samples;
+	node->grid_phase = rig->decode.delay_samples % node->grid_samples;
 	node->next_grid = INT64_MIN;
 	node->advanced_to = node->watermark = INT64_MIN;
 	snprintf(node->name, sizeof(node->name), "%s", name);
