@@ -272,6 +272,72 @@ int fnx_merge_park(struct fnx_merge *merge, int64_t wake_at)
 	return 0;
 }
 
+/* Is input `i` behind `wake_at`, and may still come? */
+static int lags(const struct fnx_merge *merge, unsigned i, int64_t wake_at)
+{
+	const struct fnx_merge_input *input = &merge->inputs[i];
+
+	return input->bound < wake_at && !has_ended(input) && !input->moved;
+}
+
+/* Of all who lag, the one who did so last time: it will probably be the last again. */
+static unsigned choose_laggard(const struct fnx_merge *merge, int64_t wake_at)
+{
+	unsigned i = merge->n_inputs;
+
+	if (merge->laggard < i && lags(merge, merge->laggard, wake_at))
+		return merge->laggard;
+	while (i > 0 && !lags(merge, i - 1, wake_at))
+		i--;
+	return i ? i - 1 : 0;
+}
+
+/* What a dozing merge waits for on input `i`: the watermark. 0: nothing. */
+static int awaits_dozing(const struct fnx_merge *merge, unsigned i, unsigned laggard,
+	int64_t wake_at, int64_t *ret_at)
+{
+	const struct fnx_merge_input *input = &merge->inputs[i];
+
+	if (has_ended(input) || input->moved)
+		return 0;
+	*ret_at = lags(merge, i, wake_at) && (merge->deadline_ns || i == laggard) ? wake_at
+										  : INT64_MAX;
+	return 1;
+}
+
+int fnx_merge_due(const struct fnx_merge *merge, int64_t wake_at, uint32_t patience)
+{
+	unsigned laggard = choose_laggard(merge, wake_at);
+	int64_t at;
+
+	if (merge->candidate >= 0)
+		return fnx_merge_pending(merge, wake_at);
+	for (unsigned i = 0; i < merge->n_inputs; i++)
+		if (awaits_dozing(merge, i, laggard, wake_at, &at) &&
+			fnx_subscriber_due(merge->inputs[i].sub, at, patience))
+			return 1;
+	return 0;
+}
+
+int fnx_merge_doze(struct fnx_merge *merge, int64_t wake_at, uint32_t patience)
+{
+	int64_t at;
+
+	/* Behind a frame at hand others lie that nobody reads before it: what lets it go must not wait. */
+	if (merge->candidate >= 0)
+		return fnx_merge_park(merge, wake_at);
+	merge->laggard = choose_laggard(merge, wake_at);
+	for (unsigned i = 0; i < merge->n_inputs; i++) {
+		if (!awaits_dozing(merge, i, merge->laggard, wake_at, &at))
+			continue;
+		if (fnx_subscriber_doze(merge->inputs[i].sub, at, patience)) {
+			fnx_merge_unpark(merge);
+			return 1;
+		}
+	}
+	return 0;
+}
+
 void fnx_merge_unpark(struct fnx_merge *merge)
 {
 	for (unsigned i = 0; i < merge->n_inputs; i++)

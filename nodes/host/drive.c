@@ -388,6 +388,13 @@ static int park_aside(struct fnx_node *node)
 	return 0;
 }
 
+/* 1: something came meanwhile. */
+static int park_in_order(struct fnx_node *node)
+{
+	return node->patience ? fnx_merge_doze(&node->merge, node->next_grid, node->patience)
+			      : fnx_merge_park(&node->merge, node->next_grid);
+}
+
 int fnx_node_park(struct fnx_node *node, enum fnx_drive why, int64_t now_ns)
 {
 	if (why == FNX_DRIVE_FULL) {
@@ -404,7 +411,7 @@ int fnx_node_park(struct fnx_node *node, enum fnx_drive why, int64_t now_ns)
 	}
 	if (node->ops->produce || node->ops->relay)
 		return 0;
-	if (park_aside(node) || fnx_merge_park(&node->merge, node->next_grid)) {
+	if (park_aside(node) || park_in_order(node)) {
 		fnx_node_unpark(node);
 		return 1;
 	}
@@ -416,7 +423,8 @@ int fnx_node_pending(const struct fnx_node *node)
 	for (unsigned i = node->merge.n_inputs; i < node->n_inputs; i++)
 		if (fnx_subscriber_lag(node->inputs[i].sub))
 			return 1;
-	return fnx_merge_pending(&node->merge, node->next_grid);
+	return node->patience ? fnx_merge_due(&node->merge, node->next_grid, node->patience)
+			      : fnx_merge_pending(&node->merge, node->next_grid);
 }
 
 void fnx_node_unpark(struct fnx_node *node)

@@ -70,7 +70,7 @@ static int start(struct timer *timer)
 	int r;
 
 	CPU_ZERO(&cores);
-	CPU_SET(timer->core, &cores);
+	CPU_SET((size_t)timer->core, &cores);
 	r = pthread_create(&timer->thread, NULL, tick, timer);
 	if (r)
 		return r;
@@ -113,7 +113,7 @@ static int choose_cores(int argc, char **argv, int *ret_cores)
 		return n;
 	sched_getaffinity(0, sizeof(mine), &mine);
 	for (int core = 0; core < CPU_SETSIZE && n < CORES_MAX; core++)
-		if (CPU_ISSET(core, &mine))
+		if (CPU_ISSET((size_t)core, &mine))
 			ret_cores[n++] = core;
 	return n;
 }
