@@ -17,6 +17,7 @@ void fnx_merge_init(struct fnx_merge *merge, int64_t deadline_ns)
 		.until = INT64_MIN,
 		.passed = INT64_MIN,
 		.ahead = INT64_MIN,
+		.laggard = FNX_MERGE_INPUTS_MAX,
 		.candidate = -1};
 }
 

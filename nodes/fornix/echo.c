@@ -26,6 +26,7 @@ enum {
 	FIRST_LINE_SIZE = 4096,
 	/* A publisher that was killed rings no bell: look now and then. */
 	LOOK_MS = 1000,
+	PATIENCE = 64, /* frames, of who does not mind seeing them later */
 	BATCH = 64, /* frames between two looks for Ctrl-C */
 };
 
@@ -33,7 +34,7 @@ struct echo {
 	struct fnx_locate locate;
 	const char *topic;
 	uint64_t left; /* frames yet to print */
-	int all_items, only_new, stamps;
+	int all_items, only_new, stamps, patient;
 	struct fnx_bus bus;
 	char name[FNX_NAME_MAX];
 	struct fnx_presence presence;
@@ -67,7 +68,9 @@ static int usage(void)
 	       "                     still in memory\n"
 	       "  --all              all values of an array, not only the first\n"
 	       "  --stamps           also the moments of arrival and of publishing, in ns of this "
-	       "machine's clock\n" FNX_LOCATE_HELP "\n"
+	       "machine's clock\n"
+	       "  --patient          reads many frames at a time, and so hardly disturbs who "
+	       "publishes them\n" FNX_LOCATE_HELP "\n"
 	       "Ends with the topic, or on Ctrl-C. Nobody waits for it: frames that it was too "
 	       "slow for are told\n"
 	       "as lost. `latency` is from the sample's arrival in this machine to the frame's "
@@ -82,6 +85,7 @@ static int parse(int argc, char **argv, struct echo *echo)
 		fnx_option_flag("new", &echo->only_new),
 		fnx_option_flag("all", &echo->all_items),
 		fnx_option_flag("stamps", &echo->stamps),
+		fnx_option_flag("patient", &echo->patient),
 		FNX_LOCATE_OPTIONS(&echo->locate),
 		{.name = NULL},
 	};
@@ -327,7 +331,7 @@ static int sleep_on_bell(struct echo *echo)
 		{.fd = echo->signal_fd, .events = POLLIN}};
 
 	fflush(stdout);
-	if (!fnx_subscriber_park(echo->sub, FNX_END)) {
+	if (!fnx_subscriber_doze(echo->sub, FNX_END, echo->patient ? PATIENCE : 0)) {
 		if (poll(fds, 2, LOOK_MS) == 0)
 			look_after_publisher(echo);
 		fnx_subscriber_unpark(echo->sub);

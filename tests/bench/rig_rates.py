@@ -14,7 +14,7 @@ window says little: of each topic there are several, the topics taking turns, of
 a quantile is its median over the windows, and between what it was.
 The machine should be idle, and a host that has other guests never is. So in each window a bare timer on every core, above all
 nodes' priority (bench_timer), says how late it woke itself, beside the time that the host says it stole: a window counts as
-quiet whose timer's own p99.9 is at most TIMER_LIMIT_US on every core. Told are all windows and the quiet ones.
+quiet in which that timer's own p99.9 is at most TIMER_LIMIT_US on the nodes' core. Told are all windows and the quiet ones.
 """
 import json
 import os
@@ -33,19 +33,22 @@ GOALS = {"32": 100, "256": 5}
 MEASURED_S = {"32": 1200, "256": 100, "paced": 90}
 FILL_LIMIT_S, MEASURE_LIMIT_S = 150, 30  # by the clock on the wall
 LOOK_EVERY_S = 1  # a look takes some ms of the nodes' time
-# Paced, where the machine permits: the way to a posterior before all else, on one core, and no node moves between cores.
+# Paced, where the machine permits: all nodes on one core, the way to a posterior before all else. Who wakes somebody on another
+# core pays for it, and where two virtual cores have to share one of the host's, each waits for the other.
 PACED_NODES = """
 nodes:
   - {name: acquire, cpu: 0, priority: 60}
   - {name: encode.1, cpu: 0, priority: 50}
   - {name: encode.2, cpu: 0, priority: 50}
   - {name: decode, cpu: 0, priority: 55}
-  - {name: dispatch, cpu: 1, priority: 54}
-  - {name: ripple, cpu: 1, priority: 40}
+  - {name: dispatch, cpu: 0, priority: 54}
+  - {name: ripple, cpu: 0, priority: 40}
+  - {name: score, cpu: 0}
 """
+PACED_CORE = 0
 # Paced: so many windows of so many frames.
-WINDOWS = {"posterior": (5, 1020), "spikes": (3, 1020), "likelihood.1": (3, 1020), "likelihood.2": (3, 1020), "lfp": (3, 1200)}
-TIMER_LIMIT_US = 250
+WINDOWS = {"posterior": (6, 1020), "spikes": (3, 1020), "likelihood.1": (3, 1020), "likelihood.2": (3, 1020), "lfp": (3, 1200)}
+TIMER_LIMIT_US = 500 # half of what a posterior may take
 LFP_PER_BIN, LFP_SPARE, LFP_AHEAD_S = 9, 300, 0.05 # a bin is nine LFP samples
 QUANTILES = {"p50_us": 0.5, "p99_us": 0.99, "p999_us": 0.999}
 GOAL_P50_US, GOAL_P999_US = 150, 1000
@@ -56,7 +59,7 @@ class Rig:
 
     def __init__(self, build, work, n_groups, speed, measured_s):
         self.program = pathlib.Path(build) / "bin" / "fornix"
-        self.timer = pathlib.Path(build) / "bin" / "bench_timer"
+        self.timer = [pathlib.Path(build) / "bin" / "bench_timer", *map(str, sorted(os.sched_getaffinity(0)))]
         self.bus = f"rates{os.getpid()}"
         self.full_s, self.end_s = FULL_S, FULL_S + measured_s
         self.n_groups, self.told_s = n_groups, time.monotonic()
@@ -99,7 +102,7 @@ class Rig:
             print(f"{self.n_groups} tetrodes: {it['session_s'] or 0:.0f} of {session_s:.0f} s", file=sys.stderr)
 
     def start_echo(self, topic, count):
-        return subprocess.Popen([self.program, "echo", topic, "--new", "--stamps", "--count", str(count), *self.where],
+        return subprocess.Popen([self.program, "echo", topic, "--new", "--stamps", "--patient", "--count", str(count), *self.where],
                                 stdout=subprocess.PIPE, text=True)
 
     def echo(self, topic, count):
@@ -160,7 +163,7 @@ def posteriors_late(rig, count):
 
 def window_of(rig, topic):
     """Of so many frames: from the arrival of the sample that caused each to its publishing; and what a bare timer did."""
-    timer = subprocess.Popen([rig.timer], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    timer = subprocess.Popen(rig.timer, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     before_ms, count = stolen_ms(), WINDOWS[topic][1]
     if topic == "posterior":
         found = sorted(posteriors_late(rig, count))
@@ -169,7 +172,7 @@ def window_of(rig, topic):
     cores = json.loads(timer.communicate()[0])
     return {"n": len(found), "max_us": found[-1], **{name: quantile(found, q) for name, q in QUANTILES.items()},
             "timers": cores, "stolen_ms": stolen_ms() - before_ms,
-            "quiet": all(core["p999_us"] <= TIMER_LIMIT_US for core in cores)}
+            "quiet": all(core["p999_us"] <= TIMER_LIMIT_US for core in cores if core["core"] == PACED_CORE)}
 
 
 def paced(rig):
@@ -226,8 +229,8 @@ def print_beside_timers(windows):
               f"| {window['stolen_ms']:.0f} |")
     quiet = [window for window in windows if window["quiet"]]
     print(f"\np99.9 of posteriors is at most {GOAL_P999_US} us in {sum(w['p999_us'] <= GOAL_P999_US for w in windows)} of all "
-          f"{len(windows)} windows, and in {sum(w['p999_us'] <= GOAL_P999_US for w in quiet)} of the {len(quiet)} in which no "
-          f"timer's own was above {TIMER_LIMIT_US} us")
+          f"{len(windows)} windows, and in {sum(w['p999_us'] <= GOAL_P999_US for w in quiet)} of the {len(quiet)} in which the "
+          f"timer's own on the nodes' core was at most {TIMER_LIMIT_US} us")
 
 
 def main():
