@@ -30,7 +30,7 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 FULL_S = 1500  # of the session: 25,000 marks at the slowest tetrode's rate, and some
 GOALS = {"32": 100, "256": 5}
-MEASURED_S = {"32": 1200, "256": 100, "paced": 90}
+MEASURED_S = {"32": 1200, "256": 100, "paced": 120}
 FILL_LIMIT_S, MEASURE_LIMIT_S = 150, 30  # by the clock on the wall
 LOOK_EVERY_S = 1  # a look takes some ms of the nodes' time
 # Paced, where the machine permits: all nodes on one core, the way to a posterior before all else. Who wakes somebody on another
