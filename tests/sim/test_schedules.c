@@ -83,6 +83,7 @@ struct stage {
 	const struct schedule *schedule;
 	struct check_random random;
 	uint32_t delay_samples; /* of decode */
+	int by_lfp; /* so is its tick; paced */
 	int64_t now_ns;
 	uint64_t n_turns;
 };
@@ -164,6 +165,8 @@ static void load_rig(const struct schedule *schedule)
 		fail_msg("%s", error);
 	stage.rig->bus.slots = schedule->slots;
 	stage.rig->decode.delay_samples = stage.delay_samples;
+	stage.rig->decode.tick = stage.by_lfp ? FNX_TICK_LFP : FNX_TICK_CLOCK;
+	stage.rig->source.speed = stage.by_lfp ? 1 : 0;
 	/* There is replay to decide upon from the first rest on, however little was learnt. */
 	stage.rig->source.simulator.replay_after_s = 0;
 	stage.rig->source.simulator.ripple_rate_hz = 4;
@@ -401,11 +404,20 @@ static void expect_no_bin_to_wait(void)
 	const struct fnx_node *acquire = &stage.actors[ACQUIRE].node;
 	const struct fnx_node *decode = &stage.actors[DECODE].node;
 	int64_t next_tick = fnx_node_promised(decode, 0), come = fnx_node_promised(acquire, 0);
+	uint64_t n_bins = fnx_node_published(decode, 0);
 
-	if (fnx_node_published(decode, 0) && next_tick < come)
+	if (stage.by_lfp) {
+		/* Only those beside which nothing more comes. The first is at 0. */
+		uint64_t period = (uint64_t)(stage.rig->clock.rate_hz / stage.rig->lfp.rate_hz);
+		uint64_t n_samples = ((uint64_t)come + period - 1) / period;
+
+		if (come >= 0 && come < FNX_END)
+			assert_int_equal(n_bins, n_samples / stage.rig->decode.lfp_per_bin);
+	} else if (n_bins && next_tick < come) {
 		fail_msg("time has come to %" PRId64 ", and the bin that closes at %" PRId64
 			 " waits for something else to happen",
 			come, next_tick);
+	}
 }
 
 /* The source says the next thing when all others sleep, as one does that goes by the clock. */
@@ -425,6 +437,7 @@ static void play_unhurried(void)
 			if (stage.actors[ACQUIRE].ended)
 				stand_still("everybody sleeps, and no bell has rung");
 			next = ACQUIRE;
+			stage.now_ns += 100000;
 		}
 		take_turn(&stage.actors[next], next == ACQUIRE ? 1 : TURN_MAX);
 	}
@@ -553,4 +566,18 @@ TEST(a_time_bin_is_decoded_as_soon_as_it_has_ended_whatever_comes_next)
 		drop_curtain();
 	}
 	stage.delay_samples = 0;
+}
+
+TEST(so_is_one_that_an_lfp_sample_ends_where_somebody_waits_for_it)
+{
+	const struct schedule schedule = {
+		.slots = SLOTS_USUAL, .woken = 1, .rare = NOBODY, .duration_s = 1};
+
+	stage.by_lfp = 1;
+	stage.random = check_random_seeded();
+	raise_curtain(&schedule);
+	play_unhurried();
+	assert_true(fnx_node_published(&stage.actors[DECODE].node, 0) > 100);
+	drop_curtain();
+	stage.by_lfp = 0;
 }
