@@ -178,6 +178,8 @@ struct fnx_record {
 static_assert(sizeof(struct fnx_record) == 512, "layout");
 static_assert(offsetof(struct fnx_record, node) == 16, "layout");
 static_assert(offsetof(struct fnx_record, parked) == 64, "layout");
+static_assert(offsetof(struct fnx_record, wake_at) == 72, "layout");
+static_assert(offsetof(struct fnx_record, wake_head) == 80, "layout");
 static_assert(offsetof(struct fnx_record, cursor) == 128, "layout");
 static_assert(offsetof(struct fnx_record, hazards) == 192, "layout");
 

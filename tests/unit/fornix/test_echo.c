@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <sys/resource.h>
 
+#include "bus/view.h"
 #include "schemas/truth.h"
 
 enum {
@@ -190,6 +191,90 @@ TEST(only_new_frames_are_printed_where_that_is_asked)
 	assert_null(strstr(frame + 1, "seq="));
 	assert_true(strtoull(frame + strlen("seq="), NULL, 10) >= 5);
 	lab_close(&lab);
+}
+
+TEST(the_moments_of_arrival_and_of_publishing_are_printed_where_that_is_asked)
+{
+	struct lab lab = lab_open();
+	const char *const plain[] = {"echo", "truth", "--count", "3", ON(lab.bus), NULL};
+	const char *const stamps[] = {
+		"echo", "truth", "--count", "3", "--stamps", ON(lab.bus), NULL};
+	int64_t before_ns = fnx_node_now();
+	struct running running;
+	const char *at;
+
+	publish(&lab, 3);
+	running = command_start(plain);
+	assert_null(strstr(command_end(&running)->out, "publish_ns="));
+	running = command_start(stamps);
+	at = command_end(&running)->out;
+	for (int i = 0; i < 3; i++) {
+		int64_t ingress_ns, publish_ns;
+
+		at = strstr(at, " ingress_ns=");
+		assert_non_null(at);
+		assert_int_equal(sscanf(at, " ingress_ns=%" SCNd64 " publish_ns=%" SCNd64,
+					 &ingress_ns, &publish_ns),
+			2);
+		assert_in_range(publish_ns, before_ns, fnx_node_now());
+		assert_int_equal(publish_ns - ingress_ns, 5000);
+		at++;
+	}
+	lab_close(&lab);
+}
+
+/* Until the one reader sleeps, with so many frames unread at the most; how often it was rung. */
+static uint64_t await_sleep(const struct lab *lab, uint64_t most)
+{
+	int64_t deadline = fnx_node_now() + INT64_C(10000000000);
+
+	for (;;) {
+		struct fnx_view *view;
+		uint64_t n_rings;
+		int sleeps;
+
+		assert_int_equal(fnx_view_open(&lab->bus, "truth", 0, &view), 0);
+		sleeps = view->n_subscribers == 1 && view->subscribers[0].parked &&
+			view->subscribers[0].lag <= most;
+		n_rings = view->rings;
+		fnx_view_close(view);
+		if (sleeps)
+			return n_rings;
+		if (fnx_node_now() > deadline)
+			fail_msg("it does not come to rest");
+		sched_yield();
+	}
+}
+
+TEST(one_that_is_patient_prints_the_same_and_is_rung_for_every_fifth_frame_at_the_most)
+{
+	enum {
+		N = 10 * SLOTS,
+		UNREAD = SLOTS / 4
+	};
+
+	for (int patient = 0; patient <= 1; patient++) {
+		struct lab lab = lab_open();
+		struct running running = command_start((const char *const[]){
+			"echo", "truth", ON(lab.bus), patient ? "--patient" : NULL, NULL});
+		uint64_t n_rings = await_sleep(&lab, 0);
+		const struct said *said;
+
+		for (int i = 0; i < N; i++) {
+			publish(&lab, 1);
+			n_rings = await_sleep(&lab, patient ? UNREAD : 0);
+		}
+		/* Fewer are possible: it may see a frame while it lies down. */
+		if (patient)
+			assert_in_range(n_rings, 0, N / (UNREAD + 1));
+		else
+			assert_in_range(n_rings, N / (UNREAD + 1) + 1, N);
+		fnx_publisher_advance(lab.pub, FNX_END, fnx_node_now());
+		said = command_end(&running);
+		assert_int_equal(n_lines(said->out), N);
+		assert_null(strstr(said->out, "lost"));
+		lab_close(&lab);
+	}
 }
 
 TEST(ctrl_c_ends_it_and_nothing_stays_behind)

@@ -257,6 +257,55 @@ TEST(a_node_that_is_ahead_of_its_inputs_is_rung_at_each_tick)
 	}
 }
 
+static int act_at_ticks(struct script *it)
+{
+	fnx_node_acts_at_ticks(it->node);
+	return 0;
+}
+
+TEST(a_node_that_acts_at_ticks_is_rung_when_the_last_input_has_passed_one_and_by_many_frames)
+{
+	struct fnx_publisher *ins[2];
+
+	lab_open(&lab);
+	ins[0] = lab_publisher(&lab, "one");
+	ins[1] = lab_publisher(&lab, "two");
+	script = (struct script){.inputs = {"one", "two"},
+		.outputs = {"out"},
+		.tick = LAB_BIN,
+		.open = act_at_ticks};
+	script_begin(&lab, &script, "node", &node);
+	fnx_publisher_advance(ins[0], 0, 0);
+	fnx_publisher_advance(ins[1], 0, 0);
+	for (int64_t tick = 0; tick < 5 * LAB_BIN; tick += LAB_BIN) {
+		assert_int_equal(drive(), FNX_DRIVE_IDLE);
+		assert_int_equal(fnx_node_pending(&node), 0);
+		assert_int_equal(fnx_node_park(&node, FNX_DRIVE_IDLE, 1), 0);
+		lab_publish(ins[0], tick, 0, 0);
+		lab_publish(ins[1], tick, 0, 0);
+		fnx_publisher_advance(ins[0], tick + 1, 0);
+		fnx_publisher_advance(ins[1], tick, 0);
+		assert_int_equal(lab_rung(&node), 0);
+		fnx_publisher_advance(ins[1], tick + 1, 0);
+		assert_int_equal(lab_rung(&node), 1);
+		assert_int_equal(fnx_node_pending(&node), 1);
+		fnx_node_unpark(&node);
+		assert_int_equal(drive(), FNX_DRIVE_IDLE);
+		assert_int_equal(fnx_node_published(&node, 0), tick / LAB_BIN + 1);
+	}
+	assert_int_equal(fnx_node_park(&node, FNX_DRIVE_IDLE, 1), 0);
+	for (int k = 0; k < LAB_SLOTS / 2 && !lab_rung(&node); k++)
+		lab_publish(ins[1], 4 * LAB_BIN + 10 + k, 0, 0);
+	fnx_node_unpark(&node);
+	assert_true(fnx_node_pending(&node));
+	assert_int_equal(drive(), FNX_DRIVE_IDLE);
+	assert_int_equal(script.n_frames, 10);
+	fnx_node_close(&node);
+	fnx_publisher_close(ins[0]);
+	fnx_publisher_close(ins[1]);
+	lab_close(&lab);
+}
+
 TEST(the_end_reaches_the_last_of_a_chain_with_the_time_at_which_the_session_ended)
 {
 	static struct fnx_node second;
