@@ -34,7 +34,6 @@ struct fnx_publisher {
 };
 
 enum {
-	GIVE_UP_MAX = 64, /* frames per pass */
 	LAP_FRACTION = 16, /* a laggard loses 1/16 of the pool at a time */
 	AHEAD = 4, /* frames whose memory is fetched before they are written */
 	SCHEMA_SIZE_MAX = 16 * 1024 * 1024,
@@ -146,7 +145,7 @@ static void give_up_passed(struct fnx_publisher *pub, uint32_t n)
 	do {
 		before = pub->released;
 		limit = fnx_readers_lowest(&pub->readers, before, pub->head, &second);
-		give_up(pub, limit - before > GIVE_UP_MAX ? before + GIVE_UP_MAX : limit);
+		give_up(pub, limit - before > FNX_GIVE_UP_MAX ? before + FNX_GIVE_UP_MAX : limit);
 	} while (pub->n_free < n && pub->released > before);
 }
 
@@ -157,8 +156,8 @@ static void lap(struct fnx_publisher *pub)
 	uint64_t batch = pub->map.n_slots / LAP_FRACTION;
 	uint64_t limit;
 
-	if (batch > GIVE_UP_MAX)
-		batch = GIVE_UP_MAX;
+	if (batch > FNX_GIVE_UP_MAX)
+		batch = FNX_GIVE_UP_MAX;
 	limit = pub->released + (batch ? batch : 1);
 	/* The others lose nothing as long as the laggard has anything to lose. */
 	if (lowest == pub->released)

@@ -75,6 +75,7 @@ enum {
 	FNX_HAZARDS = 1 + FNX_HOLDS_MAX, /* [0] is the frame being read */
 	FNX_PINNED_MAX = FNX_SUBSCRIBERS_MAX * FNX_HAZARDS,
 	FNX_SLOTS_MAX = 65536,
+	FNX_GIVE_UP_MAX = 64, /* frames that one pass of reclaim gives up */
 	FNX_SLOT_LARGE = 65536, /* bytes, and multiples of it */
 	FNX_SLOT_APART = 4096,
 };

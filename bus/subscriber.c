@@ -592,11 +592,14 @@ int64_t fnx_subscriber_end(const struct fnx_subscriber *sub)
 /* Sleeping and leaving
  * ------------------------------------------------------------------------------ */
 
-/* Head when the frame after `patience` more is there. */
+/* Head when the frame after `patience` more is there. Whom no publisher spares may lose, in one pass, what it leaves unread
+ * of a pool that is no larger than a few passes. */
 static uint64_t head_behind(const struct fnx_subscriber *sub, uint32_t patience)
 {
 	uint32_t most = sub->map.n_slots / 4;
 
+	if (sub->policy != FNX_LOSSLESS && most < FNX_GIVE_UP_MAX)
+		most = 0;
 	return sub->next + 1 + (patience < most ? patience : most);
 }
 

@@ -369,7 +369,8 @@ static void step_drop(struct model *m, struct model_sub *s)
 static void step_park(struct model *m, struct model_sub *s)
 {
 	int64_t wake_at = below(m, 3) ? m->watermark + (int64_t)below(m, 30) : INT64_MAX;
-	uint32_t patience = below(m, 2) ? (uint32_t)below(m, 12) : 0, most = m->config.n_slots / 4;
+	uint32_t patience = below(m, 2) ? (uint32_t)below(m, 12) : 0,
+		 most = s->policy == FNX_LOSSLESS ? m->config.n_slots / 4 : 0;
 	uint64_t wake_head = s->next + 1 + (patience < most ? patience : most);
 	int ready = m->head >= wake_head || m->watermark >= wake_at;
 
