@@ -48,7 +48,7 @@ nodes:
 PACED_CORE = 0
 # Paced: so many windows of so many frames.
 WINDOWS = {"posterior": (6, 1020), "spikes": (3, 1020), "likelihood.1": (3, 1020), "likelihood.2": (3, 1020), "lfp": (3, 1200)}
-TIMER_LIMIT_US = 500 # half of what a posterior may take
+TIMER_LIMIT_US = 1000  # what a posterior may take
 LFP_PER_BIN, LFP_SPARE, LFP_AHEAD_S = 9, 300, 0.05 # a bin is nine LFP samples
 QUANTILES = {"p50_us": 0.5, "p99_us": 0.99, "p999_us": 0.999}
 GOAL_P50_US, GOAL_P999_US = 150, 1000
