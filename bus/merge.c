@@ -117,7 +117,8 @@ static int64_t follow_watermarks(
 struct survey {
 	int64_t until; /* the lowest bound */
 	int64_t high; /* the highest of those that have not ended */
-	int64_t newest_ns; /* the latest ingress time behind any bound */
+	int64_t until_ns; /* the latest ingress time behind one that is the lowest, */
+	int64_t newest_ns; /* and behind any */
 };
 
 /* Every input has ended: time ends where the last of them said, not in eternity. The last and not
@@ -166,8 +167,12 @@ static int survey_inputs(struct fnx_merge *merge, struct survey *survey, unsigne
 			merge->candidate = (int)i;
 			first = input->bound;
 		}
-		if (input->bound < survey->until)
+		if (input->bound < survey->until) {
 			survey->until = input->bound;
+			survey->until_ns = ingress_ns;
+		} else if (input->bound == survey->until && ingress_ns > survey->until_ns) {
+			survey->until_ns = ingress_ns;
+		}
 		if (input->bound > survey->high && !has_ended(input))
 			survey->high = input->bound;
 		if (ingress_ns > survey->newest_ns)
@@ -203,11 +208,16 @@ int fnx_merge_next(struct fnx_merge *merge, int64_t now_ns, unsigned *ret_input,
 	if (r)
 		return r;
 	if (merge->candidate < 0 || is_blocked(merge, now_ns)) {
+		int64_t until = survey.until;
+
 		if (merge->candidate < 0)
-			survey.until = follow_watermarks(merge, now_ns, survey.until, survey.high);
-		if (survey.until > merge->until) {
-			merge->until = survey.until;
-			merge->ingress_ns = survey.newest_ns;
+			until = follow_watermarks(merge, now_ns, until, survey.high);
+		/* Inputs that are further ahead would tell of later samples, and what is late would
+		 * look fresh. */
+		if (until > merge->until) {
+			merge->until = until;
+			merge->ingress_ns =
+				until > survey.until ? survey.newest_ns : survey.until_ns;
 		}
 		return FNX_NOTHING;
 	}

@@ -40,7 +40,8 @@ struct fnx_merge {
 	struct fnx_merge_input inputs[FNX_MERGE_INPUTS_MAX];
 	unsigned n_inputs;
 	int64_t until; /* every frame below this sample time has been handed out */
-	int64_t ingress_ns; /* when the sample that allows this entered the machine */
+	int64_t ingress_ns; /* when the sample at that time entered the machine, by the input that is
+			       behind */
 	int64_t deadline_ns; /* 0: wait for ever */
 	int64_t blocked_since_ns; /* with a deadline: blocked until this + deadline_ns; 0: not
 				     blocked */

@@ -201,7 +201,7 @@ TEST(a_frame_stays_the_next_until_it_is_released)
 	close_bench(&b);
 }
 
-TEST(until_follows_the_slowest_watermark_and_tells_what_allowed_it)
+TEST(until_follows_the_slowest_watermark_and_tells_of_its_sample)
 {
 	struct bench b;
 
@@ -210,10 +210,14 @@ TEST(until_follows_the_slowest_watermark_and_tells_what_allowed_it)
 	expect_blocked(&b, INT64_MIN);
 	advance(&b, 1, 60);
 	expect_blocked(&b, 60);
-	/* The word of input 0 was needed too, and it came later. */
-	assert_int_equal(b.merge.ingress_ns, 1000);
+	/* The sample at 60, not the one that input 0 tells of. */
+	assert_int_equal(b.merge.ingress_ns, 600);
 	advance(&b, 1, 200);
 	expect_blocked(&b, 100);
+	assert_int_equal(b.merge.ingress_ns, 1000);
+	/* Both: the later of the two. */
+	fnx_publisher_advance(b.pubs[0], 200, 1900);
+	expect_blocked(&b, 200);
 	assert_int_equal(b.merge.ingress_ns, 2000);
 	close_bench(&b);
 }
