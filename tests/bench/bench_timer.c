@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -32,6 +33,7 @@ enum {
 struct timer {
 	int core;
 	int is_fifo;
+	int fd;
 	pthread_t thread;
 	uint32_t n;
 	int64_t late_ns[SAMPLES_MAX];
@@ -53,10 +55,12 @@ static void *tick(void *argument)
 	int64_t due_ns = now_ns() + PERIOD_NS;
 
 	for (; !atomic_load(&over) && timer->n < SAMPLES_MAX; due_ns += PERIOD_NS) {
-		struct timespec due = {
-			.tv_sec = due_ns / 1000000000, .tv_nsec = due_ns % 1000000000};
+		const struct itimerspec due = {.it_value = {.tv_sec = due_ns / 1000000000,
+						       .tv_nsec = due_ns % 1000000000}};
+		uint64_t n_expired;
 
-		while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL) == EINTR)
+		timerfd_settime(timer->fd, TFD_TIMER_ABSTIME, &due, NULL);
+		while (read(timer->fd, &n_expired, sizeof(n_expired)) < 0 && errno == EINTR)
 			;
 		timer->late_ns[timer->n++] = now_ns() - due_ns;
 	}
@@ -71,6 +75,9 @@ static int start(struct timer *timer)
 
 	CPU_ZERO(&cores);
 	CPU_SET((size_t)timer->core, &cores);
+	timer->fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+	if (timer->fd < 0)
+		return errno;
 	r = pthread_create(&timer->thread, NULL, tick, timer);
 	if (r)
 		return r;
@@ -141,6 +148,7 @@ int main(int argc, char **argv)
 	atomic_store(&over, 1);
 	for (int i = 0; i < n; i++) {
 		pthread_join(timers[i].thread, NULL);
+		close(timers[i].fd);
 		fputs(i ? ", " : "[", stdout);
 		print(&timers[i]);
 	}

@@ -49,7 +49,7 @@ PACED_CORE = 0
 # Paced: so many windows of so many frames.
 WINDOWS = {"posterior": (6, 1020), "spikes": (3, 1020), "likelihood.1": (3, 1020), "likelihood.2": (3, 1020), "lfp": (3, 1200)}
 TIMER_LIMIT_US = 1000  # what a posterior may take
-LFP_PER_BIN, LFP_SPARE, LFP_AHEAD_S = 9, 300, 0.05 # a bin is nine LFP samples
+LFP_PER_BIN, LFP_SPARE = 9, 300  # LFP samples in a time bin; and how many more are read
 QUANTILES = {"p50_us": 0.5, "p99_us": 0.99, "p999_us": 0.999}
 GOAL_P50_US, GOAL_P999_US = 150, 1000
 
@@ -147,14 +147,14 @@ def stolen_ms():
 def posteriors_late(rig, count):
     """Of so many posteriors: from the arrival of the LFP sample at whose time the bin ends to the publishing."""
     lfp = rig.start_echo("lfp", LFP_PER_BIN * count + LFP_SPARE)
-    arrivals = {}
-    reader = threading.Thread(target=lambda: arrivals.update(
-        (int(time), int(ns)) for time, ns in re.findall(r"sample_time=(\d+) .*? ingress_ns=(\d+)", lfp.stdout.read())))
+    lines = [lfp.stdout.readline()]
+    # Read as it comes, or who prints it would wait.
+    reader = threading.Thread(target=lambda: lines.append(lfp.stdout.read()))
     reader.start()
-    time.sleep(LFP_AHEAD_S)
     posteriors = re.findall(r"sample_time=(\d+) .*? publish_ns=(\d+)", rig.echo("posterior", count))
     reader.join()
     lfp.wait()
+    arrivals = {int(time): int(ns) for time, ns in re.findall(r"sample_time=(\d+) .*? ingress_ns=(\d+)", "".join(lines))}
     late = [(int(ns) - arrivals[int(time)]) * 1e-3 for time, ns in posteriors if int(time) in arrivals]
     if len(late) < 0.99 * count:
         raise SystemExit(f"rig_rates: of {count} posteriors {len(late)} were seen together with their LFP sample")
