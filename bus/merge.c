@@ -17,6 +17,7 @@ void fnx_merge_init(struct fnx_merge *merge, int64_t deadline_ns)
 		.until = INT64_MIN,
 		.passed = INT64_MIN,
 		.ahead = INT64_MIN,
+		.laggard = FNX_MERGE_INPUTS_MAX,
 		.candidate = -1};
 }
 
@@ -116,7 +117,8 @@ static int64_t follow_watermarks(
 struct survey {
 	int64_t until; /* the lowest bound */
 	int64_t high; /* the highest of those that have not ended */
-	int64_t newest_ns; /* the latest ingress time behind any bound */
+	int64_t until_ns; /* the latest ingress time behind one that is the lowest, */
+	int64_t newest_ns; /* and behind any */
 };
 
 /* Every input has ended: time ends where the last of them said, not in eternity. The last and not
@@ -165,8 +167,12 @@ static int survey_inputs(struct fnx_merge *merge, struct survey *survey, unsigne
 			merge->candidate = (int)i;
 			first = input->bound;
 		}
-		if (input->bound < survey->until)
+		if (input->bound < survey->until) {
 			survey->until = input->bound;
+			survey->until_ns = ingress_ns;
+		} else if (input->bound == survey->until && ingress_ns > survey->until_ns) {
+			survey->until_ns = ingress_ns;
+		}
 		if (input->bound > survey->high && !has_ended(input))
 			survey->high = input->bound;
 		if (ingress_ns > survey->newest_ns)
@@ -202,11 +208,16 @@ int fnx_merge_next(struct fnx_merge *merge, int64_t now_ns, unsigned *ret_input,
 	if (r)
 		return r;
 	if (merge->candidate < 0 || is_blocked(merge, now_ns)) {
+		int64_t until = survey.until;
+
 		if (merge->candidate < 0)
-			survey.until = follow_watermarks(merge, now_ns, survey.until, survey.high);
-		if (survey.until > merge->until) {
-			merge->until = survey.until;
-			merge->ingress_ns = survey.newest_ns;
+			until = follow_watermarks(merge, now_ns, until, survey.high);
+		/* Inputs that are further ahead would tell of later samples, and what is late would
+		 * look fresh. */
+		if (until > merge->until) {
+			merge->until = until;
+			merge->ingress_ns =
+				until > survey.until ? survey.newest_ns : survey.until_ns;
 		}
 		return FNX_NOTHING;
 	}
@@ -265,6 +276,72 @@ int fnx_merge_park(struct fnx_merge *merge, int64_t wake_at)
 		if (!awaits(merge, i, wake_at, &at))
 			continue;
 		if (fnx_subscriber_park(input->sub, at)) {
+			fnx_merge_unpark(merge);
+			return 1;
+		}
+	}
+	return 0;
+}
+
+/* Is input `i` behind `wake_at`, and may still come? */
+static int lags(const struct fnx_merge *merge, unsigned i, int64_t wake_at)
+{
+	const struct fnx_merge_input *input = &merge->inputs[i];
+
+	return input->bound < wake_at && !has_ended(input) && !input->moved;
+}
+
+/* Of all who lag, the one who did so last time: it will probably be the last again. */
+static unsigned choose_laggard(const struct fnx_merge *merge, int64_t wake_at)
+{
+	unsigned i = merge->n_inputs;
+
+	if (merge->laggard < i && lags(merge, merge->laggard, wake_at))
+		return merge->laggard;
+	while (i > 0 && !lags(merge, i - 1, wake_at))
+		i--;
+	return i ? i - 1 : 0;
+}
+
+/* What a dozing merge waits for on input `i`: the watermark. 0: nothing. */
+static int awaits_dozing(const struct fnx_merge *merge, unsigned i, unsigned laggard,
+	int64_t wake_at, int64_t *ret_at)
+{
+	const struct fnx_merge_input *input = &merge->inputs[i];
+
+	if (has_ended(input) || input->moved)
+		return 0;
+	*ret_at = lags(merge, i, wake_at) && (merge->deadline_ns || i == laggard) ? wake_at
+										  : INT64_MAX;
+	return 1;
+}
+
+int fnx_merge_due(const struct fnx_merge *merge, int64_t wake_at, uint32_t patience)
+{
+	unsigned laggard = choose_laggard(merge, wake_at);
+	int64_t at;
+
+	if (merge->candidate >= 0)
+		return fnx_merge_pending(merge, wake_at);
+	for (unsigned i = 0; i < merge->n_inputs; i++)
+		if (awaits_dozing(merge, i, laggard, wake_at, &at) &&
+			fnx_subscriber_due(merge->inputs[i].sub, at, patience))
+			return 1;
+	return 0;
+}
+
+int fnx_merge_doze(struct fnx_merge *merge, int64_t wake_at, uint32_t patience)
+{
+	int64_t at;
+
+	/* Behind a frame at hand others lie that nobody reads before it: what lets it go must not wait. */
+	if (merge->candidate >= 0)
+		return fnx_merge_park(merge, wake_at);
+	merge->laggard = choose_laggard(merge, wake_at);
+	for (unsigned i = 0; i < merge->n_inputs; i++) {
+		if (!awaits_dozing(merge, i, merge->laggard, wake_at, &at))
+			continue;
+		if (fnx_subscriber_doze(merge->inputs[i].sub, at, patience)) {
 			fnx_merge_unpark(merge);
 			return 1;
 		}

@@ -40,13 +40,15 @@ struct fnx_merge {
 	struct fnx_merge_input inputs[FNX_MERGE_INPUTS_MAX];
 	unsigned n_inputs;
 	int64_t until; /* every frame below this sample time has been handed out */
-	int64_t ingress_ns; /* when the sample that allows this entered the machine */
+	int64_t ingress_ns; /* when the sample at that time entered the machine, by the input that is
+			       behind */
 	int64_t deadline_ns; /* 0: wait for ever */
 	int64_t blocked_since_ns; /* with a deadline: blocked until this + deadline_ns; 0: not
 				     blocked */
 	int64_t passed; /* sample time of the latest frame handed out */
 	int64_t ahead; /* with a deadline: where some watermark was at `ahead_since_ns` */
 	int64_t ahead_since_ns;
+	unsigned laggard; /* dozing: the input that was waited for last */
 	int candidate; /* input whose frame is next, -1: none has any */
 	int ended; /* every input has ended */
 };
@@ -68,6 +70,11 @@ void fnx_merge_release(struct fnx_merge *merge, unsigned input);
  * which the node wants to know that nothing comes (INT64_MAX: it cares for frames alone). 1:
  * something came meanwhile, not parked. */
 int fnx_merge_park(struct fnx_merge *merge, int64_t wake_at);
+/* The same for one who does nothing before nothing comes below `wake_at` any more: up to `patience` frames of each
+ * input are left unread until then. Without a deadline one input is waited for at a time, and first for
+ * the one that came last. */
+int fnx_merge_doze(struct fnx_merge *merge, int64_t wake_at, uint32_t patience);
 void fnx_merge_unpark(struct fnx_merge *merge);
-/* After FNX_NOTHING: 1 if a park would answer 1. For those who wait awake. */
+/* After FNX_NOTHING: 1 if a park, or a doze, would answer 1. For those who wait awake. */
 int fnx_merge_pending(const struct fnx_merge *merge, int64_t wake_at);
+int fnx_merge_due(const struct fnx_merge *merge, int64_t wake_at, uint32_t patience);

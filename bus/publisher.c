@@ -34,7 +34,6 @@ struct fnx_publisher {
 };
 
 enum {
-	GIVE_UP_MAX = 64, /* frames per pass */
 	LAP_FRACTION = 16, /* a laggard loses 1/16 of the pool at a time */
 	AHEAD = 4, /* frames whose memory is fetched before they are written */
 	SCHEMA_SIZE_MAX = 16 * 1024 * 1024,
@@ -146,7 +145,7 @@ static void give_up_passed(struct fnx_publisher *pub, uint32_t n)
 	do {
 		before = pub->released;
 		limit = fnx_readers_lowest(&pub->readers, before, pub->head, &second);
-		give_up(pub, limit - before > GIVE_UP_MAX ? before + GIVE_UP_MAX : limit);
+		give_up(pub, limit - before > FNX_GIVE_UP_MAX ? before + FNX_GIVE_UP_MAX : limit);
 	} while (pub->n_free < n && pub->released > before);
 }
 
@@ -157,8 +156,8 @@ static void lap(struct fnx_publisher *pub)
 	uint64_t batch = pub->map.n_slots / LAP_FRACTION;
 	uint64_t limit;
 
-	if (batch > GIVE_UP_MAX)
-		batch = GIVE_UP_MAX;
+	if (batch > FNX_GIVE_UP_MAX)
+		batch = FNX_GIVE_UP_MAX;
 	limit = pub->released + (batch ? batch : 1);
 	/* The others lose nothing as long as the laggard has anything to lose. */
 	if (lowest == pub->released)
@@ -232,7 +231,7 @@ static inline void flush(struct fnx_publisher *pub)
 	pub->told = pub->head;
 	/* seq_cst: before the look at who sleeps, see segment.h */
 	atomic_store(&pub->map.segment->head, pub->head);
-	fnx_readers_ring(&pub->readers, INT64_MAX);
+	fnx_readers_ring(&pub->readers, pub->head, INT64_MIN);
 }
 
 void fnx_publisher_flush(struct fnx_publisher *pub)
@@ -369,7 +368,7 @@ void fnx_publisher_advance(struct fnx_publisher *pub, int64_t watermark, int64_t
 	atomic_store_explicit(&segment->watermark_ingress_ns, ingress_ns, memory_order_relaxed);
 	/* seq_cst: before the look at parked, see segment.h */
 	atomic_store(&segment->watermark, watermark);
-	fnx_readers_ring(&pub->readers, watermark);
+	fnx_readers_ring(&pub->readers, pub->head, watermark);
 }
 
 int fnx_publisher_park(struct fnx_publisher *pub, uint32_t n, int64_t now_ns)
@@ -377,7 +376,7 @@ int fnx_publisher_park(struct fnx_publisher *pub, uint32_t n, int64_t now_ns)
 	uint64_t wake;
 
 	fnx_publisher_flush(pub);
-	fnx_readers_ring(&pub->readers, INT64_MAX);
+	fnx_readers_ring(&pub->readers, UINT64_MAX, INT64_MAX);
 	if (fnx_publisher_room(pub, n, now_ns))
 		return 1;
 	wake = pub->released + (pub->head - pub->released + 1) / 2;
@@ -514,7 +513,7 @@ static void tell_replaced(struct fnx_publisher *pub, int ours)
 	atomic_store(&pub->map.segment->replaced, 1);
 	fnx_readers_look(&pub->readers, 1);
 	if (ours)
-		fnx_readers_ring(&pub->readers, INT64_MAX);
+		fnx_readers_ring(&pub->readers, UINT64_MAX, INT64_MAX);
 	else
 		fnx_readers_wake(&pub->readers);
 	fnx_readers_forget(&pub->readers);

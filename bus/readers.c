@@ -236,7 +236,8 @@ static void ring(struct fnx_readers *readers, struct fnx_reader *reader)
 		atomic_fetch_add_explicit(&readers->map->segment->rings, 1, memory_order_relaxed);
 }
 
-void fnx_readers_ring_sleepers(struct fnx_readers *readers, uint64_t sleepers, int64_t watermark)
+void fnx_readers_ring_sleepers(
+	struct fnx_readers *readers, uint64_t sleepers, uint64_t head, int64_t watermark)
 {
 	struct fnx_subs *subs = readers->map->subs;
 
@@ -247,7 +248,9 @@ void fnx_readers_ring_sleepers(struct fnx_readers *readers, uint64_t sleepers, i
 		uint64_t bit = UINT64_C(1) << readers->list[i].index;
 
 		if (!(sleepers & bit) ||
-			atomic_load_explicit(&record->wake_at, memory_order_relaxed) > watermark)
+			(atomic_load_explicit(&record->wake_head, memory_order_relaxed) > head &&
+				atomic_load_explicit(&record->wake_at, memory_order_relaxed) >
+					watermark))
 			continue;
 		/* The bit first: who parks in between sets it again, or is rung here. */
 		atomic_fetch_and(&subs->sleepers, ~bit);

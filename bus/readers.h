@@ -49,17 +49,19 @@ void fnx_readers_refresh(struct fnx_readers *readers);
 uint64_t fnx_readers_lowest(
 	const struct fnx_readers *readers, uint64_t released, uint64_t head, uint64_t *ret_second);
 uint32_t fnx_readers_lossless(const struct fnx_readers *readers);
-/* Rings the parked readers that wait for a watermark of at most `watermark`, or for any frame. The bit
- * of one who has left stands until its record is used again, which costs a look. */
-void fnx_readers_ring_sleepers(struct fnx_readers *readers, uint64_t sleepers, int64_t watermark);
-static inline void fnx_readers_ring(struct fnx_readers *readers, int64_t watermark)
+/* Rings the parked readers that wait for a head of at most `head` (UINT64_MAX: all of them), or a
+ * watermark of at most `watermark`. The bit of one who has left stands until its record is used
+ * again, which costs a look. */
+void fnx_readers_ring_sleepers(
+	struct fnx_readers *readers, uint64_t sleepers, uint64_t head, int64_t watermark);
+static inline void fnx_readers_ring(struct fnx_readers *readers, uint64_t head, int64_t watermark)
 {
 	/* seq_cst: pairs with the reader's setting of its bit before it looks at head and watermark
 	 */
 	uint64_t sleepers = atomic_load(&readers->map->subs->sleepers);
 
 	if (sleepers)
-		fnx_readers_ring_sleepers(readers, sleepers, watermark);
+		fnx_readers_ring_sleepers(readers, sleepers, head, watermark);
 }
 /* Rings everybody, parked or not: a predecessor may have died between taking back a reader's
  * `parked` and ringing it. [slow] */

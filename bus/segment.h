@@ -33,9 +33,9 @@
  *	publish   entry.tag = EMPTY; fields; entry.tag = PUBLISHED [release]: from here on the
  *		  frame exists. So for each of a batch. Then head = seq + 1 [seq_cst]; then look
  *		  for sleepers.
- *	park      wake_at; parked = 1; sleepers |= bit [seq_cst]; then look at head and watermark.
+ *	park      wake_at, wake_head; parked = 1; sleepers |= bit [seq_cst]; then look at head and watermark.
  *		  One of the two sees the other. A publisher that finds no bit touches no record.
- *	ring      bit set and wake_at reached: sleepers &= ~bit [seq_cst]; then parked: 1 -> 0
+ *	ring      bit set and wake_at or wake_head reached: sleepers &= ~bit [seq_cst]; then parked: 1 -> 0
  *		  [seq_cst], and who changed it rings. A bit may be stale, since unpark clears
  *		  `parked` alone; a record that is parked has its bit, or is about to be rung.
  *	peek      A reader looks at the tag of the entry it waits for, not at head: one cache
@@ -68,13 +68,14 @@
 #define FNX_NO_SLOT UINT32_MAX
 
 enum {
-	FNX_SEGMENT_ABI = 4,
+	FNX_SEGMENT_ABI = 5,
 	FNX_SEGMENT_ENDIAN = 0x01020304,
 	FNX_SEGMENT_HEADER_SIZE = 12288,
 	FNX_SUBS_HEADER_SIZE = 4096,
 	FNX_HAZARDS = 1 + FNX_HOLDS_MAX, /* [0] is the frame being read */
 	FNX_PINNED_MAX = FNX_SUBSCRIBERS_MAX * FNX_HAZARDS,
 	FNX_SLOTS_MAX = 65536,
+	FNX_GIVE_UP_MAX = 64, /* frames that one pass of reclaim gives up */
 	FNX_SLOT_LARGE = 65536, /* bytes, and multiples of it */
 	FNX_SLOT_APART = 4096,
 };
@@ -167,7 +168,8 @@ struct fnx_record {
 	uint32_t reserved1;
 	_Atomic uint64_t node[FNX_NAME_MAX / 8]; /* its name, by words */
 	_Alignas(FNX_CACHE_LINE) _Atomic uint32_t parked;
-	_Atomic int64_t wake_at; /* samples: also ring when the watermark reaches this */
+	_Atomic int64_t wake_at; /* samples: ring when the watermark reaches this, */
+	_Atomic uint64_t wake_head; /* or head this */
 	_Alignas(FNX_CACHE_LINE) _Atomic uint64_t cursor;
 	_Atomic uint64_t gaps;
 	_Atomic uint64_t missed;
@@ -177,6 +179,8 @@ struct fnx_record {
 static_assert(sizeof(struct fnx_record) == 512, "layout");
 static_assert(offsetof(struct fnx_record, node) == 16, "layout");
 static_assert(offsetof(struct fnx_record, parked) == 64, "layout");
+static_assert(offsetof(struct fnx_record, wake_at) == 72, "layout");
+static_assert(offsetof(struct fnx_record, wake_head) == 80, "layout");
 static_assert(offsetof(struct fnx_record, cursor) == 128, "layout");
 static_assert(offsetof(struct fnx_record, hazards) == 192, "layout");
 

@@ -47,6 +47,7 @@ struct fnx_subscriber {
 	int resumed;
 	int asleep; /* parked, and not yet unparked by us */
 	int64_t wake_at;
+	uint64_t wake_head;
 	uint64_t bit; /* ours among the sleepers */
 	uint64_t known; /* head as last seen, for looking ahead */
 	struct fnx_frame frame;
@@ -591,32 +592,55 @@ int64_t fnx_subscriber_end(const struct fnx_subscriber *sub)
 /* Sleeping and leaving
  * ------------------------------------------------------------------------------ */
 
-int fnx_subscriber_park(struct fnx_subscriber *sub, int64_t wake_at)
+/* Head when the frame after `patience` more is there. Whom no publisher spares may lose, in one pass, what it leaves unread
+ * of a pool that is no larger than a few passes. */
+static uint64_t head_behind(const struct fnx_subscriber *sub, uint32_t patience)
+{
+	uint32_t most = sub->map.n_slots / 4;
+
+	if (sub->policy != FNX_LOSSLESS && most < FNX_GIVE_UP_MAX)
+		most = 0;
+	return sub->next + 1 + (patience < most ? patience : most);
+}
+
+int fnx_subscriber_doze(struct fnx_subscriber *sub, int64_t wake_at, uint32_t patience)
 {
 	const struct fnx_segment *segment = sub->map.segment;
 
 	sub->wake_at = wake_at;
+	sub->wake_head = head_behind(sub, patience);
 	sub->asleep = 1;
 	atomic_store_explicit(&sub->record->wake_at, wake_at, memory_order_relaxed);
+	atomic_store_explicit(&sub->record->wake_head, sub->wake_head, memory_order_relaxed);
 	atomic_store_explicit(&sub->record->parked, 1, memory_order_relaxed);
 	/* seq_cst: pairs with the publisher's head, watermark and replaced stores before it looks
 	 * at who sleeps; release: our record is complete */
 	atomic_fetch_or(&sub->map.subs->sleepers, sub->bit);
-	if (atomic_load(&segment->head) <= sub->next &&
+	if (atomic_load(&segment->head) < sub->wake_head &&
 		atomic_load(&segment->watermark) < wake_at && !atomic_load(&segment->replaced))
 		return 0;
 	fnx_subscriber_unpark(sub);
 	return 1;
 }
 
-int fnx_subscriber_pending(const struct fnx_subscriber *sub, int64_t wake_at)
+int fnx_subscriber_due(const struct fnx_subscriber *sub, int64_t wake_at, uint32_t patience)
 {
 	const struct fnx_segment *segment = sub->map.segment;
 
 	/* The tag rather than head: see peek. */
-	return is_published(sub, sub->next) ||
+	return is_published(sub, head_behind(sub, patience) - 1) ||
 		atomic_load_explicit(&segment->watermark, memory_order_relaxed) >= wake_at ||
 		atomic_load_explicit(&segment->replaced, memory_order_relaxed);
+}
+
+int fnx_subscriber_park(struct fnx_subscriber *sub, int64_t wake_at)
+{
+	return fnx_subscriber_doze(sub, wake_at, 0);
+}
+
+int fnx_subscriber_pending(const struct fnx_subscriber *sub, int64_t wake_at)
+{
+	return fnx_subscriber_due(sub, wake_at, 0);
 }
 
 int fnx_subscriber_overslept(const struct fnx_subscriber *sub)
@@ -626,7 +650,7 @@ int fnx_subscriber_overslept(const struct fnx_subscriber *sub)
 	/* By our own word, not by `parked`: whoever rings clears that, and the ring may be lost all
 	 * the same. */
 	return sub->asleep &&
-		(atomic_load(&segment->head) > sub->next ||
+		(atomic_load(&segment->head) >= sub->wake_head ||
 			atomic_load(&segment->watermark) >= sub->wake_at);
 }
 

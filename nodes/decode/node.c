@@ -232,6 +232,8 @@ static int open_topics(struct decode *decode)
 	decode->lfp_input = -1;
 	if (r >= 0 && decode->rig->decode.tick == FNX_TICK_LFP)
 		decode->lfp_input = r = fnx_node_input(node, "lfp", &fnx_lfp_schema, 0);
+	else
+		fnx_node_acts_at_ticks(node);
 	if (r >= 0)
 		decode->output = r =
 			fnx_node_output(node, "posterior", &fnx_posterior_schema, extents, 1);

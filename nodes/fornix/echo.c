@@ -26,6 +26,7 @@ enum {
 	FIRST_LINE_SIZE = 4096,
 	/* A publisher that was killed rings no bell: look now and then. */
 	LOOK_MS = 1000,
+	PATIENCE = 64, /* frames, of who does not mind seeing them later */
 	BATCH = 64, /* frames between two looks for Ctrl-C */
 };
 
@@ -33,7 +34,7 @@ struct echo {
 	struct fnx_locate locate;
 	const char *topic;
 	uint64_t left; /* frames yet to print */
-	int all_items, only_new;
+	int all_items, only_new, stamps, patient;
 	struct fnx_bus bus;
 	char name[FNX_NAME_MAX];
 	struct fnx_presence presence;
@@ -65,8 +66,11 @@ static int usage(void)
 	       "  --new              only frames that are yet to come; without it begins with the "
 	       "oldest that is\n"
 	       "                     still in memory\n"
-	       "  --all              all values of an array, not only the first\n" FNX_LOCATE_HELP
-	       "\n"
+	       "  --all              all values of an array, not only the first\n"
+	       "  --stamps           also the moments of arrival and of publishing, in ns of this "
+	       "machine's clock\n"
+	       "  --patient          reads many frames at a time, and so hardly disturbs who "
+	       "publishes them\n" FNX_LOCATE_HELP "\n"
 	       "Ends with the topic, or on Ctrl-C. Nobody waits for it: frames that it was too "
 	       "slow for are told\n"
 	       "as lost. `latency` is from the sample's arrival in this machine to the frame's "
@@ -80,6 +84,8 @@ static int parse(int argc, char **argv, struct echo *echo)
 		fnx_option_count("count", 1, UINT64_MAX, &echo->left),
 		fnx_option_flag("new", &echo->only_new),
 		fnx_option_flag("all", &echo->all_items),
+		fnx_option_flag("stamps", &echo->stamps),
+		fnx_option_flag("patient", &echo->patient),
 		FNX_LOCATE_OPTIONS(&echo->locate),
 		{.name = NULL},
 	};
@@ -241,9 +247,12 @@ static void print_frame(struct echo *echo, const struct fnx_frame *frame)
 		? format(echo, frame->payload)
 		: "(its length is not what its description says)";
 
-	printf("seq=%" PRIu64 " sample_time=%" PRId64 " latency=%.1f us %s%s%s\n", frame->seq,
-		stamp->sample_time, (double)(stamp->publish_ns - stamp->ingress_ns) / 1e3,
-		stamp->flags & FNX_FRAME_LATE ? "LATE " : "",
+	printf("seq=%" PRIu64 " sample_time=%" PRId64 " latency=%.1f us ", frame->seq,
+		stamp->sample_time, (double)(stamp->publish_ns - stamp->ingress_ns) / 1e3);
+	if (echo->stamps)
+		printf("ingress_ns=%" PRId64 " publish_ns=%" PRId64 " ", stamp->ingress_ns,
+			stamp->publish_ns);
+	printf("%s%s%s\n", stamp->flags & FNX_FRAME_LATE ? "LATE " : "",
 		stamp->flags & FNX_FRAME_INCOMPLETE ? "INCOMPLETE " : "", text);
 }
 
@@ -322,7 +331,7 @@ static int sleep_on_bell(struct echo *echo)
 		{.fd = echo->signal_fd, .events = POLLIN}};
 
 	fflush(stdout);
-	if (!fnx_subscriber_park(echo->sub, FNX_END)) {
+	if (!fnx_subscriber_doze(echo->sub, FNX_END, echo->patient ? PATIENCE : 0)) {
 		if (poll(fds, 2, LOOK_MS) == 0)
 			look_after_publisher(echo);
 		fnx_subscriber_unpark(echo->sub);

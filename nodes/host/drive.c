@@ -3,8 +3,8 @@
  * One turn of a node: frames in, frames out, no wall clock but as an argument, no loop, no kernel.
  *
  * The outputs' watermark is what lets the nodes behind close their time bins. It is raised when the
- * node runs out of work, and otherwise once per time bin: raising it for every frame would wake
- * everybody for nothing.
+ * node runs out of work, and otherwise once per time bin, when time has passed the decoder's tick:
+ * raising it for every frame would wake everybody for nothing.
  */
 #include <errno.h>
 #include <string.h>
@@ -25,17 +25,27 @@ static int has_room(struct fnx_node *node)
 	return 1;
 }
 
+/* The first time above `time` by which a tick of the decoder has passed. It closes a time bin when nothing
+ * comes any more at the tick itself, and whoever is behind it by one sample holds it up. */
+static int64_t grid_above(const struct fnx_node *node, int64_t time)
+{
+	int64_t grid = node->grid_samples, past;
+
+	if (time >= FNX_END - grid)
+		return FNX_END;
+	/* The first watermark of all is as low as can be. */
+	past = (time < INT64_MIN / 2 ? 0 : time - node->grid_phase - 1) % grid;
+	return time - (past < 0 ? past + grid : past) + grid;
+}
+
 /* What was committed is promised, not what a successor might see differently. */
 static void raise_outputs(struct fnx_node *node)
 {
-	int64_t grid = node->grid_samples;
-
 	fnx_progress_commit(node);
 	for (unsigned i = 0; i < node->n_outputs; i++)
 		fnx_publisher_advance(
 			node->outputs[i].pub, node->watermark, node->watermark_ingress_ns);
-	node->next_grid =
-		node->watermark < FNX_END - grid ? (node->watermark / grid + 1) * grid : FNX_END;
+	node->next_grid = grid_above(node, node->watermark);
 }
 
 /* With a deadline, time passes some inputs over: what follows from its passing lacks what they
@@ -378,6 +388,13 @@ static int park_aside(struct fnx_node *node)
 	return 0;
 }
 
+/* 1: something came meanwhile. */
+static int park_in_order(struct fnx_node *node)
+{
+	return node->patience ? fnx_merge_doze(&node->merge, node->next_grid, node->patience)
+			      : fnx_merge_park(&node->merge, node->next_grid);
+}
+
 int fnx_node_park(struct fnx_node *node, enum fnx_drive why, int64_t now_ns)
 {
 	if (why == FNX_DRIVE_FULL) {
@@ -394,7 +411,7 @@ int fnx_node_park(struct fnx_node *node, enum fnx_drive why, int64_t now_ns)
 	}
 	if (node->ops->produce || node->ops->relay)
 		return 0;
-	if (park_aside(node) || fnx_merge_park(&node->merge, node->next_grid)) {
+	if (park_aside(node) || park_in_order(node)) {
 		fnx_node_unpark(node);
 		return 1;
 	}
@@ -406,7 +423,8 @@ int fnx_node_pending(const struct fnx_node *node)
 	for (unsigned i = node->merge.n_inputs; i < node->n_inputs; i++)
 		if (fnx_subscriber_lag(node->inputs[i].sub))
 			return 1;
-	return fnx_merge_pending(&node->merge, node->next_grid);
+	return node->patience ? fnx_merge_due(&node->merge, node->next_grid, node->patience)
+			      : fnx_merge_pending(&node->merge, node->next_grid);
 }
 
 void fnx_node_unpark(struct fnx_node *node)

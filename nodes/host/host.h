@@ -60,6 +60,11 @@ struct fnx_node_param_state {
 	double safe;
 };
 
+enum {
+	/* Half of the smallest pool. And all of them are to be read when the tick has passed, and somebody waits. */
+	FNX_NODE_PATIENCE = 8,
+};
+
 struct fnx_node {
 	const struct fnx_node_ops *ops;
 	void *self;
@@ -103,6 +108,8 @@ struct fnx_node {
 			      latest */
 	int64_t due_ns; /* sources: when to call produce next */
 	int64_t grid_samples; /* time bin */
+	int64_t grid_phase; /* below a time bin: time has passed a tick when it is above phase + k bins */
+	uint32_t patience; /* frames of each input that may lie unread until a tick has passed */
 	int crowded; /* too many nodes would wait awake: an adaptive one sleeps at once */
 	int restarted;
 	int opened; /* ops->open has succeeded */

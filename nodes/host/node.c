@@ -388,6 +388,11 @@ void fnx_node_abort(struct fnx_node *node, unsigned index)
 	give_up(&node->outputs[index]);
 }
 
+void fnx_node_acts_at_ticks(struct fnx_node *node)
+{
+	node->patience = FNX_NODE_PATIENCE;
+}
+
 void fnx_node_flag(struct fnx_node *node, uint32_t flags)
 {
 	node->cause_flags |= flags;

@@ -90,6 +90,21 @@ static void allow_descriptors(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* A decoder by the clock has its ticks at known times. One by the LFP has each at some LFP sample, and where somebody waits
+ * for it, nobody may be behind by more than one of those. */
+static void set_grid(struct fnx_node *node, const struct fnx_rig *rig)
+{
+	int waits = rig->bus.live || rig->source.speed > 0;
+
+	node->grid_samples = rig->clock.time_bin_samples;
+	node->grid_phase = rig->decode.delay_samples % node->grid_samples;
+	if (rig->decode.enabled && rig->decode.tick == FNX_TICK_LFP && waits) {
+		node->grid_samples = (int64_t)(rig->clock.rate_hz / rig->lfp.rate_hz);
+		node->grid_samples += node->grid_samples < 1;
+		node->grid_phase = 0;
+	}
+}
+
 static int open_node(struct fnx_node *node, const struct fnx_node_ops *ops,
 	const struct fnx_rig *rig, const char *name)
 {
@@ -100,7 +115,7 @@ static int open_node(struct fnx_node *node, const struct fnx_node_ops *ops,
 	node->rig = rig;
 	node->live = rig->bus.live;
 	node->presence.fd = node->watch_fd = -1;
-	node->grid_samples = rig->clock.time_bin_samples;
+	set_grid(node, rig);
 	node->next_grid = INT64_MIN;
 	node->advanced_to = node->watermark = INT64_MIN;
 	snprintf(node->name, sizeof(node->name), "%s", name);

@@ -8,10 +8,13 @@ microseconds of a session at its own pace are.
 Each run first learns as fast as it can until every tetrode has its 25,000 marks (tests/bench/rig_rates.yaml), but for
 FILL_LIMIT_S at the most: what is said of marks is what was found. Only what follows is measured. Rates: session time
 over time, and each node's CPU time, between two looks at the status pages.
-Paced: of each topic the time from the arrival of the sample that caused a frame (of a posterior: that ended its time bin)
-to the frame's publishing, as `fornix echo` prints it. One window says little: of each topic there are several, the topics
-taking turns, of at least 1,000 frames each; what is told of a quantile is its median over the windows, and between what it
-was. The machine should be idle.
+Paced: of each topic the time from the arrival of the sample that caused a frame to the frame's publishing, as `fornix echo`
+prints it; of a posterior from the arrival of the LFP sample at whose time its time bin ends, whatever it says itself. One
+window says little: of each topic there are several, the topics taking turns, of at least 1,000 frames each; what is told of
+a quantile is its median over the windows, and between what it was.
+The machine should be idle, and a host that has other guests never is. So in each window a bare timer on every core, above all
+nodes' priority (bench_timer), says how late it woke itself, beside the time that the host says it stole: a window counts as
+quiet in which that timer's own p99.9 is at most TIMER_LIMIT_US on the nodes' core. Told are all windows and the quiet ones.
 """
 import json
 import os
@@ -21,26 +24,32 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 FULL_S = 1500  # of the session: 25,000 marks at the slowest tetrode's rate, and some
 GOALS = {"32": 100, "256": 5}
-MEASURED_S = {"32": 1200, "256": 100, "paced": 90}
+MEASURED_S = {"32": 1200, "256": 100, "paced": 120}
 FILL_LIMIT_S, MEASURE_LIMIT_S = 150, 30  # by the clock on the wall
 LOOK_EVERY_S = 1  # a look takes some ms of the nodes' time
-# Paced, where the machine permits: the way to a posterior before all else, on one core, and no node moves between cores.
+# Paced, where the machine permits: all nodes on one core, the way to a posterior before all else. Who wakes somebody on another
+# core pays for it, and where two virtual cores have to share one of the host's, each waits for the other.
 PACED_NODES = """
 nodes:
   - {name: acquire, cpu: 0, priority: 60}
   - {name: encode.1, cpu: 0, priority: 50}
   - {name: encode.2, cpu: 0, priority: 50}
   - {name: decode, cpu: 0, priority: 55}
-  - {name: dispatch, cpu: 1, priority: 54}
-  - {name: ripple, cpu: 1, priority: 40}
+  - {name: dispatch, cpu: 0, priority: 54}
+  - {name: ripple, cpu: 0, priority: 40}
+  - {name: score, cpu: 0}
 """
+PACED_CORE = 0
 # Paced: so many windows of so many frames.
-WINDOWS = {"posterior": (5, 1020), "spikes": (3, 1020), "likelihood.1": (3, 1020), "likelihood.2": (3, 1020), "lfp": (3, 1200)}
+WINDOWS = {"posterior": (6, 1020), "spikes": (3, 1020), "likelihood.1": (3, 1020), "likelihood.2": (3, 1020), "lfp": (3, 1200)}
+TIMER_LIMIT_US = 1000  # what a posterior may take
+LFP_PER_BIN, LFP_SPARE = 9, 300  # LFP samples in a time bin; and how many more are read
 QUANTILES = {"p50_us": 0.5, "p99_us": 0.99, "p999_us": 0.999}
 GOAL_P50_US, GOAL_P999_US = 150, 1000
 
@@ -50,6 +59,7 @@ class Rig:
 
     def __init__(self, build, work, n_groups, speed, measured_s):
         self.program = pathlib.Path(build) / "bin" / "fornix"
+        self.timer = [pathlib.Path(build) / "bin" / "bench_timer", *map(str, sorted(os.sched_getaffinity(0)))]
         self.bus = f"rates{os.getpid()}"
         self.full_s, self.end_s = FULL_S, FULL_S + measured_s
         self.n_groups, self.told_s = n_groups, time.monotonic()
@@ -91,10 +101,12 @@ class Rig:
             self.told_s = time.monotonic()
             print(f"{self.n_groups} tetrodes: {it['session_s'] or 0:.0f} of {session_s:.0f} s", file=sys.stderr)
 
+    def start_echo(self, topic, count):
+        return subprocess.Popen([self.program, "echo", topic, "--new", "--stamps", "--patient", "--count", str(count), *self.where],
+                                stdout=subprocess.PIPE, text=True)
+
     def echo(self, topic, count):
-        found = subprocess.run([self.program, "echo", topic, "--new", "--count", str(count), *self.where],
-                               capture_output=True, text=True, check=True)
-        return found.stdout
+        return self.start_echo(topic, count).communicate()[0]
 
     def marks(self):
         """Marks that the groups of the latest likelihoods hold: the fewest."""
@@ -127,13 +139,45 @@ def quantile(ordered, q):
     return ordered[min(len(ordered) - 1, int(q * len(ordered)))]
 
 
+def stolen_ms():
+    """What the host says that it took from all cores, so far."""
+    return 1e3 * int(pathlib.Path("/proc/stat").read_text().split("\n")[0].split()[8]) / os.sysconf("SC_CLK_TCK")
+
+
+def posteriors_late(rig, count):
+    """Of so many posteriors: from the arrival of the LFP sample at whose time the bin ends to the publishing."""
+    lfp = rig.start_echo("lfp", LFP_PER_BIN * count + LFP_SPARE)
+    lines = [lfp.stdout.readline()]
+    # Read as it comes, or who prints it would wait.
+    reader = threading.Thread(target=lambda: lines.append(lfp.stdout.read()))
+    reader.start()
+    posteriors = re.findall(r"sample_time=(\d+) .*? publish_ns=(\d+)", rig.echo("posterior", count))
+    reader.join()
+    lfp.wait()
+    arrivals = {int(time): int(ns) for time, ns in re.findall(r"sample_time=(\d+) .*? ingress_ns=(\d+)", "".join(lines))}
+    late = [(int(ns) - arrivals[int(time)]) * 1e-3 for time, ns in posteriors if int(time) in arrivals]
+    if len(late) < 0.99 * count:
+        raise SystemExit(f"rig_rates: of {count} posteriors {len(late)} were seen together with their LFP sample")
+    return late
+
+
 def window_of(rig, topic):
-    """Of so many frames: from the arrival of the sample that caused each to its publishing."""
-    found = sorted(map(float, re.findall(r"latency=([0-9.]+) us", rig.echo(topic, WINDOWS[topic][1]))))
-    return {"n": len(found), "max_us": found[-1], **{name: quantile(found, q) for name, q in QUANTILES.items()}}
+    """Of so many frames: from the arrival of the sample that caused each to its publishing; and what a bare timer did."""
+    timer = subprocess.Popen(rig.timer, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    before_ms, count = stolen_ms(), WINDOWS[topic][1]
+    if topic == "posterior":
+        found = sorted(posteriors_late(rig, count))
+    else:
+        found = sorted(map(float, re.findall(r"latency=([0-9.]+) us", rig.echo(topic, count))))
+    cores = json.loads(timer.communicate()[0])
+    return {"n": len(found), "max_us": found[-1], **{name: quantile(found, q) for name, q in QUANTILES.items()},
+            "timers": cores, "stolen_ms": stolen_ms() - before_ms,
+            "quiet": all(core["p999_us"] <= TIMER_LIMIT_US for core in cores if core["core"] == PACED_CORE)}
 
 
 def paced(rig):
+    # Who looks on keeps off the core on which the posterior is made.
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     rig.look_at(rig.full_s + 1)
     marks = rig.marks()
     windows = {topic: [] for topic in WINDOWS}
@@ -170,6 +214,23 @@ def print_paced(it):
               f"| {spread(windows, 'p999_us')} | {max(window['max_us'] for window in windows):.0f} |")
     print()
     print_nodes(it["nodes"])
+    print()
+    print_beside_timers(it["topics"]["posterior"])
+
+
+def print_beside_timers(windows):
+    """Each window of posteriors beside what a bare timer did in it."""
+    cores = [f"timer on core {timer['core']}" for timer in windows[0]["timers"]]
+    print("| posterior's p50, p99.9, longest, us | " + " | ".join(f"{core}: p99.9, longest, us" for core in cores) +
+          " | stolen, ms |\n|---|" + "---|" * (len(cores) + 1))
+    for window in windows:
+        timers = " | ".join(f"{timer['p999_us']:.0f}, {timer['max_us']:.0f}" for timer in window["timers"])
+        print(f"| {window['p50_us']:.0f}, {window['p999_us']:.0f}, {window['max_us']:.0f} | {timers} "
+              f"| {window['stolen_ms']:.0f} |")
+    quiet = [window for window in windows if window["quiet"]]
+    print(f"\np99.9 of posteriors is at most {GOAL_P999_US} us in {sum(w['p999_us'] <= GOAL_P999_US for w in windows)} of all "
+          f"{len(windows)} windows, and in {sum(w['p999_us'] <= GOAL_P999_US for w in quiet)} of the {len(quiet)} in which the "
+          f"timer's own on the nodes' core was at most {TIMER_LIMIT_US} us")
 
 
 def main():

@@ -82,6 +82,8 @@ struct stage {
 	struct trace traces[N_TOPICS + 1];
 	const struct schedule *schedule;
 	struct check_random random;
+	uint32_t delay_samples; /* of decode */
+	int by_lfp; /* so is its tick; paced */
 	int64_t now_ns;
 	uint64_t n_turns;
 };
@@ -162,6 +164,9 @@ static void load_rig(const struct schedule *schedule)
 	if (fnx_rig_load(FNX_RIG_DEMO, overrides, 4, &stage.rig, error))
 		fail_msg("%s", error);
 	stage.rig->bus.slots = schedule->slots;
+	stage.rig->decode.delay_samples = stage.delay_samples;
+	stage.rig->decode.tick = stage.by_lfp ? FNX_TICK_LFP : FNX_TICK_CLOCK;
+	stage.rig->source.speed = stage.by_lfp ? 1 : 0;
 	/* There is replay to decide upon from the first rest on, however little was learnt. */
 	stage.rig->source.simulator.replay_after_s = 0;
 	stage.rig->source.simulator.ripple_rate_hz = 4;
@@ -388,6 +393,57 @@ static void play(void)
 	read_some(1);
 }
 
+enum {
+	ACQUIRE = 0,
+	DECODE = 4,
+};
+
+/* Everybody but the source sleeps. */
+static void expect_no_bin_to_wait(void)
+{
+	const struct fnx_node *acquire = &stage.actors[ACQUIRE].node;
+	const struct fnx_node *decode = &stage.actors[DECODE].node;
+	int64_t next_tick = fnx_node_promised(decode, 0), come = fnx_node_promised(acquire, 0);
+	uint64_t n_bins = fnx_node_published(decode, 0);
+
+	if (stage.by_lfp) {
+		/* Only those beside which nothing more comes. The first is at 0. */
+		uint64_t period = (uint64_t)(stage.rig->clock.rate_hz / stage.rig->lfp.rate_hz);
+		uint64_t n_samples = ((uint64_t)come + period - 1) / period;
+
+		if (come >= 0 && come < FNX_END)
+			assert_int_equal(n_bins, n_samples / stage.rig->decode.lfp_per_bin);
+	} else if (n_bins && next_tick < come) {
+		fail_msg("time has come to %" PRId64 ", and the bin that closes at %" PRId64
+			 " waits for something else to happen",
+			come, next_tick);
+	}
+}
+
+/* The source says the next thing when all others sleep, as one does that goes by the clock. */
+static void play_unhurried(void)
+{
+	while (!all_have_ended()) {
+		int next = NOBODY;
+
+		read_some(1);
+		stage.n_turns++;
+		for (int i = 1, n = 0; i < N_NODES; i++)
+			if (is_awake(&stage.actors[i]) &&
+				check_random_below(&stage.random, (uint64_t)++n) == 0)
+				next = i;
+		if (next == NOBODY) {
+			expect_no_bin_to_wait();
+			if (stage.actors[ACQUIRE].ended)
+				stand_still("everybody sleeps, and no bell has rung");
+			next = ACQUIRE;
+			stage.now_ns += 100000;
+		}
+		take_turn(&stage.actors[next], next == ACQUIRE ? 1 : TURN_MAX);
+	}
+	read_some(1);
+}
+
 static void perform(const struct schedule *schedule)
 {
 	raise_curtain(schedule);
@@ -493,4 +549,35 @@ TEST(so_does_every_order_in_which_one_is_slow)
 	try_schedules(2 * (N_NODES + 1), 8, SLOTS_USUAL, 0, 1);
 	try_schedules(N_NODES + 1, 8, SLOTS_MIN, 0, 1);
 	try_schedules(2 * (N_NODES + 1), 8, SLOTS_MIN, 1, 1);
+}
+
+TEST(a_time_bin_is_decoded_as_soon_as_it_has_ended_whatever_comes_next)
+{
+	static const uint32_t delays[] = {0, 1, 77, 179, 180, 400};
+	const struct schedule schedule = {
+		.slots = SLOTS_USUAL, .woken = 1, .rare = NOBODY, .duration_s = 1};
+
+	for (unsigned i = 0; i < sizeof(delays) / sizeof(delays[0]); i++) {
+		stage.random = check_random_seeded();
+		stage.delay_samples = delays[i];
+		raise_curtain(&schedule);
+		play_unhurried();
+		assert_true(fnx_node_published(&stage.actors[DECODE].node, 0) > 100);
+		drop_curtain();
+	}
+	stage.delay_samples = 0;
+}
+
+TEST(so_is_one_that_an_lfp_sample_ends_where_somebody_waits_for_it)
+{
+	const struct schedule schedule = {
+		.slots = SLOTS_USUAL, .woken = 1, .rare = NOBODY, .duration_s = 1};
+
+	stage.by_lfp = 1;
+	stage.random = check_random_seeded();
+	raise_curtain(&schedule);
+	play_unhurried();
+	assert_true(fnx_node_published(&stage.actors[DECODE].node, 0) > 100);
+	drop_curtain();
+	stage.by_lfp = 0;
 }

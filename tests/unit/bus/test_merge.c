@@ -201,7 +201,7 @@ TEST(a_frame_stays_the_next_until_it_is_released)
 	close_bench(&b);
 }
 
-TEST(until_follows_the_slowest_watermark_and_tells_what_allowed_it)
+TEST(until_follows_the_slowest_watermark_and_tells_of_its_sample)
 {
 	struct bench b;
 
@@ -210,10 +210,14 @@ TEST(until_follows_the_slowest_watermark_and_tells_what_allowed_it)
 	expect_blocked(&b, INT64_MIN);
 	advance(&b, 1, 60);
 	expect_blocked(&b, 60);
-	/* The word of input 0 was needed too, and it came later. */
-	assert_int_equal(b.merge.ingress_ns, 1000);
+	/* The sample at 60, not the one that input 0 tells of. */
+	assert_int_equal(b.merge.ingress_ns, 600);
 	advance(&b, 1, 200);
 	expect_blocked(&b, 100);
+	assert_int_equal(b.merge.ingress_ns, 1000);
+	/* Both: the later of the two. */
+	fnx_publisher_advance(b.pubs[0], 200, 1900);
+	expect_blocked(&b, 200);
 	assert_int_equal(b.merge.ingress_ns, 2000);
 	close_bench(&b);
 }
@@ -501,6 +505,97 @@ TEST(a_merge_without_frames_is_woken_when_time_has_come_far_enough)
 	close_bench(&b);
 }
 
+/* One who closes a time bin at 100, and another at 200. */
+TEST(a_dozing_merge_is_woken_once_by_the_input_that_comes_last)
+{
+	struct bench b;
+	struct fnx_bell *bell;
+
+	open_bench(&b, 3, FNX_FULL_WAIT, 32, 0);
+	bell = open_bell(&b);
+	expect_blocked(&b, INT64_MIN);
+	for (int64_t tick = 100, last = 2; tick <= 300; tick += 100, last = 1) {
+		assert_int_equal(fnx_merge_due(&b.merge, tick, 8), 0);
+		assert_int_equal(fnx_merge_doze(&b.merge, tick, 8), 0);
+		put(&b, 0, tick - 50);
+		put(&b, 1, tick - 40);
+		for (unsigned i = 0; i < 3; i++)
+			if (i != last)
+				advance(&b, i, tick + i);
+		assert_int_equal(fnx_bell_drain(bell), 0);
+		advance(&b, (unsigned)last, tick);
+		assert_int_equal(fnx_bell_drain(bell), 1);
+		fnx_merge_unpark(&b.merge);
+		expect(&b, 0, tick - 50);
+		expect(&b, 1, tick - 40);
+		expect_blocked(&b, tick);
+		if (tick > 100)
+			continue;
+		/* Now another comes last: it is waited for in vain once, and from then on first. */
+		assert_int_equal(fnx_merge_doze(&b.merge, 150, 8), 0);
+		advance(&b, 0, 150);
+		advance(&b, 2, 150);
+		assert_int_equal(fnx_bell_drain(bell), 1);
+		expect_blocked(&b, 101);
+		assert_int_equal(fnx_merge_doze(&b.merge, 150, 8), 0);
+		advance(&b, 1, 150);
+		assert_int_equal(fnx_bell_drain(bell), 1);
+		expect_blocked(&b, 150);
+	}
+	fnx_bell_close(bell);
+	close_bench(&b);
+}
+
+TEST(a_dozing_merge_is_woken_by_many_frames_and_does_not_doze_beside_one_at_hand)
+{
+	struct bench b;
+	struct fnx_bell *bell;
+
+	open_bench(&b, 2, FNX_FULL_WAIT, 32, 0);
+	bell = open_bell(&b);
+	expect_blocked(&b, INT64_MIN);
+	assert_int_equal(fnx_merge_doze(&b.merge, 100, 2), 0);
+	put(&b, 0, 10);
+	put(&b, 0, 11);
+	assert_int_equal(fnx_bell_drain(bell), 0);
+	put(&b, 0, 12);
+	assert_int_equal(fnx_bell_drain(bell), 1);
+	/* Blocked by input 1: what comes there lets it go, and must not wait for anything. */
+	expect_blocked(&b, INT64_MIN);
+	assert_int_equal(fnx_merge_due(&b.merge, 100, 2), 0);
+	assert_int_equal(fnx_merge_doze(&b.merge, 100, 2), 0);
+	put(&b, 1, 20);
+	assert_int_equal(fnx_bell_drain(bell), 1);
+	assert_int_equal(fnx_merge_due(&b.merge, 100, 2), 1);
+	for (int64_t time = 10; time <= 12; time++)
+		expect(&b, 0, time);
+	fnx_bell_close(bell);
+	close_bench(&b);
+}
+
+TEST(with_a_deadline_a_dozing_merge_is_woken_by_the_first_that_comes_far_enough)
+{
+	struct bench b;
+	struct fnx_bell *bell;
+
+	open_bench(&b, 3, FNX_FULL_WAIT, 32, 1000);
+	bell = open_bell(&b);
+	expect_blocked(&b, INT64_MIN);
+	assert_int_equal(fnx_merge_doze(&b.merge, 100, 8), 0);
+	put_at(&b, 1, 50, 500);
+	assert_int_equal(fnx_bell_drain(bell), 0);
+	advance(&b, 0, 100);
+	assert_int_equal(fnx_bell_drain(bell), 1);
+	/* Input 2 is silent: the frame waits for its deadline, counted from its publishing. */
+	expect_blocked_at(&b, 900, INT64_MIN);
+	assert_int_equal(b.merge.blocked_since_ns, 500);
+	assert_int_equal(fnx_merge_doze(&b.merge, 100, 8), 0);
+	expect_blocked_at(&b, 1499, INT64_MIN);
+	expect_at(&b, 1500, 1, 50, FNX_FRAME_INCOMPLETE);
+	fnx_bell_close(bell);
+	close_bench(&b);
+}
+
 TEST(an_input_that_has_ended_does_not_keep_a_merge_awake)
 {
 	struct bench b;
@@ -674,7 +769,8 @@ static void *be_source(void *argument)
 }
 
 /* A node that closes a time bin every 70 samples and sleeps in between. */
-static unsigned merge_to_the_end(struct bench *b, struct fnx_bell *bell, _Atomic unsigned *failed)
+static unsigned merge_to_the_end(
+	struct bench *b, struct fnx_bell *bell, uint32_t patience, _Atomic unsigned *failed)
 {
 	int64_t last = INT64_MIN, bin = 70;
 	unsigned n_wakes = 0;
@@ -697,7 +793,8 @@ static unsigned merge_to_the_end(struct bench *b, struct fnx_bell *bell, _Atomic
 			break;
 		while (b->merge.until >= bin)
 			bin += 70;
-		if (fnx_merge_park(&b->merge, bin))
+		if (patience ? fnx_merge_doze(&b->merge, bin, patience)
+			     : fnx_merge_park(&b->merge, bin))
 			continue;
 		/* No ring within the deadline is one that was lost. */
 		if (!wait_readable(fnx_bell_fd(bell), DEADLINE_MS))
@@ -779,7 +876,8 @@ TEST(a_merge_that_sleeps_between_threads_never_misses_its_ring)
 		for (unsigned i = 0; i < 3; i++)
 			assert_int_equal(
 				pthread_create(&threads[i], NULL, be_source, &sources[i]), 0);
-		n_wakes = merge_to_the_end(&b, bell, &failed);
+		/* Every second one dozes. */
+		n_wakes = merge_to_the_end(&b, bell, 5 * (round % 2), &failed);
 		for (unsigned i = 0; i < 3; i++)
 			pthread_join(threads[i], NULL);
 		print_message("%u wakes\n", n_wakes);

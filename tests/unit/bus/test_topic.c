@@ -1403,6 +1403,75 @@ TEST(a_reader_that_waits_for_a_watermark_is_rung_when_it_is_reached)
 	close_sleeper(&s);
 }
 
+TEST(a_reader_that_dozes_leaves_frames_unread_until_there_are_more_or_the_watermark_is_reached)
+{
+	struct sleeper s = open_sleeper(FNX_FULL_WAIT, FNX_LOSSLESS);
+
+	publish_n(s.pub, 1);
+	assert_int_equal(fnx_subscriber_due(s.sub, 100, 2), 0);
+	assert_int_equal(fnx_subscriber_doze(s.sub, 100, 2), 0);
+	publish_n(s.pub, 1);
+	fnx_publisher_advance(s.pub, 99, 0);
+	assert_int_equal(fnx_bell_drain(s.readers_bell), 0);
+	assert_int_equal(fnx_subscriber_overslept(s.sub), 0);
+	publish_n(s.pub, 1);
+	assert_int_equal(fnx_bell_drain(s.readers_bell), 1);
+	assert_int_equal(fnx_subscriber_overslept(s.sub), 1);
+	assert_int_equal(fnx_subscriber_due(s.sub, 100, 2), 1);
+	assert_int_equal(fnx_subscriber_doze(s.sub, 100, 2), 1);
+	expect_frames(s.sub, 0, 3);
+	publish_n(s.pub, 1);
+	assert_int_equal(fnx_subscriber_doze(s.sub, 100, 2), 0);
+	fnx_publisher_advance(s.pub, 100, 0);
+	assert_int_equal(fnx_bell_drain(s.readers_bell), 1);
+	assert_int_equal(fnx_subscriber_doze(s.sub, 100, 2), 1);
+	assert_int_equal(fnx_subscriber_doze(s.sub, 101, 2), 0);
+	close_sleeper(&s);
+}
+
+TEST(a_reader_that_dozes_leaves_no_more_than_a_quarter_of_the_pool_unread)
+{
+	struct sleeper s = open_sleeper(FNX_FULL_WAIT, FNX_LOSSLESS);
+	struct fnx_topic_config config;
+	uint32_t n;
+
+	fnx_subscriber_describe(s.sub, &config);
+	n = config.n_slots / 4;
+	assert_true(n > 0);
+	assert_int_equal(fnx_subscriber_doze(s.sub, INT64_MAX, UINT32_MAX), 0);
+	publish_n(s.pub, n);
+	assert_int_equal(fnx_bell_drain(s.readers_bell), 0);
+	publish_n(s.pub, 1);
+	assert_int_equal(fnx_bell_drain(s.readers_bell), 1);
+	close_sleeper(&s);
+}
+
+TEST(a_reader_that_dozes_is_rung_when_its_topic_is_replaced_and_when_its_publisher_wants_room)
+{
+	struct sleeper s = open_sleeper(FNX_FULL_WAIT, FNX_LOSSLESS);
+	struct fnx_subscriber *other = open_subscriber(&s.bus, "other", FNX_LOSSLESS);
+	struct fnx_topic_config config = topic_config(FNX_FULL_WAIT, 9);
+	uint64_t n = 0;
+
+	/* The other one has not read any: nobody but it can make room. */
+	while (fnx_publisher_room(s.pub, 2, 0)) {
+		publish_n(s.pub, 1);
+		expect_frame(s.sub, n++);
+	}
+	assert_int_equal(fnx_subscriber_doze(s.sub, INT64_MAX, 4), 0);
+	publish_n(s.pub, 1);
+	assert_int_equal(fnx_bell_drain(s.readers_bell), 0);
+	assert_int_equal(fnx_publisher_park(s.pub, 1, 0), 0);
+	assert_int_equal(fnx_bell_drain(s.readers_bell), 1);
+	fnx_publisher_unpark(s.pub);
+	assert_int_equal(fnx_subscriber_doze(s.sub, INT64_MAX, 4), 0);
+	die(s.pub);
+	assert_int_equal(fnx_publisher_open(&s.bus, &config, &s.pub), 0);
+	assert_int_equal(fnx_bell_drain(s.readers_bell), 1);
+	fnx_subscriber_close(other);
+	close_sleeper(&s);
+}
+
 TEST(a_parked_reader_is_rung_when_its_topic_is_replaced)
 {
 	struct sleeper s = open_sleeper(FNX_FULL_WAIT, FNX_LOSSLESS);

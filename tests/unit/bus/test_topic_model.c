@@ -36,6 +36,7 @@ struct model_sub {
 	int lazy;
 	int parked;
 	int64_t wake_at;
+	uint64_t wake_head;
 	uint64_t next, cursor;
 	int in_turn;
 	struct fnx_frame frame;
@@ -153,7 +154,8 @@ static void expect_rings(struct model *m, int64_t watermark)
 {
 	for (unsigned i = 0; i < MODEL_SUBS; i++) {
 		struct model_sub *s = &m->subs[i];
-		int rung = s->sub && s->parked && s->wake_at <= watermark;
+		int rung =
+			s->sub && s->parked && (s->wake_at <= watermark || s->wake_head <= m->head);
 
 		if (!s->bell)
 			continue;
@@ -212,7 +214,7 @@ static void step_publish(struct model *m)
 	} while (staged && --batch > 0);
 	fnx_publisher_flush(m->pub);
 	if (n)
-		expect_rings(m, INT64_MAX);
+		expect_rings(m, INT64_MIN);
 }
 
 static void step_room(struct model *m)
@@ -367,7 +369,10 @@ static void step_drop(struct model *m, struct model_sub *s)
 static void step_park(struct model *m, struct model_sub *s)
 {
 	int64_t wake_at = below(m, 3) ? m->watermark + (int64_t)below(m, 30) : INT64_MAX;
-	int ready = m->head > s->next || m->watermark >= wake_at;
+	uint32_t patience = below(m, 2) ? (uint32_t)below(m, 12) : 0,
+		 most = s->policy == FNX_LOSSLESS ? m->config.n_slots / 4 : 0;
+	uint64_t wake_head = s->next + 1 + (patience < most ? patience : most);
+	int ready = m->head >= wake_head || m->watermark >= wake_at;
 
 	if (s->in_turn)
 		return;
@@ -376,10 +381,14 @@ static void step_park(struct model *m, struct model_sub *s)
 		s->parked = 0;
 		return;
 	}
-	assert_int_equal(fnx_subscriber_pending(s->sub, wake_at), ready);
-	assert_int_equal(fnx_subscriber_park(s->sub, wake_at), ready);
+	assert_int_equal(fnx_subscriber_due(s->sub, wake_at, patience), ready);
+	if (patience)
+		assert_int_equal(fnx_subscriber_doze(s->sub, wake_at, patience), ready);
+	else
+		assert_int_equal(fnx_subscriber_park(s->sub, wake_at), ready);
 	s->parked = !ready;
 	s->wake_at = wake_at;
+	s->wake_head = wake_head;
 }
 
 static void step_subscriber(struct model *m)

@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <sys/resource.h>
 
+#include "bus/view.h"
 #include "schemas/truth.h"
 
 enum {
@@ -18,13 +19,18 @@ struct lab {
 	uint64_t n;
 };
 
-static struct lab lab_open(void)
+static struct lab lab_open_with(uint32_t n_slots)
 {
 	struct lab lab = {.bus = command_bus()};
 
 	assert_int_equal(fnx_presence_claim(&lab.bus, "acquire", &lab.presence, NULL), 0);
-	lab.pub = command_topic(&lab.bus, "truth", &fnx_truth_schema, SLOTS, FNX_FULL_DROP);
+	lab.pub = command_topic(&lab.bus, "truth", &fnx_truth_schema, n_slots, FNX_FULL_DROP);
 	return lab;
+}
+
+static struct lab lab_open(void)
+{
+	return lab_open_with(SLOTS);
 }
 
 static void lab_close(struct lab *lab)
@@ -190,6 +196,93 @@ TEST(only_new_frames_are_printed_where_that_is_asked)
 	assert_null(strstr(frame + 1, "seq="));
 	assert_true(strtoull(frame + strlen("seq="), NULL, 10) >= 5);
 	lab_close(&lab);
+}
+
+TEST(the_moments_of_arrival_and_of_publishing_are_printed_where_that_is_asked)
+{
+	struct lab lab = lab_open();
+	const char *const plain[] = {"echo", "truth", "--count", "3", ON(lab.bus), NULL};
+	const char *const stamps[] = {
+		"echo", "truth", "--count", "3", "--stamps", ON(lab.bus), NULL};
+	int64_t before_ns = fnx_node_now();
+	struct running running;
+	const char *at;
+
+	publish(&lab, 3);
+	running = command_start(plain);
+	assert_null(strstr(command_end(&running)->out, "publish_ns="));
+	running = command_start(stamps);
+	at = command_end(&running)->out;
+	for (int i = 0; i < 3; i++) {
+		int64_t ingress_ns, publish_ns;
+
+		at = strstr(at, " ingress_ns=");
+		assert_non_null(at);
+		assert_int_equal(sscanf(at, " ingress_ns=%" SCNd64 " publish_ns=%" SCNd64,
+					 &ingress_ns, &publish_ns),
+			2);
+		assert_in_range(publish_ns, before_ns, fnx_node_now());
+		assert_int_equal(publish_ns - ingress_ns, 5000);
+		at++;
+	}
+	lab_close(&lab);
+}
+
+/* Until the one reader sleeps, with so many frames unread at the most; how often it was rung. */
+static uint64_t await_sleep(const struct lab *lab, uint64_t most)
+{
+	int64_t deadline = fnx_node_now() + INT64_C(10000000000);
+
+	for (;;) {
+		struct fnx_view *view;
+		uint64_t n_rings;
+		int sleeps;
+
+		assert_int_equal(fnx_view_open(&lab->bus, "truth", 0, &view), 0);
+		sleeps = view->n_subscribers == 1 && view->subscribers[0].parked &&
+			view->subscribers[0].lag <= most;
+		n_rings = view->rings;
+		fnx_view_close(view);
+		if (sleeps)
+			return n_rings;
+		if (fnx_node_now() > deadline)
+			fail_msg("it does not come to rest");
+		sched_yield();
+	}
+}
+
+TEST(one_that_is_patient_prints_the_same_and_is_rung_less_often_unless_the_pool_is_small)
+{
+	enum {
+		N = 260,
+		LARGE = 256,
+		UNREAD = LARGE / 4
+	};
+	const struct {
+		uint32_t n_slots, unread;
+		const char *option;
+	} cases[] = {{LARGE, 0, NULL}, {LARGE, UNREAD, "--patient"}, {SLOTS, 0, "--patient"}};
+
+	for (size_t k = 0; k < sizeof(cases) / sizeof(cases[0]); k++) {
+		struct lab lab = lab_open_with(cases[k].n_slots);
+		struct running running = command_start(
+			(const char *const[]){"echo", "truth", ON(lab.bus), cases[k].option, NULL});
+		uint64_t n_rings = await_sleep(&lab, 0);
+		const struct said *said;
+
+		for (int i = 0; i < N; i++) {
+			publish(&lab, 1);
+			n_rings = await_sleep(&lab, cases[k].unread);
+		}
+		/* Fewer are possible: it may see a frame while it lies down. */
+		assert_true(n_rings <= N / (cases[k].unread + 1));
+		assert_true(cases[k].unread || n_rings > N / 2);
+		fnx_publisher_advance(lab.pub, FNX_END, fnx_node_now());
+		said = command_end(&running);
+		assert_null(strstr(said->out, "lost"));
+		assert_int_equal(n_lines(said->out), N);
+		lab_close(&lab);
+	}
 }
 
 TEST(ctrl_c_ends_it_and_nothing_stays_behind)

@@ -131,9 +131,9 @@ TEST(the_outputs_watermark_rises_at_each_time_bin_and_when_there_is_nothing_to_d
 
 		lab_publish(in, time, 0, 0);
 		assert_int_equal(fnx_node_drive(&node, 1, 1), FNX_DRIVE_MORE);
-		/* One frame a turn: it is never idle, and promises nothing but at a bin's
-		 * beginning. */
-		if (time == 10 || time % LAB_BIN == 0)
+		/* One frame a turn: it is never idle, and promises nothing but when a tick has
+		 * passed. */
+		if (time == 10 || time % LAB_BIN == 10)
 			assert_int_equal(fnx_node_promised(&node, 0), time);
 		else
 			assert_int_equal(fnx_node_promised(&node, 0), before);
@@ -185,7 +185,7 @@ TEST(one_that_acts_on_a_frame_tells_others_the_time_after_it_and_the_rest_before
 	}
 }
 
-TEST(a_node_that_sleeps_is_rung_for_a_frame_and_for_the_end_of_its_time_bin)
+TEST(a_node_that_sleeps_is_rung_for_a_frame_and_when_a_tick_has_passed)
 {
 	struct fnx_publisher *in;
 
@@ -196,9 +196,9 @@ TEST(a_node_that_sleeps_is_rung_for_a_frame_and_for_the_end_of_its_time_bin)
 	lab_publish(in, 10, 0, 0);
 	assert_int_equal(drive(), FNX_DRIVE_IDLE);
 	assert_int_equal(fnx_node_park(&node, FNX_DRIVE_IDLE, 1), 0);
-	fnx_publisher_advance(in, LAB_BIN - 1, 0);
-	assert_int_equal(lab_rung(&node), 0);
 	fnx_publisher_advance(in, LAB_BIN, 0);
+	assert_int_equal(lab_rung(&node), 0);
+	fnx_publisher_advance(in, LAB_BIN + 1, 0);
 	assert_int_equal(lab_rung(&node), 1);
 	assert_int_equal(fnx_node_park(&node, FNX_DRIVE_IDLE, 1), 1);
 	assert_int_equal(drive(), FNX_DRIVE_IDLE);
@@ -210,6 +210,99 @@ TEST(a_node_that_sleeps_is_rung_for_a_frame_and_for_the_end_of_its_time_bin)
 	assert_int_equal(lab_rung(&node), 0);
 	fnx_node_close(&node);
 	fnx_publisher_close(in);
+	lab_close(&lab);
+}
+
+static int promise_the_next_tick(void *self, int64_t until, int64_t *ret_watermark)
+{
+	int r = script_advance(self, until, ret_watermark);
+
+	*ret_watermark = ((struct script *)self)->next_tick;
+	return r;
+}
+
+/* Whose next frame is known to be far ahead promises that; it must not sleep for as much longer. */
+TEST(a_node_that_is_ahead_of_its_inputs_is_rung_at_each_tick)
+{
+	struct fnx_node_ops ops = script_ops;
+	const uint32_t delays[] = {0, 1, 30, LAB_BIN - 1, LAB_BIN, 3 * LAB_BIN + 7};
+
+	ops.advance = promise_the_next_tick;
+	for (unsigned i = 0; i < sizeof(delays) / sizeof(delays[0]); i++) {
+		struct fnx_publisher *in;
+		int64_t tick = (int64_t)delays[i] - 2 * LAB_BIN;
+
+		lab_open(&lab);
+		lab.rig.decode.delay_samples = delays[i];
+		in = lab_publisher(&lab, "in");
+		script = (struct script){
+			.inputs = {"in"}, .outputs = {"out"}, .tick = LAB_BIN, .next_tick = tick};
+		script_begin_with(&lab, &script, &ops, "node", &node);
+		fnx_publisher_advance(in, tick, 0);
+		for (unsigned k = 0; k < 6; k++, tick += LAB_BIN) {
+			assert_int_equal(drive(), FNX_DRIVE_IDLE);
+			assert_int_equal(fnx_node_park(&node, FNX_DRIVE_IDLE, 1), 0);
+			fnx_publisher_advance(in, tick, 0);
+			assert_int_equal(lab_rung(&node), 0);
+			fnx_publisher_advance(in, tick + 1, 0);
+			assert_int_equal(lab_rung(&node), 1);
+			fnx_node_unpark(&node);
+			assert_int_equal(fnx_node_published(&node, 0), k);
+			assert_int_equal(drive(), FNX_DRIVE_IDLE);
+			assert_int_equal(fnx_node_published(&node, 0), k + 1);
+		}
+		fnx_node_close(&node);
+		fnx_publisher_close(in);
+		lab_close(&lab);
+	}
+}
+
+static int act_at_ticks(struct script *it)
+{
+	fnx_node_acts_at_ticks(it->node);
+	return 0;
+}
+
+TEST(a_node_that_acts_at_ticks_is_rung_when_the_last_input_has_passed_one_and_by_many_frames)
+{
+	struct fnx_publisher *ins[2];
+
+	lab_open(&lab);
+	ins[0] = lab_publisher(&lab, "one");
+	ins[1] = lab_publisher(&lab, "two");
+	script = (struct script){.inputs = {"one", "two"},
+		.outputs = {"out"},
+		.tick = LAB_BIN,
+		.open = act_at_ticks};
+	script_begin(&lab, &script, "node", &node);
+	fnx_publisher_advance(ins[0], 0, 0);
+	fnx_publisher_advance(ins[1], 0, 0);
+	for (int64_t tick = 0; tick < 5 * LAB_BIN; tick += LAB_BIN) {
+		assert_int_equal(drive(), FNX_DRIVE_IDLE);
+		assert_int_equal(fnx_node_pending(&node), 0);
+		assert_int_equal(fnx_node_park(&node, FNX_DRIVE_IDLE, 1), 0);
+		lab_publish(ins[0], tick, 0, 0);
+		lab_publish(ins[1], tick, 0, 0);
+		fnx_publisher_advance(ins[0], tick + 1, 0);
+		fnx_publisher_advance(ins[1], tick, 0);
+		assert_int_equal(lab_rung(&node), 0);
+		fnx_publisher_advance(ins[1], tick + 1, 0);
+		assert_int_equal(lab_rung(&node), 1);
+		assert_int_equal(fnx_node_pending(&node), 1);
+		fnx_node_unpark(&node);
+		assert_int_equal(drive(), FNX_DRIVE_IDLE);
+		assert_int_equal(fnx_node_published(&node, 0), tick / LAB_BIN + 1);
+	}
+	assert_int_equal(fnx_node_park(&node, FNX_DRIVE_IDLE, 1), 0);
+	for (int k = 0; k < LAB_SLOTS / 2 && !lab_rung(&node); k++)
+		lab_publish(ins[1], 4 * LAB_BIN + 10 + k, 0, 0);
+	fnx_node_unpark(&node);
+	assert_true(fnx_node_pending(&node));
+	assert_int_equal(drive(), FNX_DRIVE_IDLE);
+	assert_int_equal(script.n_frames, 10);
+	fnx_node_close(&node);
+	fnx_publisher_close(ins[0]);
+	fnx_publisher_close(ins[1]);
 	lab_close(&lab);
 }
 
@@ -407,7 +500,7 @@ TEST(a_full_output_does_not_keep_back_what_the_other_can_promise)
 	script_begin(&lab, &script, "node", &node);
 	script_begin(&lab, &both, "reader", &reader);
 	for (int i = 0; i < LAB_SLOTS; i++)
-		lab_publish(in, i, i, 0);
+		lab_publish(in, i + 1, i, 0);
 	assert_int_equal(fnx_node_drive(&node, 1, LAB_SLOTS - 2), FNX_DRIVE_MORE);
 	assert_int_equal(fnx_node_drive(&reader, 1, PLENTY), FNX_DRIVE_IDLE);
 	assert_int_equal(both.n_frames, 0);
