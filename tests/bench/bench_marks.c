@@ -117,6 +117,10 @@ static struct cost run(
 	for (int i = 0; i < N_SPIKES && !is_exact; i++)
 		for (int b = 0; b < N_BINS; b++)
 			worst = fmax(worst, fabs(likelihoods[i][b] - exact[i][b]));
+	if (config->merge_deviations == 0.0 && worst > 1e-6) {
+		fprintf(stderr, "bench_marks: a likelihood differs by %g\n", worst);
+		exit(1);
+	}
 	merging = fnx_model_merging(model);
 	printf("%8u %8s %8.2g %8u %9u %9.2f %9.1f %9.1f %8.2f %9.1e %9.1e\n", config->capacity,
 		config->cut_off ? "yes" : "no", config->merge_deviations,
