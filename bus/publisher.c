@@ -382,6 +382,8 @@ int fnx_publisher_park(struct fnx_publisher *pub, uint32_t n, int64_t now_ns)
 	wake = pub->released + (pub->head - pub->released + 1) / 2;
 	/* seq_cst: pairs with a reader's cursor or hazard store before it looks at writer_wake */
 	atomic_store(&pub->map.subs->writer_wake, wake ? wake : 1);
+	/* Who has begun to doze since: it has looked at writer_wake, or is rung. */
+	fnx_readers_ring(&pub->readers, UINT64_MAX, INT64_MAX);
 	if (!fnx_publisher_room(pub, n, now_ns))
 		return 0;
 	fnx_publisher_unpark(pub);

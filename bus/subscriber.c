@@ -603,6 +603,13 @@ static uint64_t head_behind(const struct fnx_subscriber *sub, uint32_t patience)
 	return sub->next + 1 + (patience < most ? patience : most);
 }
 
+/* Does a publisher sleep on a full pool of which we leave something unread? */
+static int is_waited_for(const struct fnx_subscriber *sub)
+{
+	/* seq_cst: pairs with the publisher's writer_wake store before it looks at who sleeps */
+	return atomic_load(&sub->map.subs->writer_wake) && fnx_subscriber_lag(sub);
+}
+
 int fnx_subscriber_doze(struct fnx_subscriber *sub, int64_t wake_at, uint32_t patience)
 {
 	const struct fnx_segment *segment = sub->map.segment;
@@ -617,7 +624,8 @@ int fnx_subscriber_doze(struct fnx_subscriber *sub, int64_t wake_at, uint32_t pa
 	 * at who sleeps; release: our record is complete */
 	atomic_fetch_or(&sub->map.subs->sleepers, sub->bit);
 	if (atomic_load(&segment->head) < sub->wake_head &&
-		atomic_load(&segment->watermark) < wake_at && !atomic_load(&segment->replaced))
+		atomic_load(&segment->watermark) < wake_at && !atomic_load(&segment->replaced) &&
+		!is_waited_for(sub))
 		return 0;
 	fnx_subscriber_unpark(sub);
 	return 1;
@@ -630,7 +638,8 @@ int fnx_subscriber_due(const struct fnx_subscriber *sub, int64_t wake_at, uint32
 	/* The tag rather than head: see peek. */
 	return is_published(sub, head_behind(sub, patience) - 1) ||
 		atomic_load_explicit(&segment->watermark, memory_order_relaxed) >= wake_at ||
-		atomic_load_explicit(&segment->replaced, memory_order_relaxed);
+		atomic_load_explicit(&segment->replaced, memory_order_relaxed) ||
+		is_waited_for(sub);
 }
 
 int fnx_subscriber_park(struct fnx_subscriber *sub, int64_t wake_at)

@@ -1472,6 +1472,23 @@ TEST(a_reader_that_dozes_is_rung_when_its_topic_is_replaced_and_when_its_publish
 	close_sleeper(&s);
 }
 
+TEST(nobody_dozes_over_frames_whose_room_a_sleeping_publisher_waits_for)
+{
+	struct sleeper s = open_sleeper(FNX_FULL_WAIT, FNX_LOSSLESS);
+	struct fnx_topic_config config;
+
+	fnx_subscriber_describe(s.sub, &config);
+	publish_n(s.pub, 1);
+	assert_int_equal(fnx_subscriber_due(s.sub, INT64_MAX, 2), 0);
+	assert_int_equal(fnx_publisher_park(s.pub, config.n_slots, 0), 0);
+	assert_int_equal(fnx_subscriber_due(s.sub, INT64_MAX, 2), 1);
+	assert_int_equal(fnx_subscriber_doze(s.sub, INT64_MAX, 2), 1);
+	expect_frame(s.sub, 0);
+	/* It has nothing left to give. */
+	assert_int_equal(fnx_subscriber_doze(s.sub, INT64_MAX, 2), 0);
+	close_sleeper(&s);
+}
+
 TEST(a_parked_reader_is_rung_when_its_topic_is_replaced)
 {
 	struct sleeper s = open_sleeper(FNX_FULL_WAIT, FNX_LOSSLESS);
