@@ -356,6 +356,9 @@ bool fnx_model_cubes_are_sound(const struct fnx_model *model)
 			return false;
 		n += model->cube_table[place] > 0;
 	}
+	/* So at least half of the places are free, and `find` ends. */
+	if (n != header->n_cubes)
+		return false;
 	for (uint32_t cube = 0; cube < header->n_cubes; cube++) {
 		int32_t at[FNX_EXPANSION_DIMS_MAX];
 
@@ -365,5 +368,5 @@ bool fnx_model_cubes_are_sound(const struct fnx_model *model)
 			model->cube_table[find(model, at)] != cube + 1)
 			return false;
 	}
-	return n == header->n_cubes;
+	return true;
 }
