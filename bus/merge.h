@@ -70,9 +70,9 @@ void fnx_merge_release(struct fnx_merge *merge, unsigned input);
  * which the node wants to know that nothing comes (INT64_MAX: it cares for frames alone). 1:
  * something came meanwhile, not parked. */
 int fnx_merge_park(struct fnx_merge *merge, int64_t wake_at);
-/* The same for one who does nothing before nothing comes below `wake_at` any more: up to `patience` frames of each
- * input are left unread until then. Without a deadline one input is waited for at a time, and first for
- * the one that came last. */
+/* The same for one who does nothing before nothing comes below `wake_at` any more: up to `patience`
+ * frames of each input are left unread until then. Without a deadline one input is waited for at a
+ * time, and first for the one that came last. */
 int fnx_merge_doze(struct fnx_merge *merge, int64_t wake_at, uint32_t patience);
 void fnx_merge_unpark(struct fnx_merge *merge);
 /* After FNX_NOTHING: 1 if a park, or a doze, would answer 1. For those who wait awake. */

@@ -592,8 +592,8 @@ int64_t fnx_subscriber_end(const struct fnx_subscriber *sub)
 /* Sleeping and leaving
  * ------------------------------------------------------------------------------ */
 
-/* Head when the frame after `patience` more is there. Whom no publisher spares may lose, in one pass, what it leaves unread
- * of a pool that is no larger than a few passes. */
+/* Head when the frame after `patience` more is there. Whom no publisher spares may lose, in one
+ * pass, what it leaves unread of a pool that is no larger than a few passes. */
 static uint64_t head_behind(const struct fnx_subscriber *sub, uint32_t patience)
 {
 	uint32_t most = sub->map.n_slots / 4;

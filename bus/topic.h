@@ -233,10 +233,10 @@ int64_t fnx_subscriber_end(const struct fnx_subscriber *sub);
 /* [frame] Says that this node is about to sleep. 1: a frame, or a watermark of at least `wake_at`,
  * is there already (not parked); 0: parked: the bell will ring for either. */
 int fnx_subscriber_park(struct fnx_subscriber *sub, int64_t wake_at);
-/* [frame] The same for one who can leave up to `patience` frames unread until it has a reason to look: the
- * bell rings for the one behind them, for the watermark, and for a publisher that wants room. A quarter
- * of the pool is the most that may lie unread; for one who is not lossless none, unless that is a pass
- * of reclaim. */
+/* [frame] The same for one who can leave up to `patience` frames unread until it has a reason to
+ * look: the bell rings for the one behind them, for the watermark, and for a publisher that wants
+ * room. A quarter of the pool is the most that may lie unread; for one who is not lossless none,
+ * unless that is a pass of reclaim. */
 int fnx_subscriber_doze(struct fnx_subscriber *sub, int64_t wake_at, uint32_t patience);
 void fnx_subscriber_unpark(struct fnx_subscriber *sub);
 /* [frame] 1 if a park, or a doze, would answer 1. */

@@ -17,8 +17,8 @@ static const double BUDGET = 15.0;
 static const double LEVEL_STEP = 1.5;
 /* Fewer kernels than that are not enough for their errors to be lost in the sum. */
 static const double SUM_MIN = 16.0;
-/* Parts of the sum: what the terms of the last level may contribute, and the mean over the cube (the
- * coefficient of 1), with which errors go. */
+/* Parts of the sum: what the terms of the last level may contribute, and the mean over the cube
+ * (the coefficient of 1), with which errors go. */
 static const double LAST_MAX = 2e-6, MEAN_MAX = 1.5;
 
 static void make_points(struct fnx_expansion *expansion)

@@ -92,7 +92,8 @@ struct fnx_journal;
 
 /* Bytes of memory that a model of this configuration lives in; 0: a field out of its range. */
 size_t fnx_model_memory_size(const struct fnx_model_config *config);
-/* Bytes of one cube of `expansion_size`, for so many channels, at most FNX_EXPANSION_DIMS_MAX, and bins. */
+/* Bytes of one cube of `expansion_size`, for so many channels, at most FNX_EXPANSION_DIMS_MAX, and
+ * bins. */
 size_t fnx_model_cube_size(uint32_t n_dims, uint32_t n_bins);
 /* What one fnx_model_add announces to the journal at the most, for fnx_journal_log_size. */
 void fnx_model_add_needs(

@@ -25,8 +25,8 @@ static int has_room(struct fnx_node *node)
 	return 1;
 }
 
-/* The first time above `time` by which a tick of the decoder has passed. It closes a time bin when nothing
- * comes any more at the tick itself, and whoever is behind it by one sample holds it up. */
+/* The first time above `time` by which a tick of the decoder has passed. It closes a time bin when
+ * nothing comes any more at the tick itself, and whoever is behind it by one sample holds it up. */
 static int64_t grid_above(const struct fnx_node *node, int64_t time)
 {
 	int64_t grid = node->grid_samples, past;

@@ -61,8 +61,8 @@ struct fnx_node_param_state {
 };
 
 enum {
-	/* All of them are to be read when the tick has passed, and somebody waits. In a pool below 32 slots
-	 * fewer: a quarter. */
+	/* All of them are to be read when the tick has passed, and somebody waits. In a pool below
+	 * 32 slots fewer: a quarter. */
 	FNX_NODE_PATIENCE = 8,
 };
 

@@ -104,8 +104,8 @@ enum {
 	FNX_INPUT_ASIDE = 1u << 2,
 };
 
-/* This node does nothing about a frame before its time bin's tick has passed: it need not be woken for the few
- * that come until then. */
+/* This node does nothing about a frame before its time bin's tick has passed: it need not be woken
+ * for the few that come until then. */
 void fnx_node_acts_at_ticks(struct fnx_node *node);
 
 /* Declares an input; the host subscribes losslessly once the topic is there, and orders it after

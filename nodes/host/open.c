@@ -90,8 +90,8 @@ static void allow_descriptors(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/* A decoder by the clock has its ticks at known times. One by the LFP has each at some LFP sample, and where somebody waits
- * for it, nobody may be behind by more than one of those. */
+/* A decoder by the clock has its ticks at known times. One by the LFP has each at some LFP sample,
+ * and where somebody waits for it, nobody may be behind by more than one of those. */
 static void set_grid(struct fnx_node *node, const struct fnx_rig *rig)
 {
 	int waits = rig->bus.live || rig->source.speed > 0;

@@ -5,10 +5,10 @@
  *	bench_marks [DIMENSIONS [LARGEST]]
  *
  * Marks as made_up_marks.h draws them. Each model is timed alone, over spikes drawn as the marks
- * were; the spike that is judged meets its model anew. "near" is the share of marks within the cut-off, which no
- * exact sum can do without; "MiB" the memory of local expansions. The last lines tell what a spike
- * costs with most marks, as a multiple of what it costs with fewest. DIMENSIONS 4 and a million marks
- * take ten minutes.
+ * were; each meets the model anew. "near" is the share of marks within the cut-off, which no exact
+ * sum can do without; "MiB" the memory of local expansions. The last lines tell what a spike costs
+ * with most marks, as a multiple of what it costs with fewest. With four dimensions and a million
+ * marks it takes nine minutes.
  */
 #include <math.h>
 #include <stdio.h>

@@ -236,10 +236,11 @@ def asleep():
     it.finish()
     told, (recorded, outcomes) = actuator.end(), decisions(name)
     acted, _ = judge(told, recorded, outcomes[0], 0)
-    for came_ns, task in told:
-        age_ms = (came_ns - task["ingress_ns"]) / 1e6
-        late = [end for begin, end in naps if begin < came_ns and task["ingress_ns"] < end - 400e6 and came_ns > end]
-        assert not late, f"done {age_ms:.0f} ms after its sample: {task}"
+    for begin, end in naps:
+        late = [task for came_ns, task in told if came_ns > end and task["ingress_ns"] < end - 400e6]
+        # One, that was not old when dispatch was stopped, may have been between the last look at the clock and its
+        # system call, which no process can rule out; its actuator has one under way at a time.
+        assert len(late) <= 1 and all(task["ingress_ns"] > begin - 400e6 for task in late), f"done late: {late}"
     held = sum(decision["outcome"] in (STALE, STALLED) for decision in recorded.values())
     print(f"asleep {len(naps)} times: {acted} tasks, {held} held back as old")
     assert held >= len(naps)
