@@ -239,8 +239,7 @@ static bool is_trusted(const struct fnx_expansion *expansion, uint32_t n, const 
 			(size_t)i * expansion->set_size);
 		most = fmax(most, last[i]);
 	}
-	/* Nothing is of a sum that is not a number. */
-	return sum >= SUM_MIN && mean <= MEAN_MAX * sum && most <= LAST_MAX * sum;
+	return isfinite(sum) && sum >= SUM_MIN && mean <= MEAN_MAX * sum && most <= LAST_MAX * sum;
 }
 
 bool fnx_expansion_sums(const struct fnx_expansion *expansion, const double *point, uint32_t n,

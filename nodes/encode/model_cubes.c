@@ -22,7 +22,6 @@ enum {
 	/* Cubes from a mark's own to the farthest that it reaches, in one dimension. */
 	REACH = 5,
 	REACHED = 2 * REACH + 1,
-	AT_MAX = 30000,
 };
 
 /* Beyond so many squared kernel deviations from a cube a weight is below 1e-7 of the peak. */
@@ -36,23 +35,22 @@ struct around {
 	float factors[FNX_EXPANSION_DIMS_MAX][REACHED][FNX_EXPANSION_DEGREES];
 };
 
+/* Amplitudes beyond the limit count as that, as in lanes. */
 static double deviations(const struct fnx_model *model, double uv)
 {
-	return uv / model->config.kernel_uv;
+	const double unit_uv = fnx_model_unit_uv(model);
+
+	return fnx_model_clamped(uv / unit_uv, fnx_model_limit(model)) *
+		(unit_uv / model->config.kernel_uv);
 }
 
-/* The cube that a mark lies in; false: too far off. */
-static bool cube_at(const struct fnx_model *model, const double *mark, int32_t *ret_at)
+/* The cube that a mark lies in: by the limits of lanes no number of it is beyond 8,167. */
+static void cube_at(const struct fnx_model *model, const double *mark, int32_t *ret_at)
 {
-	for (uint32_t d = 0; d < FNX_EXPANSION_DIMS_MAX; d++) {
-		const double at =
-			d < model->config.n_dims ? floor(deviations(model, mark[d]) / EDGE) : 0.0;
-
-		if (!(fabs(at) <= AT_MAX))
-			return false;
-		ret_at[d] = (int32_t)at;
-	}
-	return true;
+	for (uint32_t d = 0; d < FNX_EXPANSION_DIMS_MAX; d++)
+		ret_at[d] = d < model->config.n_dims
+			? (int32_t)floor(deviations(model, mark[d]) / EDGE)
+			: 0;
 }
 
 static double centre(int32_t at)
@@ -186,8 +184,7 @@ static void put_in_all(struct fnx_model *model, uint32_t slot, float sign)
 	struct reached reached, next;
 	struct around around;
 
-	if (!cube_at(model, mark, around.at))
-		return;
+	cube_at(model, mark, around.at);
 	look_around(model, mark, &around);
 	count_change(model);
 	for (reached = reach_next(model, &around, 0, slot); reached.cube < model->header->n_cubes;
@@ -213,8 +210,7 @@ static void want(struct fnx_model *model, uint32_t slot)
 	uint32_t place, cube;
 	int32_t at[FNX_EXPANSION_DIMS_MAX];
 
-	if (!cube_at(model, mark, at))
-		return;
+	cube_at(model, mark, at);
 	place = find(model, at);
 	if (!model->cube_table[place]) {
 		if (header->n_cubes == model->n_cubes)
@@ -303,8 +299,7 @@ bool fnx_model_cubes_sum(const struct fnx_model *model, const double *mark, floa
 	int32_t at[FNX_EXPANSION_DIMS_MAX];
 	uint32_t cube;
 
-	if (!cube_at(model, mark, at))
-		return false;
+	cube_at(model, mark, at);
 	cube = model->cube_table[find(model, at)];
 	if (!cube || model->cubes[cube - 1].state != FNX_MODEL_CUBE_READY)
 		return false;

@@ -34,7 +34,7 @@
  *	coefficients [n_cubes][n_bins] of sets     see expansion.h
  *
  * each part at a multiple of 64 bytes. Every change is announced to the journal before it is made,
- * but for those of cubes and coefficients.
+ * but for those of coefficients, and of where a cube is and what it saw last.
  */
 #pragma once
 

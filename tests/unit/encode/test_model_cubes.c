@@ -166,6 +166,48 @@ TEST(where_there_are_no_cubes_all_marks_are_summed)
 	fnx_model_free(exact);
 }
 
+/* Cells at and beyond the limit, which is where they then lie. */
+static void check_beyond(double step_uv, double limit_uv)
+{
+	struct check_random random = check_random_seeded();
+	struct fnx_model_config config = {.n_dims = 2,
+		.n_bins = 10,
+		.capacity = 3000,
+		.kernel_uv = 20.0,
+		.single = true,
+		.step_uv = step_uv};
+	struct fnx_model *model, *exact;
+	uint32_t n_expanded = 0;
+	void *scratch;
+
+	exact = model_new(&config);
+	config.expansion_size = 400 * cube_size(&config);
+	model = model_new(&config);
+	scratch = scratch_new(model);
+	for (uint32_t i = 0; i < 6000; i++) {
+		const double gain = (double)check_random_below(&random, 4) / 2.0 - 0.5;
+		double mark[FNX_MARK_DIMS_MAX];
+		int32_t bin = random_mark(&random, 5, mark);
+
+		for (uint32_t d = 0; d < 2; d++)
+			mark[d] += limit_uv * gain;
+		bin += gain > 0.6 ? 5 : 0;
+		assert_int_equal(fnx_model_add(exact, mark, bin), fnx_model_add(model, mark, bin));
+		if (i % 10 == 0)
+			n_expanded += !check_likelihood(model, exact, mark, scratch);
+	}
+	assert_true(n_expanded > 100);
+	free(scratch);
+	fnx_model_free(model);
+	fnx_model_free(exact);
+}
+
+TEST(amplitudes_beyond_the_limit_count_as_that_in_cubes_too)
+{
+	check_beyond(0.195, 0.195 * FNX_BLOCK_LIMIT_I16);
+	check_beyond(0.0, 20.0 * FNX_BLOCK_LIMIT_I32 / FNX_BLOCK_STEPS);
+}
+
 TEST(a_model_mapped_elsewhere_goes_on_bit_for_bit)
 {
 	struct check_random random = check_random_seeded();
