@@ -146,40 +146,28 @@ void fnx_expansion_factors(const struct fnx_expansion *expansion, double offset,
 #include "nodes/encode/expansion_width.h"
 #endif
 
-static void add_products(const struct fnx_expansion *expansion, uint32_t first, uint32_t end,
-	const float *outer, const float *inner, float *ret)
-{
-#ifdef __x86_64__
-	if (expansion->processor >= FNX_PROCESSOR_AVX2) {
-		add_products_v32(expansion, first, end, outer, inner, ret);
-		return;
-	}
-#endif
-	add_products_v16(expansion, first, end, outer, inner, ret);
-}
+struct loops {
+	void (*add_products)(const struct fnx_expansion *expansion, uint32_t first, uint32_t end,
+		const float *outer, const float *inner, float *ret);
+	void (*add_wide)(const struct fnx_expansion *expansion, uint32_t n_octets,
+		const float *outer, const float *inner, double *ret);
+	void (*sum_all)(const struct fnx_expansion *expansion, uint32_t n, const float *terms,
+		const void *sets, double *ret_sums, double *ret_last);
+};
 
-static void add_wide(const struct fnx_expansion *expansion, uint32_t n_octets, const float *outer,
-	const float *inner, double *ret)
+/* An octet is no wider than 32 bytes. */
+static const struct loops *loops_of(const struct fnx_expansion *expansion)
 {
+	static const struct loops any = {add_products_v16, add_wide_v16, sum_all_v16};
 #ifdef __x86_64__
-	if (expansion->processor >= FNX_PROCESSOR_AVX2) {
-		add_wide_v32(expansion, n_octets, outer, inner, ret);
-		return;
-	}
-#endif
-	add_wide_v16(expansion, n_octets, outer, inner, ret);
-}
+	static const struct loops avx2 = {add_products_v32, add_wide_v32, sum_all_v32};
 
-static void sum_all(const struct fnx_expansion *expansion, uint32_t n, const float *terms,
-	const void *sets, double *ret_sums, double *ret_last)
-{
-#ifdef __x86_64__
-	if (expansion->processor >= FNX_PROCESSOR_AVX2) {
-		sum_all_v32(expansion, n, terms, sets, ret_sums, ret_last);
-		return;
-	}
+	if (expansion->processor >= FNX_PROCESSOR_AVX2)
+		return &avx2;
+#else
+	(void)expansion;
 #endif
-	sum_all_v16(expansion, n, terms, sets, ret_sums, ret_last);
+	return &any;
 }
 
 /* Of each pair of degrees the product. A dimension that is not there has T_0 = 1 alone. */
@@ -221,11 +209,12 @@ void fnx_expansion_add(const struct fnx_expansion *expansion,
 	const uint32_t n = expansion->n_of_level[level_of(square)], n_wide = expansion->n_wide;
 	_Alignas(FNX_LANES_ALIGN) float inner[FNX_EXPANSION_PAIRS];
 	float outer[FNX_EXPANSION_PAIRS];
+	const struct loops *loops = loops_of(expansion);
 	double *wide = coefficients;
 
 	multiply(expansion, factors, sign, outer, inner);
-	add_wide(expansion, n < n_wide ? n : n_wide, outer, inner, wide);
-	add_products(expansion, n_wide, n, outer, inner, (float *)(wide + 8 * n_wide));
+	loops->add_wide(expansion, n < n_wide ? n : n_wide, outer, inner, wide);
+	loops->add_products(expansion, n_wide, n, outer, inner, (float *)(wide + 8 * n_wide));
 }
 
 static bool is_trusted(const struct fnx_expansion *expansion, uint32_t n, const void *coefficients,
@@ -250,6 +239,7 @@ bool fnx_expansion_sums(const struct fnx_expansion *expansion, const double *poi
 	float values[FNX_EXPANSION_DIMS_MAX][FNX_EXPANSION_DEGREES];
 	const float *const rows[FNX_EXPANSION_DIMS_MAX] = {
 		values[0], values[1], values[2], values[3]};
+	const struct loops *loops = loops_of(expansion);
 
 	for (uint32_t d = 0; d < expansion->n_dims; d++) {
 		double value = 1.0, next = point[d];
@@ -264,7 +254,7 @@ bool fnx_expansion_sums(const struct fnx_expansion *expansion, const double *poi
 	}
 	memset(terms, 0, expansion->n_terms * sizeof(float));
 	multiply(expansion, rows, 1.0f, outer, inner);
-	add_products(expansion, 0, expansion->n_octets, outer, inner, terms);
-	sum_all(expansion, n, terms, coefficients, ret_sums, work);
+	loops->add_products(expansion, 0, expansion->n_octets, outer, inner, terms);
+	loops->sum_all(expansion, n, terms, coefficients, ret_sums, work);
 	return is_trusted(expansion, n, coefficients, work, ret_sums);
 }

@@ -6,7 +6,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "nodes/encode/model_memory.h"
 
@@ -331,6 +330,26 @@ TEST(cubes_that_saw_what_was_undone_catch_up_anew)
 		pair_fini(&pair);
 	}
 	assert_true(n_expanded > n / 8);
+}
+
+TEST(a_table_of_cubes_without_a_free_place_is_refused)
+{
+	struct check_random random = check_random_seeded();
+	struct fnx_model_config config = {
+		.n_dims = 2, .n_bins = 9, .capacity = 400, .kernel_uv = 20.0, .single = true};
+	double mark[FNX_MARK_DIMS_MAX];
+	struct fnx_model *model, *damaged;
+
+	config.expansion_size = 4 * cube_size(&config);
+	model = model_new(&config);
+	for (uint32_t i = 0; i < 1000; i++)
+		assert_true(fnx_model_add(model, mark, random_mark(&random, 9, mark)) >= 0);
+	assert_int_equal(model->header->n_cubes, 4);
+	for (uint32_t i = 0; i < model->n_cube_table; i++)
+		model->cube_table[i] = 1;
+	model->cubes[3].at[0] = INT16_MAX;
+	assert_int_equal(fnx_model_init(&config, model->header, true, NULL, &damaged), -EBADMSG);
+	fnx_model_free(model);
 }
 
 TEST(damaged_cubes_are_refused_or_harmless)
