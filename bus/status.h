@@ -15,7 +15,7 @@ enum {
 	FNX_STATUS_TOPICS_MAX = 80, /* inputs and outputs each */
 	FNX_STATUS_TEXT_MAX = 256,
 	FNX_HISTOGRAM_BUCKETS = 32 * 16,
-	FNX_STATUS_ABI = 3,
+	FNX_STATUS_ABI = 4,
 };
 
 #define FNX_STATUS_MAGIC UINT64_C(0x3174617473786e66)
@@ -54,6 +54,8 @@ struct fnx_status_topic {
 	_Atomic uint64_t dropped; /* outputs: frames that found no slot */
 	_Atomic uint64_t lapped; /* outputs: frames that slow subscribers lost, all together */
 	_Atomic uint64_t late; /* inputs: frames that came after their turn */
+	_Atomic uint64_t bad; /* inputs: frames of which something could not be used: no number, or
+				 nothing that the rig knows */
 	_Atomic uint64_t suppressed; /* outputs: frames not published again after a restart */
 	/* Inputs: most frames that were waiting here at a time. Below 16: taken in one go. */
 	_Atomic uint64_t peak_depth;

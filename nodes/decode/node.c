@@ -10,6 +10,7 @@
 #include "nodes/decode/node.h"
 
 #include <errno.h>
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -431,10 +432,24 @@ static void take_position(struct decode *decode, const struct fnx_position *posi
 
 	now->position_bin = position->bin;
 	now->position_arm = position->arm;
+	if (position->bin < -1 || position->bin >= (int32_t)decode->n_bins) {
+		fnx_node_count_bad(decode->node, (unsigned)decode->position_input);
+		now->position_bin = now->position_arm = -1;
+	}
 	now->speed_cm_s = position->speed;
 	now->on_track = (position->flags & FNX_POSITION_ON_TRACK) != 0;
 	if (now->position_bin >= 0 && fabs(now->speed_cm_s) >= decode->min_speed_cm_s)
 		fnx_state_space_occupy(&decode->space, now->position_bin);
+}
+
+/* Is it one? What is no number, or below 0, would spoil a posterior. */
+static int is_likelihood(const double *values, uint32_t n)
+{
+	int odd = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		odd |= !(values[i] >= 0.0 && values[i] <= DBL_MAX);
+	return !odd;
 }
 
 static void take_likelihood(struct decode *decode, unsigned input, const struct fnx_frame *frame)
@@ -444,22 +459,31 @@ static void take_likelihood(struct decode *decode, unsigned input, const struct 
 	struct moment *now = decode->now;
 	uint32_t slot = (uint32_t)(now->end % decode->capacity);
 	double *row = decode->rows + (size_t)slot * decode->n_bins;
+	int valid;
 
-	if (message->group >= decode->n_ids || !decode->index_of[message->group])
+	if (message->group >= decode->n_ids || !decode->index_of[message->group]) {
+		fnx_node_count_bad(decode->node, input);
 		return;
+	}
 	if (now->end - now->first == decode->capacity) {
+		fnx_node_lose(decode->node, input);
 		now->overflowed = 1;
 		return;
 	}
 	memcpy(row, fnx_likelihood_get_likelihood(layout, frame->payload),
 		decode->n_bins * sizeof(double));
+	valid = message->status == FNX_LIKELIHOOD_VALID;
+	if (valid && !is_likelihood(row, decode->n_bins)) {
+		fnx_node_count_bad(decode->node, input);
+		valid = 0;
+	}
 	decode->pending[slot] = (struct pending){
 		.sample_time = frame->stamp.sample_time,
 		.group = decode->index_of[message->group] - 1,
 		.position_bin = message->position_bin,
 		.credible_bins = message->credible_bins,
 		.stored = message->stored != 0,
-		.valid = message->status == FNX_LIKELIHOOD_VALID,
+		.valid = valid,
 	};
 	now->end++;
 }

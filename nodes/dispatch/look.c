@@ -195,6 +195,8 @@ static void take_posterior(
 	if (!fnx_masses_of(dispatch->track, fnx_posterior_get_posterior(layout, frame->payload),
 		    dispatch->n_states, &masses))
 		bin.masses = &masses;
+	else
+		fnx_node_count_bad(dispatch->node, (unsigned)dispatch->posterior_input);
 	take_bin(dispatch, verdicts, frame, &bin);
 }
 

@@ -393,6 +393,10 @@ static void take_position(struct encode *encode, const struct fnx_position *posi
 
 	fnx_journal_touch(fnx_node_journal(encode->node), now, sizeof(*now));
 	now->position_bin = position->bin;
+	if (position->bin < -1 || position->bin >= (int32_t)encode->n_bins) {
+		fnx_node_count_bad(encode->node, (unsigned)encode->position_input);
+		now->position_bin = -1;
+	}
 	now->speed_cm_s = position->speed;
 	now->seen = 1;
 	if (is_training(encode))
@@ -432,17 +436,20 @@ static void take_spike(struct encode *encode, const struct fnx_frame *frame)
 	struct fnx_likelihood message;
 	struct group *group;
 	void *payload;
+	int answer;
 
 	if (spike->group >= encode->n_ids || !encode->index_of[spike->group])
 		return;
 	group = &encode->groups[encode->index_of[spike->group] - 1];
 	group->mark.amplitude_uv = encode->amplitude_uv;
-	if (in->extents[fnx_spike_max_channels] < group->mark.n_channels ||
-		spike->n_points > in->extents[fnx_spike_max_points])
-		return;
-	if (fnx_mark_from_waveform(&group->mark, fnx_spike_get_waveform(in, frame->payload),
-		    in->extents[fnx_spike_max_points], spike->n_points, spike->uv_per_count,
-		    mark) != FNX_MARK_ACCEPTED)
+	answer = in->extents[fnx_spike_max_channels] < group->mark.n_channels
+		? -EINVAL
+		: fnx_mark_from_waveform(&group->mark, fnx_spike_get_waveform(in, frame->payload),
+			  in->extents[fnx_spike_max_points], spike->n_points, spike->uv_per_count,
+			  mark);
+	if (answer != FNX_MARK_ACCEPTED && answer != FNX_MARK_BELOW)
+		fnx_node_count_bad(encode->node, (unsigned)encode->spikes_input);
+	if (answer != FNX_MARK_ACCEPTED)
 		return;
 	payload = fnx_node_loan(encode->node, (unsigned)encode->output);
 	if (!payload)

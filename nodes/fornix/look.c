@@ -109,6 +109,7 @@ static int look_at_inputs(
 		hop->gaps = load(&input->gaps);
 		hop->missed = load(&input->missed);
 		hop->late = load(&input->late);
+		hop->bad = load(&input->bad);
 		hop->peak_depth = load(&input->peak_depth);
 		copy_durations(&hop->hop, &status->hops[i]);
 		copy_durations(&hop->age, &input->age);
@@ -116,6 +117,7 @@ static int look_at_inputs(
 		node->gaps += hop->gaps;
 		node->missed += hop->missed;
 		node->late += hop->late;
+		node->bad += hop->bad;
 		if (hop->peak_depth > node->peak_depth)
 			node->peak_depth = hop->peak_depth;
 	}

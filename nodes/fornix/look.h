@@ -21,7 +21,7 @@ struct fnx_look_hop {
 	int64_t started_ns; /* of its reader */
 	int64_t since_ns; /* as of a node */
 	int64_t ended_ns;
-	uint64_t frames, gaps, missed, late, peak_depth;
+	uint64_t frames, gaps, missed, late, bad, peak_depth;
 	/* From the topic, where the reader is found on it. */
 	int is_joined, parked, policy;
 	uint64_t depth; /* frames published and not yet given back */
@@ -56,7 +56,7 @@ struct fnx_look_node {
 	int64_t since_ns;
 	uint64_t wakes, missed_wakes, heap_allocations, full_waits;
 	/* sums over inputs and outputs */
-	uint64_t in, out, gaps, missed, late, drops, depth, peak_depth;
+	uint64_t in, out, gaps, missed, late, bad, drops, depth, peak_depth;
 	struct fnx_durations latency, turn;
 	struct fnx_proc proc; /* of the node's thread where it shares its process */
 	int shares_process;

@@ -112,6 +112,7 @@ void fnx_summary_gather(struct fnx_summary *summary, const struct fnx_crew *crew
 			summary->gaps += load(&page->inputs[k].gaps);
 			summary->missed += load(&page->inputs[k].missed);
 			summary->late += load(&page->inputs[k].late);
+			summary->bad += load(&page->inputs[k].bad);
 		}
 		for (uint32_t k = 0; k < page->n_outputs; k++)
 			summary->drops +=
@@ -192,6 +193,10 @@ void fnx_summary_print(const struct fnx_summary *summary, const struct fnx_crew 
 			load(&score->right_arm), load(&score->judged));
 	printf("lost            %" PRIu64 " gaps, %" PRIu64 " dropped, %u nodes restarted\n",
 		summary->gaps, summary->drops, crew->restarts);
+	if (summary->late || summary->bad)
+		printf("                %" PRIu64 " frames after their turn, %" PRIu64
+		       " of bad data (fornix top says whose)\n",
+			summary->late, summary->bad);
 	if (crew->rig->source.speed > 0) {
 		printf("latency         from the sample that made it possible:\n");
 		print_latency("spike to posterior", &score->spike_to_posterior);
@@ -250,6 +255,7 @@ static void add_counts(json_t *root, const struct fnx_summary *summary, const st
 		{"missed", summary->missed},
 		{"drops", summary->drops},
 		{"late", summary->late},
+		{"bad", summary->bad},
 		{"missed_wakes", summary->missed_wakes},
 		{"restarts", crew->restarts},
 		{"spikes", summary->spikes},

@@ -8,7 +8,7 @@
 
 struct fnx_summary {
 	double session_s, wall_s;
-	uint64_t gaps, missed, drops, late, missed_wakes, spikes;
+	uint64_t gaps, missed, drops, late, bad, missed_wakes, spikes;
 	struct fnx_score_error error;
 	uint64_t ripple_hits, ripple_misses, ripple_false_alarms;
 	int has_ripple_truth;

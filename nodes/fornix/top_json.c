@@ -57,13 +57,14 @@ static json_t *json_rate(const struct fnx_top *top, double count, const double *
 
 static json_t *json_node_counts(const struct fnx_look_node *node)
 {
-	return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "in",
+	return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "in",
 		json_count(node->in), "out", json_count(node->out), "gaps", json_count(node->gaps),
-		"missed", json_count(node->missed), "late", json_count(node->late), "drops",
-		json_count(node->drops), "depth", json_count(node->depth), "peak_depth",
-		json_count(node->peak_depth), "wakes", json_count(node->wakes), "missed_wakes",
-		json_count(node->missed_wakes), "heap_allocations",
-		json_count(node->heap_allocations), "full_waits", json_count(node->full_waits));
+		"missed", json_count(node->missed), "late", json_count(node->late), "bad",
+		json_count(node->bad), "drops", json_count(node->drops), "depth",
+		json_count(node->depth), "peak_depth", json_count(node->peak_depth), "wakes",
+		json_count(node->wakes), "missed_wakes", json_count(node->missed_wakes),
+		"heap_allocations", json_count(node->heap_allocations), "full_waits",
+		json_count(node->full_waits));
 }
 
 static json_t *json_node(const struct fnx_top *top, const struct fnx_look_node *node)
@@ -127,11 +128,11 @@ static json_t *json_hop(const struct fnx_top *top, const struct fnx_look_hop *ho
 {
 	const struct fnx_look_hop *before = fnx_look_hop_before(top->before, hop);
 	double frames = before ? (double)before->frames : 0;
-	json_t *object = json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:b}", "topic",
+	json_t *object = json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:b}", "topic",
 		json_text(hop->topic), "reader", json_text(hop->reader), "frames",
 		json_count(hop->frames), "gaps", json_count(hop->gaps), "missed",
-		json_count(hop->missed), "late", json_count(hop->late), "peak_depth",
-		json_count(hop->peak_depth), "joined", hop->is_joined);
+		json_count(hop->missed), "late", json_count(hop->late), "bad", json_count(hop->bad),
+		"peak_depth", json_count(hop->peak_depth), "joined", hop->is_joined);
 
 	if (hop->is_joined)
 		json_object_update_new(object,

@@ -412,6 +412,11 @@ HOP_CELL(late)
 	cell_count(hop->late, cell);
 }
 
+HOP_CELL(bad)
+{
+	cell_count(hop->bad, cell);
+}
+
 HOP_CELL(p50)
 {
 	fnx_cell_us(cell, quantile(top, &hop->hop, before ? &before->hop : NULL, 0.5));
@@ -452,6 +457,7 @@ static const struct fnx_column hop_columns[] = {
 	{"GAPS", 4, 0, 1, cell_hop_gaps},
 	{"MISSED", 6, 0, 3, cell_hop_missed},
 	{"LATE", 4, 0, 4, cell_hop_late},
+	{"BAD", 3, 0, 4, cell_hop_bad},
 	{"HOP50", 6, 0, 0, cell_hop_p50},
 	{"HOP99", 6, 0, 0, cell_hop_p99},
 	{"HOPMAX", 6, 0, 2, cell_hop_max},
@@ -505,7 +511,7 @@ static enum fnx_top_style node_style(const void *row)
 
 	if (fnx_look_has_died(node) || node->state == FNX_NODE_FAILED)
 		return FNX_TOP_BAD;
-	if (node->gaps || node->drops || node->missed_wakes || node->late)
+	if (node->gaps || node->drops || node->missed_wakes || node->late || node->bad)
 		return FNX_TOP_ODD;
 	return node->state == FNX_NODE_RUNNING ? FNX_TOP_PLAIN : FNX_TOP_FAINT;
 }
@@ -523,7 +529,7 @@ static enum fnx_top_style hop_style(const void *row)
 {
 	const struct fnx_look_hop *hop = row;
 
-	if (hop->gaps || hop->late)
+	if (hop->gaps || hop->late || hop->bad)
 		return FNX_TOP_ODD;
 	return hop->frames ? FNX_TOP_PLAIN : FNX_TOP_FAINT;
 }
@@ -565,6 +571,12 @@ static void complain(struct writer *writer, const struct fnx_look_node *node)
 	if (node->late)
 		say(writer, FNX_TOP_ODD, "%s got %" PRIu64 " frames after their turn", node->name,
 			node->late);
+	if (node->bad)
+		say(writer, FNX_TOP_ODD,
+			"%s got %" PRIu64
+			" frames of bad data: no numbers, or nothing that its rig "
+			"knows",
+			node->name, node->bad);
 }
 
 #define COLUMNS(columns) columns, sizeof(columns) / sizeof(columns[0])

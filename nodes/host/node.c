@@ -468,6 +468,11 @@ void fnx_node_lose(struct fnx_node *node, unsigned input)
 	progress->missed++;
 }
 
+void fnx_node_count_bad(struct fnx_node *node, unsigned input)
+{
+	fnx_progress_input(node, input)->bad++;
+}
+
 void fnx_node_commit(struct fnx_node *node, unsigned input)
 {
 	fnx_subscriber_commit(node->inputs[input].sub);

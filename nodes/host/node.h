@@ -206,6 +206,8 @@ void fnx_node_commit(struct fnx_node *node, unsigned input);
 int fnx_node_ended(const struct fnx_node *node);
 /* Counts a frame of this input that the node could not keep as lost, in the status page. */
 void fnx_node_lose(struct fnx_node *node, unsigned input);
+/* Counts a frame of this input as bad, in the status page: something in it could not be used. [frame] */
+void fnx_node_count_bad(struct fnx_node *node, unsigned input);
 /* CLOCK_MONOTONIC. No system call (vDSO). */
 int64_t fnx_node_now(void);
 /* Relays: `fd` wakes the node, too. In open. */

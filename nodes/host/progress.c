@@ -279,4 +279,5 @@ void fnx_progress_show(struct fnx_node *node, unsigned input)
 	show(&status->gaps, progress->gaps);
 	show(&status->missed, progress->missed);
 	show(&status->late, progress->late);
+	show(&status->bad, progress->bad);
 }

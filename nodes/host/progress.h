@@ -29,8 +29,8 @@ enum {
 struct fnx_progress_input {
 	uint64_t epoch; /* of the topic */
 	uint64_t next; /* sequence number of the frame to take next */
-	uint64_t frames, gaps, missed, late; /* as in the status page */
-	uint64_t reserved[2];
+	uint64_t frames, gaps, missed, late, bad; /* as in the status page */
+	uint64_t reserved;
 };
 
 /* Written as one at each commit. */

@@ -385,12 +385,14 @@ TEST(what_must_be_zero_is_told_in_words_when_it_is_not)
 	atomic_store(&lab.ripple.status->missed_wakes, 2);
 	atomic_store(&lab.ripple.status->heap_allocations, 3);
 	atomic_store(&lab.ripple.status->inputs[0].late, 4);
+	atomic_store(&lab.ripple.status->inputs[0].bad, 7);
 	atomic_store(&lab.ripple.status->inputs[0].gaps, 5);
 	atomic_store(&lab.ripple.status->inputs[0].missed, 66);
 	said = FORNIX("top", "--once", ON(lab.bus));
 	says(said->out, "a-ripple overslept 2 times");
 	says(said->out, "a-ripple allocated memory 3 times");
 	says(said->out, "a-ripple got 4 frames after their turn");
+	says(said->out, "a-ripple got 7 frames of bad data");
 	says(line_of(said, "a-ripple running"), "    5     66 ");
 	lab_close(&lab);
 }
