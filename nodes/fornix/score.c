@@ -282,47 +282,70 @@ static void shuffle(int16_t *values, size_t n)
 	}
 }
 
-static double median_error(const struct fnx_track *track, const struct fnx_score_pair *pairs,
+static double median_error(const struct fnx_track *track, const int16_t *decoded,
 	const int16_t *actual, size_t n, double *errors)
 {
 	for (size_t i = 0; i < n; i++)
-		errors[i] = fnx_track_distance_cm(
-			track, (uint32_t)pairs[i].decoded, (uint32_t)actual[i]);
+		errors[i] = fnx_track_distance_cm(track, (uint32_t)decoded[i], (uint32_t)actual[i]);
 	return median(errors, n);
+}
+
+/* The pairs that name bins of the track: what was published may be anything. */
+static size_t take_apart(const struct fnx_score_pair *pairs, size_t n, uint32_t n_bins,
+	int16_t *ret_decoded, int16_t *ret_actual)
+{
+	size_t n_taken = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if ((uint32_t)pairs[i].decoded >= n_bins || (uint32_t)pairs[i].actual >= n_bins)
+			continue;
+		ret_decoded[n_taken] = pairs[i].decoded;
+		ret_actual[n_taken++] = pairs[i].actual;
+	}
+	return n_taken;
+}
+
+static void judge(const struct fnx_track *track, const int16_t *decoded, int16_t *actual, size_t n,
+	double *errors, struct fnx_score_error *ret_error)
+{
+	const int32_t *arms = fnx_track_bin_arms(track);
+	size_t same = 0;
+
+	for (size_t i = 0; i < n; i++)
+		same += arms[decoded[i]] == arms[actual[i]];
+	ret_error->n = n;
+	ret_error->same_arm = (double)same / (double)n;
+	ret_error->median_cm = median_error(track, decoded, actual, n, errors);
+	shuffle(actual, n);
+	ret_error->chance_cm = median_error(track, decoded, actual, n, errors);
 }
 
 int fnx_score_error(
 	const struct fnx_score *score, const struct fnx_rig *rig, struct fnx_score_error *ret_error)
 {
 	struct fnx_score_error error = {.median_cm = NAN, .chance_cm = NAN, .same_arm = NAN};
-	size_t first = second_half(score), n = atomic_load(&score->n_pairs) - first, same = 0;
-	const struct fnx_score_pair *pairs = score->pairs + first;
+	size_t first = second_half(score), n = atomic_load(&score->n_pairs) - first;
 	struct fnx_track_config *config = malloc(sizeof(*config));
 	double *errors = malloc((n + 1) * sizeof(*errors));
+	int16_t *decoded = malloc((n + 1) * sizeof(*decoded));
 	int16_t *actual = malloc((n + 1) * sizeof(*actual));
 	struct fnx_track *track = NULL;
 	char text[FNX_RIG_ERROR_MAX];
 	int r = -ENOMEM;
 
-	if (config && errors && actual)
+	if (config && errors && decoded && actual)
 		r = rig->track.enabled && n ? fnx_rig_track(rig, config, text) : 1;
 	if (!r)
 		r = fnx_track_new(config, &track, NULL);
 	if (!r) {
-		for (size_t i = 0; i < n; i++) {
-			actual[i] = pairs[i].actual;
-			same += fnx_track_bin_arms(track)[pairs[i].decoded] ==
-				fnx_track_bin_arms(track)[pairs[i].actual];
-		}
-		error.n = n;
-		error.same_arm = (double)same / (double)n;
-		error.median_cm = median_error(track, pairs, actual, n, errors);
-		shuffle(actual, n);
-		error.chance_cm = median_error(track, pairs, actual, n, errors);
+		n = take_apart(score->pairs + first, n, fnx_track_bins(track), decoded, actual);
+		if (n > 0)
+			judge(track, decoded, actual, n, errors, &error);
 	}
 	fnx_track_free(track);
 	free(config);
 	free(errors);
+	free(decoded);
 	free(actual);
 	if (r >= 0)
 		*ret_error = error;
