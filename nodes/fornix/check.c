@@ -397,8 +397,11 @@ int fnx_command_check(int argc, char **argv)
 		fprintf(stderr, "fornix check: %s: %s\n", path, error);
 	else
 		print(&check);
+	if (check.n_refusals > 0)
+		fprintf(stderr, "fornix check: %s: cannot be run: see \"will refuse\" above\n",
+			path);
 	fnx_track_free(check.track);
 	free(check.design);
 	fnx_rig_free(rig);
-	return r ? 2 : 0;
+	return r || check.n_refusals > 0 ? 2 : 0;
 }

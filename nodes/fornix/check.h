@@ -13,7 +13,7 @@ struct fnx_check {
 	struct fnx_track *track; /* NULL: none */
 	struct fnx_ripple_design *design; /* NULL: no ripple section */
 	uint64_t pool_bytes; /* of all topics and states together, set by fnx_check_print_topics */
-	unsigned n_warnings;
+	unsigned n_warnings, n_refusals; /* of the first, those for which a node would not start */
 };
 
 /* check_topics.c: topics, who publishes them, and the memory that they take. */
@@ -21,8 +21,9 @@ void fnx_check_print_topics(struct fnx_check *check);
 /* check_states.c: the same for what nodes have learnt. Counts into check->pool_bytes. */
 void fnx_check_print_states(struct fnx_check *check);
 /* check_filters.c: what the ripple node's filters do. */
-void fnx_check_print_filters(const struct fnx_check *check);
-/* check_warnings.c: what is allowed and probably not meant. Counts into check->n_warnings. */
+void fnx_check_print_filters(struct fnx_check *check);
+/* check_warnings.c: what is allowed and probably not meant, and what a node would refuse when it is
+ * opened. Counts into check->n_warnings, n_refusals. */
 void fnx_check_print_warnings(struct fnx_check *check);
 
 /* Electrode group `id` is among those. */

@@ -154,8 +154,9 @@ static void print_sum(const struct fnx_rig *rig, const struct fnx_ripple_design 
 }
 
 /* The network does not run here: what cannot be read is told as ripple would. */
-static void print_network(const struct fnx_rig *rig)
+static void print_network(struct fnx_check *check)
 {
+	const struct fnx_rig *rig = check->rig;
 	const struct fnx_rig_ripple *ripple = &rig->ripple;
 	double taps[FNX_RESAMPLING_TAPS], rate_hz = ripple->network_rate_hz;
 	struct fnx_network_shape input;
@@ -166,6 +167,7 @@ static void print_network(const struct fnx_rig *rig)
 	printf("\nnetwork (LFP at %g Hz, network at %g Hz)\n", rig->lfp.rate_hz, rate_hz);
 	if (fnx_network_open(ripple->weights, 0, ripple->double_precision, &network, error)) {
 		printf("  ripple will refuse: ripple.weights: %s\n", error);
+		check->n_refusals++;
 		return;
 	}
 	input = fnx_network_input(network);
@@ -175,9 +177,10 @@ static void print_network(const struct fnx_rig *rig)
 	printf("  %-11s %u samples x %u channels (%.1f ms), one every %u samples (%.1f ms)\n",
 		"window", input.height, input.width * input.n_channels,
 		1e3 * input.height / rate_hz, step, 1e3 * step / rate_hz);
-	if (fnx_resampling_design(rig, taps, &n_taps))
+	if (fnx_resampling_design(rig, taps, &n_taps)) {
 		printf("  %-11s ripple will refuse: no low-pass for these rates\n", "resampling");
-	else if (n_taps)
+		check->n_refusals++;
+	} else if (n_taps)
 		printf("  %-11s low-pass of %u taps, group delay %.2f ms\n", "resampling", n_taps,
 			1e3 * (n_taps - 1) / 2 / rig->lfp.rate_hz);
 	else
@@ -187,7 +190,7 @@ static void print_network(const struct fnx_rig *rig)
 	fnx_network_free(network);
 }
 
-void fnx_check_print_filters(const struct fnx_check *check)
+void fnx_check_print_filters(struct fnx_check *check)
 {
 	const struct fnx_rig *rig = check->rig;
 	bool network = rig->ripple.detector == FNX_RIPPLE_NETWORK;
@@ -195,7 +198,7 @@ void fnx_check_print_filters(const struct fnx_check *check)
 	if (!check->design)
 		return;
 	if (network)
-		print_network(rig);
+		print_network(check);
 	if (network && !rig->ripple.noise_channels.n)
 		return;
 	printf("\nfilters%s (LFP at %g Hz)\n", network ? " of the noise channels" : "",

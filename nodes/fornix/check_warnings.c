@@ -15,16 +15,36 @@
 
 static void warn(struct fnx_check *check, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+static void refuse(struct fnx_check *check, const char *node, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static void begin_line(struct fnx_check *check)
+{
+	fputs(check->n_warnings++ ? "  " : "\nwarnings\n  ", stdout);
+}
 
 static void warn(struct fnx_check *check, const char *format, ...)
 {
 	va_list args;
 
-	fputs(check->n_warnings++ ? "  " : "\nwarnings\n  ", stdout);
+	begin_line(check);
 	va_start(args, format);
 	vprintf(format, args);
 	va_end(args);
 	putchar('\n');
+}
+
+/* `node` would not start. */
+static void refuse(struct fnx_check *check, const char *node, const char *format, ...)
+{
+	va_list args;
+
+	begin_line(check);
+	va_start(args, format);
+	vprintf(format, args);
+	va_end(args);
+	printf("; %s will refuse\n", node);
+	check->n_refusals++;
 }
 
 /* The source
@@ -65,9 +85,9 @@ static void warn_about_ripple(struct fnx_check *check)
 	if (ripple->freeze && !ripple->mean.n && !ripple->seed_file[0])
 		warn(check, "ripple.freeze: without mean and deviation the statistics never begin");
 	if (ripple->mean.n != ripple->deviation.n || (ripple->mean.n && ripple->mean.n != n_seeds))
-		warn(check,
+		refuse(check, "ripple",
 			"ripple.mean, ripple.deviation: expected %u numbers each, one for each "
-			"channel%s, found %u and %u; ripple will refuse",
+			"channel%s, found %u and %u",
 			n_seeds, network ? "" : " and one for the consensus", ripple->mean.n,
 			ripple->deviation.n);
 	if (ripple->seed_file[0] && access(ripple->seed_file, R_OK))
@@ -181,8 +201,7 @@ static void warn_about_rule(struct fnx_check *check, uint32_t k)
 	uint32_t n_groups;
 
 	if (init && fnx_rule_init(init, check->rig, k, why))
-		warn(check, "dispatch.rules[%u] \"%s\": %s; dispatch will refuse", k, rule->name,
-			why);
+		refuse(check, "dispatch", "dispatch.rules[%u] \"%s\": %s", k, rule->name, why);
 	free(init);
 	if (rule->type == FNX_RULE_REPLAY) {
 		n_groups = n_encoded_groups(check->rig);
@@ -220,8 +239,7 @@ static void warn_about_dispatch(struct fnx_check *check)
 			"dispatch.armed: false: the actuators stay idle until `fornix set dispatch "
 			"armed 1`");
 	if (dispatch->armed && dispatch->lease_s > 0)
-		warn(check,
-			"dispatch.armed: with lease_s a rig starts disarmed; dispatch will refuse");
+		refuse(check, "dispatch", "dispatch.armed: with lease_s a rig starts disarmed");
 	if (dispatch->max_age_ms <= 0)
 		warn(check, "dispatch.max_age_ms: 0: old data is acted upon like new");
 	if (dispatch->lockout_ms <= 0)
@@ -273,7 +291,7 @@ static void warn_about_topics(
 {
 	for (uint32_t i = 0; i < names->n; i++)
 		if (!has_topic(check->rig, names->values[i]))
-			warn(check, "%s: the rig has no topic %s; the node will refuse", key,
+			refuse(check, "the node", "%s: the rig has no topic %s", key,
 				names->values[i]);
 }
 

@@ -29,15 +29,32 @@ static const struct said *check(const char *text)
 	return FORNIX("check", path);
 }
 
-static void warns(const char *text, const char *words)
+static const char *warnings_of(const char *text, int status)
 {
 	const struct said *said = check(text);
 	const char *warnings = strstr(said->out, "\nwarnings\n");
 
-	if (said->status || !warnings)
-		fail_msg("expected warnings, found status %d and:\n%s%s", said->status, said->out,
-			said->error);
+	if (said->status != status || !warnings)
+		fail_msg("expected warnings and status %d, found status %d and:\n%s%s", status,
+			said->status, said->out, said->error);
+	return warnings;
+}
+
+static void warns(const char *text, const char *words)
+{
+	const char *warnings = warnings_of(text, 0);
+
 	says(warnings, words);
+	says_not(warnings, "will refuse");
+}
+
+/* What could not be run is no success. */
+static void refuses(const char *text, const char *words)
+{
+	const char *warnings = warnings_of(text, 2);
+
+	says(warnings, words);
+	says(warnings, "will refuse");
 }
 
 TEST(machines_are_told_with_what_goes_between_them)
@@ -168,16 +185,16 @@ TEST(a_rule_that_can_never_fire_is_told)
 {
 	warns(HEAD DECODE RULES("", REPLAY ", min_groups: 5"),
 		"can never fire: min_groups is 5, the encoders take 4");
-	warns(HEAD DECODE RULES("",
-		      "type: replay, arm: 0, threshold: 0.4, other_arms_below: 0.2, window_bins: "
-		      "5"),
+	refuses(HEAD DECODE RULES("",
+			"type: replay, arm: 0, threshold: 0.4, other_arms_below: 0.2, window_bins: "
+			"5"),
 		"stem has no target region");
-	warns(HEAD DECODE RULES("",
-		      "type: replay, arm: 1, threshold: 1.5, other_arms_below: 0.2, window_bins: "
-		      "5"),
+	refuses(HEAD DECODE RULES("",
+			"type: replay, arm: 1, threshold: 1.5, other_arms_below: 0.2, window_bins: "
+			"5"),
 		"threshold: expected a mass between 0 and 1");
-	warns(HEAD "ripple: {}\n" RULES("", "type: ripple, min_electrodes: 3, window_ms: 10"),
-		"min_electrodes: expected 1 to 2, found 3; dispatch will refuse");
+	refuses(HEAD "ripple: {}\n" RULES("", "type: ripple, min_electrodes: 3, window_ms: 10"),
+		"min_electrodes: expected 1 to 2, found 3");
 }
 
 TEST(arming_that_means_nothing_is_told)
@@ -202,7 +219,7 @@ TEST(spikes_that_count_twice_or_not_at_all_are_told)
 TEST(ripples_that_never_come_are_told)
 {
 	warns(HEAD "ripple: {freeze: true}\n", "the statistics never begin");
-	warns(HEAD "ripple: {mean: [1, 2, 3], deviation: [1, 2]}\n", "expected 3 numbers each");
+	refuses(HEAD "ripple: {mean: [1, 2, 3], deviation: [1, 2]}\n", "expected 3 numbers each");
 	warns(HEAD "ripple: {end: 5}\n", "ripples end as they begin");
 }
 
@@ -211,7 +228,7 @@ TEST(names_of_nothing_are_told)
 	warns(HEAD "nodes: [{name: decode, cpu: 0}]\n", "nodes[0]: the rig has no node decode");
 	warns(HEAD "topics: [{name: posterior, slots: 64}]\n",
 		"topics[0]: the rig has no topic posterior");
-	warns(HEAD "tap: {topics: [lfp, likelihood.1]}\n",
+	refuses(HEAD "tap: {topics: [lfp, likelihood.1]}\n",
 		"tap.topics: the rig has no topic likelihood.1");
 }
 
