@@ -13,8 +13,10 @@ import subprocess
 import sys
 
 from fornix import PROGRAM, SANITIZED, SOURCE, WORK, DEADLINE_S, run, select_a_moment
+from recording import messages
 
 DURATION = "180"
+BIN_SAMPLES = 180
 PORT = 20000 + os.getpid() % 10000
 
 
@@ -137,13 +139,19 @@ def the_posteriors_are_those_of_one_machine(machines, rig, whole, *mode):
 def a_live_session_goes_its_own_pace(machines, rig):
     """Nobody waits for the link: each time bin is closed in time, and what came too late for it is counted."""
     live = WORK / "live.yaml"
-    live.write_text(rig.read_text().replace("  name: demo\n", "  name: demo\n  live: true\n"))
+    live.write_text(rig.read_text().replace("  name: demo\n", "  name: demo\n  live: true\n")
+                    .replace("record: {}", "record: {compress: false}"))
+    recording = WORK / "live.mcap"
     front = Half(machines, live, "front", "--duration", "40", "--speed", "10")
-    back = Half(machines, live, "back", "--duration", "40", "--speed", "10")
+    back = Half(machines, live, "back", "--duration", "40", "--speed", "10", "--record", str(recording))
     decoded, sent = back.finish(), front.finish()
     assert sent["drops"] == 0 and abs(sent["session_s"] - 40) < 0.1, sent
     published = decoded["frames"]["posterior"]
-    assert abs(published - sent["session_s"] / 0.006) <= 2, decoded
+    # One for each bin, from that on in which the other machine joined (on a busy one seconds late) to the session's end.
+    bins = [(seq, fields["sample_time"]) for topic, seq, fields in messages(recording) if topic == "posterior"]
+    assert len({time - BIN_SAMPLES * seq for seq, time in bins}) == 1, bins
+    assert max(seq for seq, _ in bins) == published - 1, (bins[-1], decoded)
+    assert abs(bins[-1][1] - sent["session_s"] * 30000) <= 2 * BIN_SAMPLES, (bins[-1], sent)
     told = decoded["late"] + decoded["gaps"]
     assert decoded["posteriors"] == published or told > 0, decoded
     assert decoded["frames"]["spikes"] == sent["spikes"] > 0 or told > 0, (decoded, sent)
