@@ -69,7 +69,9 @@ const char *check_scratch_dir(void)
 
 	if (scratch_dir[0])
 		return scratch_dir;
-	snprintf(scratch_dir, sizeof(scratch_dir), "%s/fornix-test-XXXXXX", tmp ? tmp : "/tmp");
+	if (!tmp)
+		tmp = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+	snprintf(scratch_dir, sizeof(scratch_dir), "%s/fornix-test-XXXXXX", tmp);
 	if (!mkdtemp(scratch_dir))
 		abort();
 	atexit(remove_scratch_dir);

@@ -44,7 +44,8 @@ uint64_t check_random_below(struct check_random *random, uint64_t n);
 /* Uniform in [0, 1). */
 double check_random_unit(struct check_random *random);
 
-/* A fresh directory under $TMPDIR, removed at exit with all it holds. */
+/* A fresh directory under $TMPDIR, removed at exit with all it holds. By default in /dev/shm, where
+ * segments lie at the rig, and where nobody waits for a disk. */
 const char *check_scratch_dir(void);
 
 /* The directory of recordings and vectors beside the project, or NULL where there is none:

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * What the tests of topics share: payloads that tell their sequence number in every byte, and steps
- * that say in one line what is expected. Segments lie in /dev/shm, as they do at the rig.
+ * that say in one line what is expected.
  */
 #pragma once
 
@@ -13,11 +13,6 @@
 enum {
 	SLOT_SIZE = 256
 };
-
-__attribute__((constructor)) static void topic_fixture_in_shared_memory(void)
-{
-	setenv("TMPDIR", "/dev/shm", 0);
-}
 
 /* Payloads
  * ------------------------------------------------------------------------------------------ */
