@@ -169,7 +169,8 @@ static void lap(struct fnx_publisher *pub)
 }
 
 /* Tries to have `n` slots free, first without harm to anybody, then by evicting the dead, and for a
- * drop publisher by lapping whoever lags most. */
+ * drop publisher by lapping whoever lags most. For one that waits, by waking those who leave frames
+ * unread. */
 static void reclaim(struct fnx_publisher *pub, uint32_t n, int64_t now_ns)
 {
 	fnx_readers_refresh(&pub->readers);
@@ -181,6 +182,9 @@ static void reclaim(struct fnx_publisher *pub, uint32_t n, int64_t now_ns)
 	/* One whose oldest slots are all being read goes on to younger ones. */
 	while (!pub->n_free && pub->map.full == FNX_FULL_DROP && pub->released < pub->head)
 		lap(pub);
+	/* No frame that would ring them can come before they give room. */
+	if (pub->map.full == FNX_FULL_WAIT && pub->n_free < n)
+		fnx_readers_ring_dozers(&pub->readers, pub->head);
 }
 
 int fnx_publisher_room(struct fnx_publisher *pub, uint32_t n, int64_t now_ns)
@@ -376,14 +380,15 @@ int fnx_publisher_park(struct fnx_publisher *pub, uint32_t n, int64_t now_ns)
 	uint64_t wake;
 
 	fnx_publisher_flush(pub);
+	/* Even where there is room here: whoever keeps another output of this node full may wait
+	 * for what one who sleeps until a tick would say of the time before it. */
 	fnx_readers_ring(&pub->readers, UINT64_MAX, INT64_MAX);
 	if (fnx_publisher_room(pub, n, now_ns))
 		return 1;
 	wake = pub->released + (pub->head - pub->released + 1) / 2;
-	/* seq_cst: pairs with a reader's cursor or hazard store before it looks at writer_wake */
+	/* seq_cst: pairs with a reader's cursor or hazard store, or the bit of one who begins to
+	 * doze, before it looks at writer_wake; this last look rings dozers, as every one does. */
 	atomic_store(&pub->map.subs->writer_wake, wake ? wake : 1);
-	/* Who has begun to doze since: it has looked at writer_wake, or is rung. */
-	fnx_readers_ring(&pub->readers, UINT64_MAX, INT64_MAX);
 	if (!fnx_publisher_room(pub, n, now_ns))
 		return 0;
 	fnx_publisher_unpark(pub);

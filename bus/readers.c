@@ -236,15 +236,22 @@ static void ring(struct fnx_readers *readers, struct fnx_reader *reader)
 		atomic_fetch_add_explicit(&readers->map->segment->rings, 1, memory_order_relaxed);
 }
 
+/* `bit`: its own, which was seen to be set. */
+static void wake_sleeper(struct fnx_readers *readers, struct fnx_reader *reader, uint64_t bit)
+{
+	/* The bit first: who parks in between sets it again, or is rung here. */
+	atomic_fetch_and(&readers->map->subs->sleepers, ~bit);
+	if (atomic_exchange(&record_of(readers, reader)->parked, FNX_AWAKE))
+		ring(readers, reader);
+}
+
 void fnx_readers_ring_sleepers(
 	struct fnx_readers *readers, uint64_t sleepers, uint64_t head, int64_t watermark)
 {
-	struct fnx_subs *subs = readers->map->subs;
-
 	/* After the look: whose bit was seen is known by then. */
 	fnx_readers_refresh(readers);
 	for (uint32_t i = 0; i < readers->n; i++) {
-		struct fnx_record *record = record_of(readers, &readers->list[i]);
+		const struct fnx_record *record = record_of(readers, &readers->list[i]);
 		uint64_t bit = UINT64_C(1) << readers->list[i].index;
 
 		if (!(sleepers & bit) ||
@@ -252,17 +259,31 @@ void fnx_readers_ring_sleepers(
 				atomic_load_explicit(&record->wake_at, memory_order_relaxed) >
 					watermark))
 			continue;
-		/* The bit first: who parks in between sets it again, or is rung here. */
-		atomic_fetch_and(&subs->sleepers, ~bit);
-		if (atomic_exchange(&record->parked, 0))
-			ring(readers, &readers->list[i]);
+		wake_sleeper(readers, &readers->list[i], bit);
+	}
+}
+
+void fnx_readers_ring_dozers(struct fnx_readers *readers, uint64_t head)
+{
+	/* seq_cst: pairs with the reader's setting of its bit before it looks at writer_wake */
+	uint64_t sleepers = atomic_load(&readers->map->subs->sleepers);
+
+	for (uint32_t i = 0; sleepers && i < readers->n; i++) {
+		const struct fnx_record *record = record_of(readers, &readers->list[i]);
+		uint64_t bit = UINT64_C(1) << readers->list[i].index;
+
+		if ((sleepers & bit) &&
+			atomic_load_explicit(&record->parked, memory_order_relaxed) == FNX_DOZES &&
+			is_lossless(readers, &readers->list[i]) &&
+			atomic_load(&record->cursor) < head)
+			wake_sleeper(readers, &readers->list[i], bit);
 	}
 }
 
 void fnx_readers_wake(struct fnx_readers *readers)
 {
 	for (uint32_t i = 0; i < readers->n; i++) {
-		atomic_store(&record_of(readers, &readers->list[i])->parked, 0);
+		atomic_store(&record_of(readers, &readers->list[i])->parked, FNX_AWAKE);
 		ring(readers, &readers->list[i]);
 	}
 }

@@ -63,6 +63,9 @@ static inline void fnx_readers_ring(struct fnx_readers *readers, uint64_t head, 
 	if (sleepers)
 		fnx_readers_ring_sleepers(readers, sleepers, head, watermark);
 }
+/* Rings the lossless readers that doze over unread frames, which lie below `head`: somebody wants
+ * their slots. Who has read all has nothing to give, and sleeps on. */
+void fnx_readers_ring_dozers(struct fnx_readers *readers, uint64_t head);
 /* Rings everybody, parked or not: a predecessor may have died between taking back a reader's
  * `parked` and ringing it. [slow] */
 void fnx_readers_wake(struct fnx_readers *readers);

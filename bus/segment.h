@@ -33,11 +33,16 @@
  *	publish   entry.tag = EMPTY; fields; entry.tag = PUBLISHED [release]: from here on the
  *		  frame exists. So for each of a batch. Then head = seq + 1 [seq_cst]; then look
  *		  for sleepers.
- *	park      wake_at, wake_head; parked = 1; sleepers |= bit [seq_cst]; then look at head and watermark.
- *		  One of the two sees the other. A publisher that finds no bit touches no record.
- *	ring      bit set and wake_at or wake_head reached: sleepers &= ~bit [seq_cst]; then parked: 1 -> 0
+ *	park      wake_at, wake_head; parked = 1, or 2 where wake_head is not the next frame's (who
+ *		  dozes); sleepers |= bit [seq_cst]; then look at head and watermark. One of the two
+ *		  sees the other. A publisher that finds no bit touches no record.
+ *	ring      bit set and wake_at or wake_head reached: sleepers &= ~bit [seq_cst]; then parked -> 0
  *		  [seq_cst], and who changed it rings. A bit may be stale, since unpark clears
  *		  `parked` alone; a record that is parked has its bit, or is about to be rung.
+ *	no room   writer_wake [seq_cst]; then look at cursors; then ring who dozes and has not come to
+ *		  head. Who begins to doze looks, behind its bit, at writer_wake, and does not if it
+ *		  is set and something unread: one of the two sees the other. A publisher that looks
+ *		  again and again rings at each look, and need not say so.
  *	peek      A reader looks at the tag of the entry it waits for, not at head: one cache
  *		  line less per frame. A successor finds by their tags frames that its
  *		  predecessor published but did not live to count.
@@ -68,7 +73,7 @@
 #define FNX_NO_SLOT UINT32_MAX
 
 enum {
-	FNX_SEGMENT_ABI = 5,
+	FNX_SEGMENT_ABI = 6,
 	FNX_SEGMENT_ENDIAN = 0x01020304,
 	FNX_SEGMENT_HEADER_SIZE = 12288,
 	FNX_SUBS_HEADER_SIZE = 4096,
@@ -157,6 +162,12 @@ enum fnx_record_state {
 	FNX_RECORD_ACTIVE
 };
 
+enum fnx_parked {
+	FNX_AWAKE = 0,
+	FNX_PARKED = 1,
+	FNX_DOZES = 2, /* parked, and not rung for the next frame */
+};
+
 /* One subscriber. `state` is (generation << 8) | state: who resumes or evicts changes it by
  * compare-and-swap. */
 struct fnx_record {
@@ -167,7 +178,7 @@ struct fnx_record {
 	_Atomic int32_t pid;
 	uint32_t reserved1;
 	_Atomic uint64_t node[FNX_NAME_MAX / 8]; /* its name, by words */
-	_Alignas(FNX_CACHE_LINE) _Atomic uint32_t parked;
+	_Alignas(FNX_CACHE_LINE) _Atomic uint32_t parked; /* enum fnx_parked */
 	_Atomic int64_t wake_at; /* samples: ring when the watermark reaches this, */
 	_Atomic uint64_t wake_head; /* or head this */
 	_Alignas(FNX_CACHE_LINE) _Atomic uint64_t cursor;

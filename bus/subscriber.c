@@ -118,7 +118,7 @@ static void fill_record(struct fnx_record *record, const struct fnx_subscriber_c
 	atomic_store_explicit(&record->policy, (uint8_t)config->policy, memory_order_relaxed);
 	atomic_store_explicit(&record->bell_form, (uint8_t)config->bell, memory_order_relaxed);
 	atomic_store_explicit(&record->pid, getpid(), memory_order_relaxed);
-	atomic_store_explicit(&record->parked, 0, memory_order_relaxed);
+	atomic_store_explicit(&record->parked, FNX_AWAKE, memory_order_relaxed);
 	for (unsigned i = 0; i < FNX_HAZARDS; i++)
 		atomic_store_explicit(&record->hazards[i], 0, memory_order_relaxed);
 }
@@ -606,7 +606,7 @@ static uint64_t head_behind(const struct fnx_subscriber *sub, uint32_t patience)
 /* Does a publisher sleep on a full pool of which we leave something unread? */
 static int is_waited_for(const struct fnx_subscriber *sub)
 {
-	/* seq_cst: pairs with the publisher's writer_wake store before it looks at who sleeps */
+	/* seq_cst: pairs with the publisher's writer_wake store before it looks at who dozes */
 	return atomic_load(&sub->map.subs->writer_wake) && fnx_subscriber_lag(sub);
 }
 
@@ -619,7 +619,8 @@ int fnx_subscriber_doze(struct fnx_subscriber *sub, int64_t wake_at, uint32_t pa
 	sub->asleep = 1;
 	atomic_store_explicit(&sub->record->wake_at, wake_at, memory_order_relaxed);
 	atomic_store_explicit(&sub->record->wake_head, sub->wake_head, memory_order_relaxed);
-	atomic_store_explicit(&sub->record->parked, 1, memory_order_relaxed);
+	atomic_store_explicit(&sub->record->parked,
+		sub->wake_head > sub->next + 1 ? FNX_DOZES : FNX_PARKED, memory_order_relaxed);
 	/* seq_cst: pairs with the publisher's head, watermark and replaced stores before it looks
 	 * at who sleeps; release: our record is complete */
 	atomic_fetch_or(&sub->map.subs->sleepers, sub->bit);
@@ -666,7 +667,7 @@ int fnx_subscriber_overslept(const struct fnx_subscriber *sub)
 void fnx_subscriber_unpark(struct fnx_subscriber *sub)
 {
 	sub->asleep = 0;
-	atomic_store_explicit(&sub->record->parked, 0, memory_order_relaxed);
+	atomic_store_explicit(&sub->record->parked, FNX_AWAKE, memory_order_relaxed);
 }
 
 uint64_t fnx_subscriber_next(const struct fnx_subscriber *sub)

@@ -143,8 +143,8 @@ FNX_MUST_CHECK int fnx_publisher_skip(struct fnx_publisher *pub, uint64_t seq, i
 /* [frame] Promises that no later frame will bear a sample time below `watermark`; never goes back.
  * `ingress_ns`: when the sample that allows the promise entered this machine. */
 void fnx_publisher_advance(struct fnx_publisher *pub, int64_t watermark, int64_t ingress_ns);
-/* [frame] 1 if `n` frames can be loaned one after the other, else 0. A drop publisher always can,
- * and laps nobody for being asked. */
+/* [frame] 1 if `n` frames can be loaned one after the other, else 0, and who dozes over unread
+ * frames is rung. A drop publisher always can, and laps nobody for being asked. */
 int fnx_publisher_room(struct fnx_publisher *pub, uint32_t n, int64_t now_ns);
 /* Asks to be rung when readers have drained half of what is in use. 1: there is room for `n`
  * already (not parked); 0: parked. Wakes every parked reader of the topic first, so that two

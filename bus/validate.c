@@ -232,9 +232,9 @@ static void active_record(struct look *look, const struct topic_copy *t, unsigne
 	if (!fnx_name_valid(node))
 		find(look, FNX_FINDING_DAMAGE, offset + offsetof(struct fnx_record, node),
 			"subscriber %u has no name that a node can have", i);
-	if (LOAD(record->parked) > 1)
+	if (LOAD(record->parked) > FNX_DOZES)
 		find(look, FNX_FINDING_DAMAGE, offset + offsetof(struct fnx_record, parked),
-			"subscriber %u: parked is neither 0 nor 1", i);
+			"subscriber %u: parked is %u", i, LOAD(record->parked));
 	/* Between two steps of parking, or of ringing: a successor rings everybody. */
 	else if (LOAD(record->parked) && !(LOAD(t->subs->sleepers) >> i & 1))
 		find(look, FNX_FINDING_NOTE, offset + offsetof(struct fnx_record, parked),

@@ -324,6 +324,14 @@ static void look_after_publisher(struct echo *echo)
 		publisher, echo->topic);
 }
 
+/* Frames that may lie unread: of the last one that is yet to be printed it is told. */
+static uint32_t patience_of(const struct echo *echo)
+{
+	if (!echo->patient)
+		return 0;
+	return echo->left > PATIENCE ? PATIENCE : (uint32_t)echo->left - 1;
+}
+
 /* Until there is something to read, or a signal: 1. */
 static int sleep_on_bell(struct echo *echo)
 {
@@ -331,7 +339,7 @@ static int sleep_on_bell(struct echo *echo)
 		{.fd = echo->signal_fd, .events = POLLIN}};
 
 	fflush(stdout);
-	if (!fnx_subscriber_doze(echo->sub, FNX_END, echo->patient ? PATIENCE : 0)) {
+	if (!fnx_subscriber_doze(echo->sub, FNX_END, patience_of(echo))) {
 		if (poll(fds, 2, LOOK_MS) == 0)
 			look_after_publisher(echo);
 		fnx_subscriber_unpark(echo->sub);

@@ -3,7 +3,7 @@
 """What whole rigs do with full models: how much faster than real time 32 and 256 tetrodes go, and where the
 microseconds of a session at its own pace are.
 
-    rig_rates.py BUILD [--json FILE] [32] [256] [paced]      (default: all three, some five minutes)
+    rig_rates.py BUILD [--json FILE] [32] [256] [paced] [ticks]      (default: the first three, some five minutes)
 
 Each run first learns as fast as it can until every tetrode has its 25,000 marks (tests/bench/rig_rates.yaml), but for
 FILL_LIMIT_S at the most: what is said of marks is what was found. Only what follows is measured. Rates: session time
@@ -15,6 +15,7 @@ a quantile is its median over the windows, and between what it was.
 The machine should be idle, and a host that has other guests never is. So in each window a bare timer on every core, above all
 nodes' priority (bench_timer), says how late it woke itself, beside the time that the host says it stole: a window counts as
 quiet in which that timer's own p99.9 is at most TIMER_LIMIT_US on the nodes' core. Told are all windows and the quiet ones.
+Ticks: each node's CPU time, paced, where the clock closes the decoder's time bins and where the LFP does, in turns.
 """
 import json
 import os
@@ -52,19 +53,20 @@ TIMER_LIMIT_US = 1000  # what a posterior may take
 LFP_PER_BIN, LFP_SPARE = 9, 300  # LFP samples in a time bin; and how many more are read
 QUANTILES = {"p50_us": 0.5, "p99_us": 0.99, "p999_us": 0.999}
 GOAL_P50_US, GOAL_P999_US = 150, 1000
+TICKS, TICKS_TURNS, TICKS_FULL_S, TICKS_S = ("clock", "lfp"), 2, 300, 20
 
 
 class Rig:
     """One `fornix run` of the rig, on a bus of its own."""
 
-    def __init__(self, build, work, n_groups, speed, measured_s):
+    def __init__(self, build, work, n_groups, speed, measured_s, full_s=FULL_S, tick="clock"):
         self.program = pathlib.Path(build) / "bin" / "fornix"
         self.timer = [pathlib.Path(build) / "bin" / "bench_timer", *map(str, sorted(os.sched_getaffinity(0)))]
         self.bus = f"rates{os.getpid()}"
-        self.full_s, self.end_s = FULL_S, FULL_S + measured_s
+        self.full_s, self.end_s = full_s, full_s + measured_s
         self.n_groups, self.told_s = n_groups, time.monotonic()
         half = n_groups // 2
-        values = {"N_GROUPS": n_groups, "SPEED": speed, "FULL_S": self.full_s, "DURATION_S": self.end_s,
+        values = {"N_GROUPS": n_groups, "SPEED": speed, "FULL_S": self.full_s, "DURATION_S": self.end_s, "TICK": tick,
                   "FIRST": ", ".join(map(str, range(1, half + 1))),
                   "SECOND": ", ".join(map(str, range(half + 1, n_groups + 1)))}
         text = (HERE / "rig_rates.yaml").read_text()
@@ -188,6 +190,31 @@ def paced(rig):
     return {"fewest_marks": marks, "topics": windows, "nodes": per_second(first, rig.look_at(0))}
 
 
+def ticks(build):
+    """Of each tick and each turn, what each node did per second of session."""
+    found = {tick: [] for tick in TICKS}
+    for _ in range(TICKS_TURNS):
+        for tick in TICKS:
+            with tempfile.TemporaryDirectory(prefix="fornix-rates-") as work:
+                rig = Rig(build, work, 32, 1, TICKS_S + 10, TICKS_FULL_S, tick)
+                try:
+                    first = rig.look_at(rig.full_s + 2)
+                    found[tick].append(per_second(first, rig.look_at(first["session_s"] + TICKS_S)))
+                finally:
+                    rig.process.terminate()
+                    rig.process.wait()
+    return found
+
+
+def print_ticks(found):
+    print("\n32 tetrodes at their own pace, CPU, ms per s of session (wakes per s), of each turn:\n")
+    print("| node | " + " | ".join(f"tick: {tick}" for tick in TICKS) + " |\n|---|" + "---|" * len(TICKS))
+    for node in found[TICKS[0]][0]:
+        print(f"| {node} | " + " | ".join(
+            ", ".join(f"{turn[node]['cpu_ms_per_s']:.2f} ({turn[node]['wakes_per_s']:.0f})" for turn in found[tick])
+            for tick in TICKS) + " |")
+
+
 def spread(windows, name):
     values = [window[name] for window in windows]
     return f"{statistics.median(values):.0f} ({min(values):.0f} to {max(values):.0f})"
@@ -244,6 +271,10 @@ def main():
         del arguments[at:at + 2]
     found = {}
     for name in arguments or [*GOALS, "paced"]:
+        if name == "ticks":
+            found[name] = ticks(build)
+            print_ticks(found[name])
+            continue
         with tempfile.TemporaryDirectory(prefix="fornix-rates-") as work:
             rig = Rig(build, work, 256 if name == "256" else 32, int(name == "paced"), MEASURED_S[name])
             try:

@@ -38,6 +38,7 @@ struct reader {
 	int unsure; /* ... but died while taking or leaving it */
 	uint64_t next; /* expected of the next peek */
 	uint64_t committed_min, committed_max; /* where its cursor may stand */
+	uint32_t patience; /* frames that it may leave unread when it sleeps */
 	unsigned n_holds;
 	struct fnx_frame holds[FNX_HOLDS_MAX];
 	/* What counts is the death that the publisher saw: it takes no notice of a life too short
@@ -62,7 +63,7 @@ struct play {
 	int64_t now_ns;
 	int ending;
 	int alive[N_ACTORS], done[N_ACTORS];
-	uint64_t n_kills, n_frames, n_gaps, n_resumed, n_evicted, n_adopted;
+	uint64_t n_kills, n_frames, n_gaps, n_resumed, n_evicted, n_adopted, n_dozes;
 	struct fnx_publisher *pub;
 	uint64_t writer_generation;
 	int stop_publishing;
@@ -218,15 +219,24 @@ static void open_writer(void)
 	play.n_adopted += (uint64_t)fnx_publisher_adopted(play.pub);
 }
 
-static void wait_for_room(void)
+static void wait_for_room(uint32_t n)
 {
-	int r = fnx_publisher_park(play.pub, 1, play.now_ns);
+	int r = fnx_publisher_park(play.pub, n, play.now_ns);
 
 	CLAIM(WRITER, play.full == FNX_FULL_WAIT, "a drop publisher waits");
 	if (r == 0) {
 		fiber_sleep();
 		fnx_publisher_unpark(play.pub);
 	}
+}
+
+/* For all of the pool: then whoever leaves one frame unread is in the way. */
+static void wait_for_much_room(void)
+{
+	uint32_t n = 1 + (uint32_t)below(play.n_slots);
+
+	while (!play.stop_publishing && !fnx_publisher_room(play.pub, n, play.now_ns))
+		wait_for_room(n);
 }
 
 static void publish_one(void)
@@ -247,7 +257,7 @@ static void publish_one(void)
 	end_call(steps, "loan");
 	CLAIM(WRITER, play.full == FNX_FULL_WAIT || !payers_end_call()[0], "%s", payers_end_call());
 	if (r == -EAGAIN) {
-		wait_for_room();
+		wait_for_room(1);
 		return;
 	}
 	CLAIM(WRITER, r == 0 || (r == -ENOBUFS && play.full == FNX_FULL_DROP), "loan: %d", r);
@@ -287,8 +297,7 @@ static void live_as_writer(unsigned id)
 				play.pub, (int64_t)fnx_publisher_head(play.pub) * 10, 0);
 			break;
 		case 1:
-			(void)fnx_publisher_room(
-				play.pub, (uint32_t)below(play.n_slots), play.now_ns);
+			wait_for_much_room();
 			break;
 		default:
 			publish_one();
@@ -404,8 +413,9 @@ static void sleep_until_rung(unsigned id, struct reader *r)
 	while (r->n_holds > 0)
 		drop_hold(id, r);
 	commit(r);
-	if (fnx_subscriber_park(r->sub, INT64_MAX))
+	if (fnx_subscriber_doze(r->sub, INT64_MAX, r->patience))
 		return;
+	play.n_dozes += r->patience > 0;
 	fiber_sleep();
 	fnx_subscriber_unpark(r->sub);
 }
@@ -417,6 +427,11 @@ static void take_turn(unsigned id, struct reader *r)
 	struct fnx_gap gap;
 	int answer;
 
+	/* As if the frames that lie there had come while it was about to sleep. */
+	if (r->patience && !play.ending && below(8) == 0) {
+		sleep_until_rung(id, r);
+		return;
+	}
 	/* What a gap gives back with it is not known before it is told. */
 	if (play.full == FNX_FULL_DROP || r->config.policy != FNX_LOSSLESS || r->unsure)
 		r->committed_max = UINT64_MAX;
@@ -493,6 +508,16 @@ static void revive(int all)
 			be_born(id);
 }
 
+/* Frames that it may leave unread, asleep: none that somebody waits to have room for. */
+static uint64_t may_leave(const struct reader *r)
+{
+	uint64_t most = play.n_slots / 4;
+
+	if (r->config.policy != FNX_LOSSLESS && most < FNX_GIVE_UP_MAX)
+		return 0;
+	return r->patience < most ? r->patience : most;
+}
+
 /* Nobody is ready: who sleeps must have nothing to do. */
 static void look_at_the_sleepers(void)
 {
@@ -506,7 +531,7 @@ static void look_at_the_sleepers(void)
 		const struct reader *r = &play.readers[i];
 
 		if (play.alive[1 + i] && fiber_state(1 + i) == FIBER_ASLEEP &&
-			fnx_subscriber_lag(r->sub) > 0)
+			fnx_subscriber_lag(r->sub) > may_leave(r))
 			fail_msg("%s sleeps, and has not seen %" PRIu64 " frames", r->node,
 				fnx_subscriber_lag(r->sub));
 	}
@@ -545,6 +570,7 @@ static void make_readers(void)
 			r->config.policy = FNX_LOSSY;
 		r->config.start = below(2) ? FNX_START_OLDEST : FNX_START_NEXT;
 		r->config.lazy = below(4) == 0;
+		r->patience = below(2) ? (uint32_t)below(12) : 0;
 	}
 }
 
@@ -635,7 +661,8 @@ static void cast_few(struct fibers_config *config)
 	config->drain_one_in = one_of(shares, 3);
 	config->away_one_in = 8 + (unsigned)below(40);
 	config->slow = -1;
-	play.n_slots = 2 + (uint32_t)below(2);
+	/* In a small pool nobody dozes. */
+	play.n_slots = below(3) ? 2 + (uint32_t)below(2) : 4 + (uint32_t)below(6);
 	play.n_entries = 1;
 	play.n_readers = 1 + (unsigned)below(2);
 	play.leave_one_in = below(2) ? 300 : 2;
@@ -646,6 +673,7 @@ static void cast_few(struct fibers_config *config)
 		reader->policy = play.full == FNX_FULL_WAIT ? FNX_LOSSLESS : FNX_LOSSY;
 		reader->start = FNX_START_OLDEST;
 		reader->lazy = 0;
+		play.readers[i].patience = 1 + (uint32_t)below(2);
 	}
 }
 
@@ -696,13 +724,13 @@ static void round_of(struct check_random *random, enum fnx_full_policy full, uin
 }
 
 struct seen {
-	uint64_t kills, frames, gaps, resumed, evicted, adopted, rounds, paid;
+	uint64_t kills, frames, gaps, resumed, evicted, adopted, rounds, paid, dozes;
 };
 
 /* A play in which nothing happens shows nothing. */
 static int is_enough(const struct seen *seen, enum fnx_full_policy full)
 {
-	return seen->frames && seen->kills && seen->resumed && seen->adopted &&
+	return seen->frames && seen->kills && seen->resumed && seen->adopted && seen->dozes &&
 		(full == FNX_FULL_WAIT || (seen->gaps && seen->paid));
 }
 
@@ -727,15 +755,17 @@ static void play_rounds(enum fnx_full_policy full)
 		seen.evicted += play.n_evicted;
 		seen.adopted += play.n_adopted;
 		seen.paid += payers_passes();
+		seen.dozes += play.n_dozes;
 	}
 	steps = fibers_steps() - begin;
 	print_message("%" PRIu64 " accesses in %" PRIu64
 		      " rounds, %.2f million per second: %" PRIu64 " frames, %" PRIu64
 		      " gaps, %" PRIu64 " kills, %" PRIu64 " resumed, %" PRIu64 " evicted, %" PRIu64
-		      " topics taken over, %" PRIu64 " passes that cost somebody\n",
+		      " topics taken over, %" PRIu64 " passes that cost somebody, %" PRIu64
+		      " dozes\n",
 		steps, seen.rounds, (double)steps * 1e3 / (double)(fixture_now_ns() - started_ns),
 		seen.frames, seen.gaps, seen.kills, seen.resumed, seen.evicted, seen.adopted,
-		seen.paid);
+		seen.paid, seen.dozes);
 	assert_true(is_enough(&seen, full));
 }
 

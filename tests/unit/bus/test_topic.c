@@ -1489,6 +1489,62 @@ TEST(nobody_dozes_over_frames_whose_room_a_sleeping_publisher_waits_for)
 	close_sleeper(&s);
 }
 
+TEST(a_publisher_that_finds_no_room_rings_who_dozes_over_unread_frames_each_time)
+{
+	struct sleeper s = open_sleeper(FNX_FULL_WAIT, FNX_LOSSLESS);
+	struct fnx_subscriber *other = open_subscriber(&s.bus, "other", FNX_LOSSLESS);
+	uint64_t n;
+
+	for (n = 0; n < 7; n++) {
+		publish_n(s.pub, 1);
+		expect_frame(s.sub, n);
+	}
+	for (unsigned way = 0; way < 3; way++) {
+		assert_int_equal(fnx_subscriber_doze(s.sub, INT64_MAX, 2), 0);
+		if (way == 0)
+			publish_n(s.pub, 1);
+		assert_int_equal(fnx_bell_drain(s.readers_bell), 0);
+		if (way == 1)
+			assert_int_equal(publish_next(s.pub, 0), -EAGAIN);
+		else
+			assert_int_equal(fnx_publisher_room(s.pub, 1, 0), 0);
+		assert_int_equal(fnx_bell_drain(s.readers_bell), 1);
+		/* Once for each doze: it is about to look. */
+		assert_int_equal(fnx_publisher_room(s.pub, 1, 0), 0);
+		assert_int_equal(fnx_bell_drain(s.readers_bell), 0);
+	}
+	fnx_subscriber_close(other);
+	close_sleeper(&s);
+}
+
+TEST(a_publisher_that_finds_no_room_lets_those_sleep_who_have_nothing_to_give)
+{
+	struct sleeper s = open_sleeper(FNX_FULL_WAIT, FNX_LOSSLESS);
+	struct fnx_subscriber_config config = subscriber_config("lazy", FNX_LOSSLESS);
+	struct fnx_subscriber *lazy;
+	struct fnx_bell *lazys_bell;
+
+	config.lazy = 1;
+	assert_int_equal(fnx_bell_open(&s.bus, "lazy", FNX_BELL_FORM_PIPE, &lazys_bell), 0);
+	assert_int_equal(fnx_subscriber_open(&s.bus, &config, &lazy), 0);
+	publish_n(s.pub, 8);
+	expect_frames(s.sub, 0, 8);
+	expect_frames(lazy, 0, 8);
+	/* It gives back what it has read when somebody else says so. */
+	assert_int_equal(fnx_subscriber_park(lazy, INT64_MAX), 0);
+	assert_int_equal(fnx_subscriber_doze(s.sub, INT64_MAX, 2), 0);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(publish_next(s.pub, 0), -EAGAIN);
+	assert_int_equal(fnx_bell_drain(s.readers_bell), 0);
+	assert_int_equal(fnx_bell_drain(lazys_bell), 0);
+	fnx_subscriber_commit(lazy);
+	assert_int_equal(fnx_publisher_room(s.pub, 8, 0), 1);
+	assert_int_equal(fnx_bell_drain(s.readers_bell), 0);
+	fnx_subscriber_close(lazy);
+	fnx_bell_close(lazys_bell);
+	close_sleeper(&s);
+}
+
 TEST(a_parked_reader_is_rung_when_its_topic_is_replaced)
 {
 	struct sleeper s = open_sleeper(FNX_FULL_WAIT, FNX_LOSSLESS);

@@ -15,7 +15,8 @@
 #include <sys/prctl.h>
 
 enum {
-	MAX_READERS = 6
+	MAX_READERS = 6,
+	DOZERS_SLOTS = 4, /* the smallest pool in which somebody dozes */
 };
 
 static unsigned n_rounds(void)
@@ -610,6 +611,50 @@ TEST(no_parked_subscriber_sleeps_while_a_frame_it_has_not_seen_exists)
 	meet_all_ways();
 	run_both(&wait);
 	run_both(&drop);
+}
+
+/* For the whole pool, of which the other leaves one frame unread. */
+static void duel_park_writer_for_all(struct duel *duel, unsigned i)
+{
+	(void)i;
+	if (fnx_publisher_park(duel->pub, DOZERS_SLOTS, 0))
+		abort();
+}
+
+static void duel_doze(struct duel *duel, unsigned i)
+{
+	(void)i;
+	duel->answer = fnx_subscriber_doze(duel->sub, INT64_MAX, 1);
+}
+
+static void after_doze(struct duel *duel, struct fnx_bell *bell)
+{
+	struct fnx_frame frame;
+	struct fnx_gap gap;
+
+	assert_true(fnx_bell_drain(bell) > 0 || duel->answer == 1);
+	fnx_subscriber_unpark(duel->sub);
+	fnx_publisher_unpark(duel->pub);
+	if (fnx_subscriber_peek(duel->sub, &frame, &gap) != FNX_FRAME)
+		abort();
+	fnx_subscriber_release(duel->sub);
+	publish_n(duel->pub, 1);
+}
+
+TEST(a_publisher_that_wants_room_and_a_reader_that_dozes_over_a_frame_never_sleep_both)
+{
+	struct fnx_bus bus = fixture_bus();
+	static struct duel duel = {.left = duel_park_writer_for_all, .right = duel_doze};
+	struct fnx_bell *bell;
+
+	assert_int_equal(fnx_bell_open(&bus, "reader", FNX_BELL_FORM_PIPE, &bell), 0);
+	duel.pub = open_publisher(&bus, FNX_FULL_WAIT, DOZERS_SLOTS);
+	duel.sub = open_subscriber(&bus, "reader", FNX_LOSSLESS);
+	publish_n(duel.pub, 1);
+	fight(&duel, after_doze, bell);
+	fnx_subscriber_close(duel.sub);
+	fnx_publisher_close(duel.pub);
+	fnx_bell_close(bell);
 }
 
 struct leaving {

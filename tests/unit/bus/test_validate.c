@@ -107,7 +107,7 @@ TEST(each_kind_of_damage_is_found_at_its_place)
 		{&record->state, 4, 7},
 		{&record->policy, 1, 0},
 		{&record->node[0], 8, '/'},
-		{&record->parked, 4, 2},
+		{&record->parked, 4, 3},
 		{&record->cursor, 8, 1000},
 		{&record->hazards[3], 8, 1000},
 	};

@@ -285,6 +285,31 @@ TEST(one_that_is_patient_prints_the_same_and_is_rung_less_often_unless_the_pool_
 	}
 }
 
+TEST(one_that_is_patient_is_rung_for_the_last_frame_that_it_waits_for)
+{
+	for (int n = 1; n <= 5; n += 2) {
+		struct lab lab = lab_open_with(256);
+		char count[8];
+		struct running running;
+		const struct said *said;
+		struct fnx_view *view;
+
+		snprintf(count, sizeof(count), "%d", n);
+		running = command_start((const char *const[]){
+			"echo", "truth", ON(lab.bus), "--patient", "--count", count, NULL});
+		await_sleep(&lab, 0);
+		for (int i = 0; i < n; i++)
+			publish(&lab, 1);
+		/* Rung already, or awake by itself, or even gone. */
+		assert_int_equal(fnx_view_open(&lab.bus, "truth", 0, &view), 0);
+		assert_true(view->n_subscribers == 0 || !view->subscribers[0].parked);
+		fnx_view_close(view);
+		said = command_end(&running);
+		assert_int_equal(n_lines(said->out), n);
+		lab_close(&lab);
+	}
+}
+
 TEST(ctrl_c_ends_it_and_nothing_stays_behind)
 {
 	struct lab lab = lab_open();
