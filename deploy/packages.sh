@@ -31,3 +31,36 @@ install_missing() {
 	"${sudo[@]}" apt-get update -qq
 	"${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2
 }
+
+# For 64-bit ARM: a compiler, and what runs its programs here. The libraries of that architecture lie in a folder of the
+# project, so that this machine's own packages stay as they are.
+cross_packages=(gcc-aarch64-linux-gnu qemu-user)
+
+# arm64_root FOLDER PACKAGES...: unpacks the named packages of architecture arm64, and all that they need, into FOLDER,
+# unless they are there. No root is needed. 1: they cannot be had, as was said on stderr.
+arm64_root() {
+	local root=$1 archive link
+	shift
+
+	if [ -f "$root/packages" ] && [ "$(cat "$root/packages")" = "$*" ]; then
+		return 0
+	fi
+	echo "Unpacking the arm64 packages of $* into $root" >&2
+	rm -rf "$root"
+	mkdir -p "$root/usr/lib" "$root/apt/lists/partial" "$root/apt/archives/partial" || return 1
+	ln -s usr/lib "$root/lib"
+	: >"$root/apt/status"
+	local apt=(apt-get -qq -y -o "Dir::State=$root/apt" -o "Dir::State::status=$root/apt/status" -o "Dir::Cache=$root/apt"
+		-o APT::Architecture=arm64 -o APT::Architectures=arm64 -o APT::Sandbox::User=root -o Debug::NoLocking=true)
+	"${apt[@]}" update >&2 || return 1
+	"${apt[@]}" install --no-install-recommends --download-only "$@" >&2 || return 1
+	for archive in "$root"/apt/archives/*.deb; do
+		dpkg-deb --fsys-tarfile "$archive" | tar -x --keep-directory-symlink -C "$root" || return 1
+	done
+	# Links from the root are links from this one.
+	find "$root" -type l -lname '/*' | while read -r link; do
+		ln -sfnr "$root$(readlink "$link")" "$link"
+	done
+	rm -rf "$root/apt"
+	echo "$*" >"$root/packages"
+}

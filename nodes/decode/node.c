@@ -483,7 +483,7 @@ static void take_likelihood(struct decode *decode, unsigned input, const struct 
 		.position_bin = message->position_bin,
 		.credible_bins = message->credible_bins,
 		.stored = message->stored != 0,
-		.valid = valid,
+		.valid = valid != 0,
 	};
 	now->end++;
 }

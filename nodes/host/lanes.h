@@ -4,7 +4,7 @@
  * bit for bit on each of them.
  *
  * One rounding per operation, sums in a fixed order that does not depend on the width of the
- * vectors; so a session replayed on another machine gives the same numbers. libm's exp would not:
+ * vectors; so what they compute is the same on another machine. libm's exp would not be:
  * its variants differ in the last bit. Single precision is an exception: its products and sums
  * round once together where the processor can, which all but FNX_PROCESSOR_ANY of x86-64 do.
  */

@@ -24,7 +24,8 @@ static inline unsigned n_descriptors(void)
 	return proc_self_count("/proc/self/fd");
 }
 
+/* Those of the program: what it runs in may have some of its own. */
 static inline unsigned n_threads(void)
 {
-	return proc_self_count("/proc/self/task");
+	return proc_self_count("/proc/self/task") - FNX_EMULATOR_THREADS;
 }

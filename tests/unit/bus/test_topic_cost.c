@@ -148,7 +148,11 @@ static void pause_a_bit(unsigned *n_spins)
 	/* Where the other shares our core it must be let on. */
 	if (++*n_spins % 4096 == 0)
 		sched_yield();
+#if defined(__x86_64__) || defined(__i386__)
 	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield");
+#endif
 }
 
 /* The n-th of the processors that we may use, or the first: a migration in the middle would be

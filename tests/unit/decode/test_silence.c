@@ -4,7 +4,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "nodes/decode/rows.h"
 #include "nodes/decode/silence.h"
 
 enum {
@@ -61,42 +60,5 @@ TEST(shares_kept_up_group_by_group_are_those_of_a_new_sum_to_the_last_bit)
 		}
 		fnx_silence_fini(&kept);
 		fnx_silence_fini(&fresh);
-	}
-}
-
-TEST(rows_are_the_same_on_every_processor)
-{
-	struct check_random random = check_random_seeded();
-	static double a[MAX_BINS], b[MAX_BINS], x[MAX_BINS], y[MAX_BINS];
-
-	for (int round = 0; round < 500; round++) {
-		const size_t n = 1 + check_random_below(&random, MAX_BINS);
-		const struct fnx_rows *any = fnx_rows(FNX_PROCESSOR_ANY);
-		const struct fnx_rows *best = fnx_rows(fnx_processor());
-		double sums[2], least = check_random_unit(&random);
-
-		for (size_t i = 0; i < n; i++) {
-			a[i] = check_random_unit(&random) - 0.5;
-			b[i] = check_random_below(&random, 30) ? check_random_unit(&random)
-							       : (double)NAN;
-		}
-		assert_true(any->sum(a, n) == best->sum(a, n));
-		assert_true(any->max(b, n) == best->max(b, n));
-		sums[0] = any->multiply_floored(a, 0.3, b, least, n, x);
-		sums[1] = best->multiply_floored(a, 0.3, b, least, n, y);
-		assert_memory_equal(x, y, n * sizeof(double));
-		assert_true(sums[0] == sums[1]);
-		sums[0] = any->weigh(a, b, n, x);
-		sums[1] = best->weigh(a, b, n, y);
-		assert_memory_equal(x, y, n * sizeof(double));
-		assert_true(sums[0] == sums[1]);
-		sums[0] = any->exponents(a, b, -0.006, n, x);
-		sums[1] = best->exponents(a, b, -0.006, n, y);
-		assert_memory_equal(x, y, n * sizeof(double));
-		assert_true(sums[0] == sums[1]);
-		sums[0] = any->clear_below(least, n, memcpy(x, a, sizeof(a)));
-		sums[1] = best->clear_below(least, n, memcpy(y, a, sizeof(a)));
-		assert_memory_equal(x, y, n * sizeof(double));
-		assert_true(sums[0] == sums[1]);
 	}
 }

@@ -350,6 +350,73 @@ TEST(counts_weigh_what_they_are_defined_to_up_to_their_limits)
 	}
 }
 
+static uint64_t sum_of_bits(const double *values, size_t n)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		uint64_t bits;
+
+		memcpy(&bits, &values[i], sizeof(bits));
+		sum = sum * 0x9e3779b97f4a7c15u + bits;
+	}
+	return sum;
+}
+
+static bool fuses(enum fnx_processor p)
+{
+#ifdef __x86_64__
+	return p >= FNX_PROCESSOR_AVX2;
+#else
+	return p == FNX_PROCESSOR_ANY;
+#endif
+}
+
+/* Sums that notice the order of what they are of; all inputs are the same on every processor, too. */
+TEST(weights_have_the_same_bits_on_every_processor)
+{
+	struct check_random random = {1};
+	static _Alignas(64) double sums[3][MAX_BINS * FNX_BLOCK_SUMS];
+	static _Alignas(64) int32_t pairs[MAX_BLOCKS * FNX_BLOCK_MARKS * 2];
+	struct fnx_blocks blocks = {.bins = bins, .n = MAX_BLOCKS};
+	const int32_t x[4] = {2 << 22, 2 << 22, 3 << 22, 1 << 22};
+	const int32_t x_pairs[2] = {fnx_counts_lane(100, -50), fnx_counts_lane(0, 20)};
+	const double x_uv[4] = {40.0, 40.0, 60.0, 20.0};
+
+	for (size_t i = 0; i < MAX_BLOCKS * FNX_BLOCK_MARKS * 4; i++) {
+		steps[i] = (int32_t)check_random_below(&random, 4 << 22);
+		uv[i] = steps[i] * 20.0 / FNX_BLOCK_STEPS;
+	}
+	for (size_t i = 0; i < MAX_BLOCKS * FNX_BLOCK_MARKS * 2; i++) {
+		const int32_t low = (int32_t)check_random_below(&random, 400) - 200;
+
+		pairs[i] = fnx_counts_lane(low, (int32_t)check_random_below(&random, 400) - 200);
+	}
+	for (uint32_t k = 0; k < MAX_BLOCKS; k++)
+		bins[k] = (uint32_t)check_random_below(&random, MAX_BINS);
+	for (enum fnx_processor p = 0; p <= fnx_processor(); p++) {
+		const struct fnx_kernel *kernel = fnx_kernel(p);
+
+		memset(sums, 0, sizeof(sums));
+		blocks.n_rows = 4;
+		blocks.lanes = uv;
+		kernel->weigh_f64(&blocks, x_uv, -0.5 / 400.0, sums[0]);
+		assert_int_equal(
+			sum_of_bits(sums[0], MAX_BINS * FNX_BLOCK_SUMS), 0xb6fbd790866d6e88u);
+		if (!fuses(p))
+			continue;
+		blocks.lanes = steps;
+		kernel->weigh_i32(&blocks, x, sums[1]);
+		blocks.lanes = pairs;
+		blocks.n_rows = 2;
+		kernel->weigh_i16(&blocks, x_pairs, -0.5 / 4096.0, sums[2]);
+		assert_int_equal(
+			sum_of_bits(sums[1], MAX_BINS * FNX_BLOCK_SUMS), 0x4d518e50afc00000u);
+		assert_int_equal(
+			sum_of_bits(sums[2], MAX_BINS * FNX_BLOCK_SUMS), 0x0973152c842d0000u);
+	}
+}
+
 TEST(an_unused_lane_of_counts_weighs_nothing_wherever_the_spike)
 {
 	static _Alignas(64) double sums[FNX_BLOCK_SUMS];

@@ -1,0 +1,15 @@
+# Toolchain: for 64-bit ARM, by Debian's cross compiler, against the libraries in build-arm64-root (deploy/arm64.sh puts
+# them there); what is built runs under qemu-user.
+set(CMAKE_SYSTEM_NAME Linux)
+set(CMAKE_SYSTEM_PROCESSOR aarch64)
+set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc)
+get_filename_component(FORNIX_ARM64_ROOT ${CMAKE_CURRENT_LIST_DIR}/../build-arm64-root ABSOLUTE)
+set(CMAKE_SYSROOT ${FORNIX_ARM64_ROOT})
+set(CMAKE_LIBRARY_ARCHITECTURE aarch64-linux-gnu)
+set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
+set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
+set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
+set(CMAKE_FIND_ROOT_PATH_MODE_PACKAGE ONLY)
+set(CMAKE_CROSSCOMPILING_EMULATOR qemu-aarch64 -L ${FORNIX_ARM64_ROOT})
+set(ENV{PKG_CONFIG_SYSROOT_DIR} ${FORNIX_ARM64_ROOT})
+set(ENV{PKG_CONFIG_LIBDIR} ${FORNIX_ARM64_ROOT}/usr/lib/aarch64-linux-gnu/pkgconfig:${FORNIX_ARM64_ROOT}/usr/share/pkgconfig)
