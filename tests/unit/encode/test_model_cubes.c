@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "nodes/encode/model_memory.h"
+#include "tests/support/model_scratch.h"
 
 enum {
 	MAX_BINS = 40,
@@ -20,16 +21,6 @@ static struct fnx_model *model_new(const struct fnx_model_config *config)
 
 	assert_int_equal(fnx_model_new(config, &model), 0);
 	return model;
-}
-
-static void *scratch_new(const struct fnx_model *model)
-{
-	const size_t size = (fnx_model_scratch_size(model) + 63) / 64 * 64;
-	void *scratch = aligned_alloc(64, size);
-
-	assert_non_null(scratch);
-	memset(scratch, 0xff, size);
-	return scratch;
 }
 
 static size_t cube_size(const struct fnx_model_config *config)
@@ -100,7 +91,7 @@ TEST(a_spike_is_judged_as_by_all_marks_to_1e_6)
 		struct fnx_model_config config = random_config(&random);
 		struct fnx_model *model = model_new(&config), *exact;
 		double mark[FNX_MARK_DIMS_MAX];
-		void *scratch = scratch_new(model);
+		void *scratch = model_scratch_new(model);
 
 		config.expansion_size = 0;
 		exact = model_new(&config);
@@ -141,7 +132,7 @@ TEST(where_there_are_no_cubes_all_marks_are_summed)
 	exact = model_new(&config);
 	config.expansion_size = 3 * cube_size(&config);
 	model = model_new(&config);
-	scratch = scratch_new(model);
+	scratch = model_scratch_new(model);
 	for (uint32_t i = 0; i < 5000; i++) {
 		const int32_t bin = random_mark(&random, config.n_bins, mark);
 
@@ -182,7 +173,7 @@ static void check_beyond(double step_uv, double limit_uv)
 	exact = model_new(&config);
 	config.expansion_size = 400 * cube_size(&config);
 	model = model_new(&config);
-	scratch = scratch_new(model);
+	scratch = model_scratch_new(model);
 	for (uint32_t i = 0; i < 6000; i++) {
 		const double gain = (double)check_random_below(&random, 4) / 2.0 - 0.5;
 		double mark[FNX_MARK_DIMS_MAX];
@@ -267,7 +258,7 @@ static void pair_init(struct pair *pair, const struct fnx_model_config *config)
 		0);
 	exact.expansion_size = 0;
 	pair->exact = model_new(&exact);
-	pair->scratch = scratch_new(pair->model);
+	pair->scratch = model_scratch_new(pair->model);
 }
 
 static void pair_fini(struct pair *pair)
@@ -287,7 +278,7 @@ static void die(struct pair *pair, struct check_random *random, bool halfway)
 
 	if (halfway && pair->model->header->n_cubes > 0) {
 		cube = (uint32_t)check_random_below(random, pair->model->header->n_cubes);
-		pair->model->cubes[cube].changed = 2 * pair->model->header->n_changes + 1;
+		pair->model->cubes[cube].changed = pair->model->header->n_changes + 1;
 		memset(pair->model->coefficients + (size_t)cube * pair->model->cube_size, 0xff,
 			pair->model->expansion.set_size);
 	}
@@ -368,7 +359,7 @@ TEST(damaged_cubes_are_refused_or_harmless)
 	memory = aligned_alloc(64, size);
 	assert_non_null(memory);
 	model = model_new(&config);
-	scratch = scratch_new(model);
+	scratch = model_scratch_new(model);
 	flat_share(9, share);
 	for (uint32_t i = 0; i < 1000; i++)
 		assert_true(fnx_model_add(model, mark, random_mark(&random, 9, mark)) >= 0);
