@@ -115,6 +115,88 @@ TEST(a_spike_is_judged_as_by_all_marks_to_1e_6)
 	assert_true(n_expanded > n / 4);
 }
 
+/* Of a cube of 24 uV, in kernel deviations. */
+#define EDGE (2.0 * FNX_EXPANSION_HALF_EDGE)
+
+/* Cells of one channel, so far from each other that a mark of one reaches the other's cube, the fifth
+ * beside its own, and no other. There are so many of them that what they weigh there shows. */
+TEST(a_mark_is_put_into_cubes_as_far_away_as_it_weighs)
+{
+	struct check_random random = check_random_seeded();
+	struct fnx_model_config config = {
+		.n_dims = 1, .n_bins = 2, .capacity = 4000, .kernel_uv = 20.0, .single = true};
+
+	for (int side = -1; side <= 1; side += 2) {
+		struct fnx_model *model, *exact;
+		uint32_t n_expanded = 0;
+		void *scratch;
+
+		config.expansion_size = 0;
+		exact = model_new(&config);
+		config.expansion_size = 8 * cube_size(&config);
+		model = model_new(&config);
+		scratch = model_scratch_new(model);
+		for (uint32_t i = 0; i < 1500; i++) {
+			/* Of its cube the half that is nearer to the other cell. */
+			const bool far = i >= 100;
+			const double at = 0.5 + (far ? 5.0 : 0.0) * side +
+				0.5 * check_random_unit(&random) * (far ? -side : side);
+			const double mark = 20.0 * EDGE * at;
+
+			assert_int_equal(
+				fnx_model_add(exact, &mark, far), fnx_model_add(model, &mark, far));
+		}
+		for (uint32_t i = 0; i < 50; i++) {
+			const double mark =
+				20.0 * EDGE * (0.5 + 0.5 * side * check_random_unit(&random));
+
+			n_expanded += !check_likelihood(model, exact, &mark, scratch);
+		}
+		assert_true(n_expanded > 40);
+		free(scratch);
+		fnx_model_free(model);
+		fnx_model_free(exact);
+	}
+}
+
+/* In bins of their own, so that nothing is rounded: terms that a mark at that distance does not have
+ * are 0 either way. */
+TEST(a_cube_holds_the_same_whether_it_or_the_mark_was_first)
+{
+	struct check_random random = check_random_seeded();
+
+	for (int round = 0; round < 200; round++) {
+		struct fnx_model_config config = {.n_dims = 1 + (uint32_t)(round % DIMS),
+			.n_bins = 2,
+			.capacity = 2,
+			.kernel_uv = 20.0,
+			.single = true};
+		double here[DIMS], there[DIMS];
+		struct fnx_model *late, *early;
+
+		config.expansion_size = 2 * cube_size(&config);
+		late = model_new(&config);
+		early = model_new(&config);
+		/* In another cube, up to some 6 deviations away. */
+		for (uint32_t d = 0; d < DIMS; d++) {
+			here[d] = 20.0 * EDGE * check_random_unit(&random);
+			there[d] = 20.0 * EDGE * (5.0 * check_random_unit(&random) - 2.0);
+		}
+		there[0] = 20.0 * EDGE * (1.0 + 4.0 * check_random_unit(&random));
+		assert_int_equal(fnx_model_add(early, here, 0), FNX_MODEL_STORED);
+		assert_int_equal(fnx_model_add(early, there, 1), FNX_MODEL_STORED);
+		assert_int_equal(fnx_model_add(late, there, 1), FNX_MODEL_STORED);
+		assert_int_equal(fnx_model_add(late, here, 0), FNX_MODEL_STORED);
+		assert_int_equal(early->header->n_cubes, 2);
+		assert_memory_equal(
+			early->coefficients, late->coefficients + late->cube_size, late->cube_size);
+		assert_memory_equal(
+			early->coefficients + late->cube_size, late->coefficients, late->cube_size);
+		fnx_model_free(late);
+		fnx_model_free(early);
+	}
+}
+
 TEST(where_there_are_no_cubes_all_marks_are_summed)
 {
 	struct check_random random = check_random_seeded();
