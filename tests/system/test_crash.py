@@ -77,7 +77,9 @@ def alike(a, b):
             form = f"<{len(a['data']) // 8}d"
             return all(map(alike, struct.unpack(form, a["data"]), struct.unpack(form, b["data"])))
         return a.keys() == b.keys() and all(alike(a[key], b[key]) for key in a)
-    return abs(a - b) <= 1e-6 if isinstance(a, float) and isinstance(b, float) and a == a and b == b else a == b
+    if isinstance(a, float) and isinstance(b, float):
+        return abs(a - b) <= 1e-6 or a == b or (a != a and b != b)
+    return a == b
 
 
 def differs(expected, found, what, expanded=False):
