@@ -79,13 +79,13 @@ void fnx_expansion_fetch(
 /*
  * The sums at a point of the cube, of n sets of coefficients, one after the other; `point` [n_dims]
  * in half edges from the centre, -1 .. 1; `terms` [n_terms], 64-byte aligned, and `work` [n] are
- * scratch. true: each is within 1e-6 of all sums together, if whatever kernels cluster about scatters
- * them by 0.3 kernel deviations or more (largest seen in some 180,000 points of random crowds, a third
- * of them corners: 8.8e-7); within 2e-6 if it does not (1.7e-6 in as many with clusters of down to
- * 0.02). This is no proof: of one kernel the expansion is off by 4e-6 of its peak at the worst, which
- * many make up for. false: they may not be, since there are few kernels, or the sum is small beside
- * that elsewhere in the cube, or the terms next to those left out are large, or there are many
- * kernels too far away to have these.
+ * scratch. true: each is within 1.5e-6 of all sums together, if whatever kernels cluster about
+ * scatters them by 0.3 kernel deviations or more (of some 182,000 points of random crowds, a third of
+ * them corners, none was beyond 8.8e-7); with clusters of down to 0.02, 1.7e-6 was seen in as many.
+ * This is no proof: of one kernel the expansion is off by 4e-6 of its peak at the worst, which many
+ * make up for. false: they may not be, since there are few kernels, or the sum is small beside that
+ * elsewhere in the cube, or the terms next to those left out are large, or there are many kernels too
+ * far away to have these.
  */
 bool fnx_expansion_sums(const struct fnx_expansion *expansion, const double *point, uint32_t n,
 	const void *coefficients, float *terms, double *work, double *ret_sums);
