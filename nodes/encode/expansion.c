@@ -11,15 +11,26 @@
 #include <math.h>
 #include <string.h>
 
-/* What is kept: products of bounds down to e^-BUDGET. */
-static const double BUDGET = 15.0;
+/* What is kept: products of bounds down to e^-BUDGET; of less than four dimensions, which have few
+ * terms, more. */
+static const double BUDGET = 15.0, BUDGET_OF_FEW = 16.5;
 /* How much smaller it is from level to level. */
 static const double LEVEL_STEP = 1.5;
-/* Fewer kernels than that are not enough for their errors to be lost in the sum. */
-static const double SUM_MIN = 16.0;
-/* Parts of the sum: what the terms of the last level may contribute, and the mean over the cube
- * (the coefficient of 1), with which errors go. */
-static const double LAST_MAX = 2e-6, MEAN_MAX = 1.5;
+/*
+ * What is trusted. Each kernel's own error may be some 4e-6 of its peak: only those of many, which
+ * are not all at one place, make up for each other. What tells that they do not: there are few, */
+static const double SUM_MIN = 16.0; /* kernels' peaks */
+/* or the sum is small beside its mean over the cube, the coefficient of 1, with which errors go; */
+static const double MEAN_MAX = 1.5; /* of the sum */
+/* or terms do not fall off: those of the last level, as the square root of the sum of squares; */
+static const double LAST_MAX = 5e-7; /* of the sum */
+/* or too many are too far away to have these. */
+static const double FAR_MAX = 28.0; /* such kernels, per kernel's peak of the sum */
+
+/* Bytes of a set before its coefficients: the number of far kernels, a double. */
+enum {
+	HEAD_SIZE = 32
+};
 
 static void make_points(struct fnx_expansion *expansion)
 {
@@ -86,6 +97,7 @@ static void insert_octet(
 void fnx_expansion_init(struct fnx_expansion *expansion, uint32_t n_dims)
 {
 	double inner[FNX_EXPANSION_PAIRS], outer[FNX_EXPANSION_PAIRS];
+	const double budget = n_dims < 4 ? BUDGET_OF_FEW : BUDGET;
 	double costs[FNX_EXPANSION_OCTETS_MAX];
 	uint32_t n_inner, n_outer;
 
@@ -94,7 +106,7 @@ void fnx_expansion_init(struct fnx_expansion *expansion, uint32_t n_dims)
 	n_inner = sort_pairs(n_dims, expansion->inner, inner);
 	n_outer = sort_pairs(n_dims > 2 ? n_dims - 2 : 0, expansion->outer, outer);
 	for (uint32_t i = 0; i < n_outer; i++)
-		for (uint32_t k = 0; k < n_inner / 8 && outer[i] + inner[8 * k] <= BUDGET; k++)
+		for (uint32_t k = 0; k < n_inner / 8 && outer[i] + inner[8 * k] <= budget; k++)
 			insert_octet(
 				expansion, (uint8_t)i, (uint8_t)k, outer[i] + inner[8 * k], costs);
 	for (uint32_t i = 0; i < expansion->n_octets; i++) {
@@ -109,10 +121,10 @@ void fnx_expansion_init(struct fnx_expansion *expansion, uint32_t n_dims)
 	expansion->n_wide = expansion->n_octets < FNX_EXPANSION_WIDE_OCTETS
 		? expansion->n_octets
 		: FNX_EXPANSION_WIDE_OCTETS;
-	expansion->set_size = 32 * (expansion->n_octets + expansion->n_wide);
+	expansion->set_size = HEAD_SIZE + 32 * (expansion->n_octets + expansion->n_wide);
 	for (uint32_t level = 0; level < FNX_EXPANSION_LEVELS; level++)
 		while (expansion->n_of_level[level] < expansion->n_octets &&
-			costs[expansion->n_of_level[level]] <= BUDGET - level * LEVEL_STEP)
+			costs[expansion->n_of_level[level]] <= budget - level * LEVEL_STEP)
 			expansion->n_of_level[level]++;
 }
 
@@ -152,7 +164,7 @@ struct loops {
 	void (*add_wide)(const struct fnx_expansion *expansion, uint32_t n_octets,
 		const float *outer, const float *inner, double *ret);
 	void (*sum_all)(const struct fnx_expansion *expansion, uint32_t n, const float *terms,
-		const void *sets, double *ret_sums, double *ret_last);
+		const void *sets, double *ret_sums, double *ret_squares);
 };
 
 /* An octet is no wider than 32 bytes. */
@@ -196,10 +208,11 @@ static uint32_t level_of(double square)
 void fnx_expansion_fetch(
 	const struct fnx_expansion *expansion, double square, const void *coefficients)
 {
-	const size_t n = 4 * (expansion->n_of_level[level_of(square)] + expansion->n_wide);
+	const size_t size = HEAD_SIZE +
+		32 * (expansion->n_of_level[level_of(square)] + (size_t)expansion->n_wide);
 
-	for (size_t i = 0; i < n; i += 8)
-		__builtin_prefetch((const double *)coefficients + i, 1);
+	for (size_t i = 0; i < size; i += FNX_LANES_ALIGN)
+		__builtin_prefetch((const char *)coefficients + i, 1);
 }
 
 void fnx_expansion_add(const struct fnx_expansion *expansion,
@@ -210,25 +223,30 @@ void fnx_expansion_add(const struct fnx_expansion *expansion,
 	_Alignas(FNX_LANES_ALIGN) float inner[FNX_EXPANSION_PAIRS];
 	float outer[FNX_EXPANSION_PAIRS];
 	const struct loops *loops = loops_of(expansion);
-	double *wide = coefficients;
+	double *wide = (double *)((char *)coefficients + HEAD_SIZE);
 
+	if (level_of(square) > 0)
+		*(double *)coefficients += (double)sign;
 	multiply(expansion, factors, sign, outer, inner);
 	loops->add_wide(expansion, n < n_wide ? n : n_wide, outer, inner, wide);
 	loops->add_products(expansion, n_wide, n, outer, inner, (float *)(wide + 8 * n_wide));
 }
 
 static bool is_trusted(const struct fnx_expansion *expansion, uint32_t n, const void *coefficients,
-	const double *last, const double *sums)
+	const double *squares, const double *sums)
 {
-	double sum = 0.0, mean = 0.0, most = 0.0;
+	double sum = 0.0, mean = 0.0, most = 0.0, n_far = 0.0;
 
 	for (uint32_t i = 0; i < n; i++) {
+		const char *set = (const char *)coefficients + (size_t)i * expansion->set_size;
+
 		sum += sums[i];
-		mean += *(const double *)((const char *)coefficients +
-			(size_t)i * expansion->set_size);
-		most = fmax(most, last[i]);
+		n_far += *(const double *)set;
+		mean += *(const double *)(set + HEAD_SIZE);
+		most = fmax(most, squares[i]);
 	}
-	return isfinite(sum) && sum >= SUM_MIN && mean <= MEAN_MAX * sum && most <= LAST_MAX * sum;
+	return isfinite(sum) && sum >= SUM_MIN && mean <= MEAN_MAX * sum &&
+		most <= LAST_MAX * sum * LAST_MAX * sum && n_far <= FAR_MAX * sum;
 }
 
 bool fnx_expansion_sums(const struct fnx_expansion *expansion, const double *point, uint32_t n,
@@ -255,6 +273,6 @@ bool fnx_expansion_sums(const struct fnx_expansion *expansion, const double *poi
 	memset(terms, 0, expansion->n_terms * sizeof(float));
 	multiply(expansion, rows, 1.0f, outer, inner);
 	loops->add_products(expansion, 0, expansion->n_octets, outer, inner, terms);
-	loops->sum_all(expansion, n, terms, coefficients, ret_sums, work);
+	loops->sum_all(expansion, n, terms, (const char *)coefficients + HEAD_SIZE, ret_sums, work);
 	return is_trusted(expansion, n, coefficients, work, ret_sums);
 }

@@ -48,27 +48,25 @@ LANES_INLINE double LANES(sum_octet)(const LANES(f32) * vectors)
 		(((double)v[4] + (double)v[5]) + ((double)v[6] + (double)v[7]));
 }
 
-/* Octets first .. end - 1 of the doubles of a set. */
-LANES_INLINE double LANES(sum_wide)(
-	uint32_t first, uint32_t end, const float *terms, const double *set)
+/* All octets of the doubles of a set. */
+LANES_INLINE double LANES(sum_wide)(uint32_t n_octets, const float *terms, const double *set)
 {
 	double v[8] = {0};
 
-	for (uint32_t i = first; i < end; i++)
+	for (uint32_t i = 0; i < n_octets; i++)
 		for (uint32_t k = 0; k < 8; k++)
 			v[k] += set[8 * i + k] * (double)terms[8 * i + k];
 	return ((v[0] + v[1]) + (v[2] + v[3])) + ((v[4] + v[5]) + (v[6] + v[7]));
 }
 
-/* Octets first .. end - 1 of the floats of each set. */
-LANES_INLINE void LANES(sum_octets)(uint32_t first, uint32_t end, size_t stride, uint32_t n_sets,
+/* All octets of the floats of each set. */
+LANES_INLINE void LANES(sum_octets)(uint32_t n_octets, size_t stride, uint32_t n_sets,
 	const float *terms, const void *sets, double *ret_sums)
 {
 	const LANES(f32) *at = (const LANES(f32) *)sets, *term = (const LANES(f32) *)terms;
 	LANES(f32) sums[SETS_AT_ONCE * OCTET_VECTORS] = {{0}};
 
-	for (size_t i = (size_t)first * OCTET_VECTORS; i < (size_t)end * OCTET_VECTORS;
-		i += OCTET_VECTORS)
+	for (size_t i = 0; i < (size_t)n_octets * OCTET_VECTORS; i += OCTET_VECTORS)
 #pragma GCC unroll 8
 		for (uint32_t k = 0; k < n_sets * OCTET_VECTORS; k++)
 			LANES(fuse)
@@ -79,44 +77,41 @@ LANES_INLINE void LANES(sum_octets)(uint32_t first, uint32_t end, size_t stride,
 		ret_sums[k] = LANES(sum_octet)(sums + (size_t)k * OCTET_VECTORS);
 }
 
-/* Octets first .. end - 1 of each set. */
-LANES_INLINE void LANES(sum_range)(const struct fnx_expansion *expansion, uint32_t first,
-	uint32_t end, uint32_t n_sets, const float *terms, const char *sets, double *ret_sums)
+/* The squares of octets first .. end - 1 of the floats of a set, which are in the cache by now. */
+LANES_INLINE double LANES(square_octets)(uint32_t first, uint32_t end, const float *floats)
 {
-	const uint32_t n_wide = expansion->n_wide;
-	const uint32_t first_wide = first < n_wide ? first : n_wide;
-	const uint32_t end_wide = end < n_wide ? end : n_wide;
-	const size_t stride = expansion->set_size / LANES_BYTES;
+	const LANES(f32) *at = (const LANES(f32) *)floats;
+	LANES(f32) sums[OCTET_VECTORS] = {{0}};
 
-	LANES(sum_octets)
-	(first - first_wide, end - end_wide, stride, n_sets, terms + 8 * n_wide,
-		sets + n_wide * 8 * sizeof(double), ret_sums);
-	for (uint32_t k = 0; k < n_sets; k++)
-		ret_sums[k] += LANES(sum_wide)(first_wide, end_wide, terms,
-			(const double *)(sets + (size_t)k * expansion->set_size));
+	for (size_t i = first; i < end; i++)
+		for (uint32_t k = 0; k < OCTET_VECTORS; k++)
+			LANES(fuse)
+	(&at[i * OCTET_VECTORS + k], &at[i * OCTET_VECTORS + k], &sums[k]);
+	return LANES(sum_octet)(sums);
 }
 
-/* What the last ones contribute, that only near kernels have, is told in two halves, so that they
- * seldom make up for each other. */
 LANES_INLINE void LANES(sum_sets)(const struct fnx_expansion *expansion, uint32_t n_sets,
-	const float *terms, const char *sets, double *ret_sums, double *ret_last)
+	const float *terms, const char *sets, double *ret_sums, double *ret_squares)
 {
-	const uint32_t n = expansion->n_octets, n_first = expansion->n_of_level[1];
-	const uint32_t half = (n_first + n) / 2;
-	double last[2][SETS_AT_ONCE];
+	const uint32_t n = expansion->n_octets, n_wide = expansion->n_wide;
+	const uint32_t n_far =
+		expansion->n_of_level[1] > n_wide ? expansion->n_of_level[1] : n_wide;
+	const char *floats = sets + n_wide * 8 * sizeof(double);
 
-	LANES(sum_range)(expansion, 0, n_first, n_sets, terms, sets, ret_sums);
-	LANES(sum_range)(expansion, n_first, half, n_sets, terms, sets, last[0]);
-	LANES(sum_range)(expansion, half, n, n_sets, terms, sets, last[1]);
+	LANES(sum_octets)
+	(n - n_wide, expansion->set_size / LANES_BYTES, n_sets, terms + 8 * n_wide, floats,
+		ret_sums);
 	for (uint32_t k = 0; k < n_sets; k++) {
-		ret_sums[k] += last[0][k] + last[1][k];
-		ret_last[k] = (last[0][k] < 0.0 ? -last[0][k] : last[0][k]) +
-			(last[1][k] < 0.0 ? -last[1][k] : last[1][k]);
+		const size_t at = (size_t)k * expansion->set_size;
+
+		ret_sums[k] += LANES(sum_wide)(n_wide, terms, (const double *)(sets + at));
+		ret_squares[k] = LANES(square_octets)(
+			n_far - n_wide, n - n_wide, (const float *)(floats + at));
 	}
 }
 
 LANES_TARGET static void LANES(sum_all)(const struct fnx_expansion *expansion, uint32_t n,
-	const float *terms, const void *sets, double *ret_sums, double *ret_last)
+	const float *terms, const void *sets, double *ret_sums, double *ret_squares)
 {
 	const char *at = sets;
 	uint32_t k = 0;
@@ -124,10 +119,10 @@ LANES_TARGET static void LANES(sum_all)(const struct fnx_expansion *expansion, u
 	for (; k + SETS_AT_ONCE <= n; k += SETS_AT_ONCE)
 		LANES(sum_sets)
 	(expansion, SETS_AT_ONCE, terms, at + (size_t)k * expansion->set_size, ret_sums + k,
-		ret_last + k);
+		ret_squares + k);
 	for (; k < n; k++)
 		LANES(sum_sets)
-	(expansion, 1, terms, at + (size_t)k * expansion->set_size, ret_sums + k, ret_last + k);
+	(expansion, 1, terms, at + (size_t)k * expansion->set_size, ret_sums + k, ret_squares + k);
 }
 
 #undef OCTET_VECTORS

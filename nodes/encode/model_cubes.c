@@ -6,8 +6,9 @@
  * a time does, slot by slot, a bounded number of them with each mark that is stored.
  *
  * Coefficients are not in the journal: a mark changes some in hundreds of cubes. Instead each cube
- * says which change was the last that it saw, before and after; how many there were is journaled. So
- * a successor knows the cubes that have seen what was undone, and has them catch up anew.
+ * says which change is the last that it sees, before it sees any of it; how many there were is
+ * journaled. So a successor knows the cubes that have seen what was undone, and has them catch up
+ * anew.
  */
 #include <math.h>
 #include <stdatomic.h>
@@ -92,23 +93,17 @@ static void *coefficients(const struct fnx_model *model, uint32_t cube, uint32_t
 		(size_t)bin * model->expansion.set_size;
 }
 
-/* Whoever is killed in between leaves an odd number; only the compiler must keep the order. */
-static void begin_change(struct fnx_model *model, uint32_t cube)
-{
-	model->cubes[cube].changed = 2 * model->header->n_changes + 1;
-	atomic_signal_fence(memory_order_seq_cst);
-}
-
-static void end_change(struct fnx_model *model, uint32_t cube)
-{
-	atomic_signal_fence(memory_order_seq_cst);
-	model->cubes[cube].changed = 2 * model->header->n_changes;
-}
-
+/* What follows, until the next one, is change number n_changes. */
 static void count_change(struct fnx_model *model)
 {
 	fnx_journal_touch(model->journal, &model->header->n_changes, sizeof(uint64_t));
 	model->header->n_changes++;
+}
+
+/* Before it sees the change: only the compiler must keep the order. */
+static void announce(struct fnx_model *model, uint32_t cube)
+{
+	model->cubes[cube].changed = model->header->n_changes;
 	atomic_signal_fence(memory_order_seq_cst);
 }
 
@@ -190,10 +185,9 @@ static void put_in_all(struct fnx_model *model, uint32_t slot, float sign)
 	for (reached = reach_next(model, &around, 0, slot); reached.cube < model->header->n_cubes;
 		reached = next) {
 		next = reach_next(model, &around, reached.cube + 1, slot);
-		begin_change(model, reached.cube);
+		announce(model, reached.cube);
 		fnx_expansion_add(&model->expansion, reached.factors, reached.square, sign,
 			reached.coefficients);
-		end_change(model, reached.cube);
 	}
 }
 
@@ -228,10 +222,8 @@ static void want(struct fnx_model *model, uint32_t slot)
 		return;
 	fnx_model_set(model, &header->filling, cube);
 	fnx_model_set(model, &header->cursor, 0);
-	count_change(model);
-	begin_change(model, cube);
+	/* Not announced: undone, it waits again, and is zeroed then. */
 	memset(coefficients(model, cube, 0), 0, model->cube_size);
-	end_change(model, cube);
 }
 
 static bool catch_up_on(struct fnx_model *model, uint32_t cube, uint32_t slot)
@@ -268,10 +260,9 @@ static void catch_up(struct fnx_model *model)
 	if (cube == FNX_MODEL_NONE)
 		return;
 	count_change(model);
-	begin_change(model, cube);
+	announce(model, cube);
 	for (; slot < n_marks && slot - first < LOOKED_AT_MAX && n_put_in < PUT_IN_MAX; slot++)
 		n_put_in += catch_up_on(model, cube, slot);
-	end_change(model, cube);
 	fnx_model_set(model, &header->cursor, slot);
 	if (slot < n_marks)
 		return;
@@ -321,14 +312,13 @@ size_t fnx_model_cube_size(uint32_t n_dims, uint32_t n_bins)
 	return (size_t)n_bins * expansion.set_size;
 }
 
-/* Of whoever was killed, what was being changed, or saw a change that was undone. */
+/* What saw, or was about to see, a change that was undone. */
 void fnx_model_cubes_resume(struct fnx_model *model)
 {
 	struct fnx_model_header *header = model->header;
 
 	for (uint32_t cube = 0; cube < header->n_cubes; cube++)
-		if (model->cubes[cube].changed > 2 * header->n_changes ||
-			model->cubes[cube].changed % 2) {
+		if (model->cubes[cube].changed > header->n_changes) {
 			model->cubes[cube].state = FNX_MODEL_CUBE_WAITING;
 			if (header->filling == cube)
 				header->filling = FNX_MODEL_NONE;

@@ -43,7 +43,7 @@
 #include "nodes/encode/kernel.h"
 #include "nodes/encode/model.h"
 
-#define FNX_MODEL_MAGIC UINT64_C(0x356c65646d786e66)
+#define FNX_MODEL_MAGIC UINT64_C(0x366c65646d786e66)
 
 #define FNX_MODEL_NO_BLOCK UINT32_MAX
 #define FNX_MODEL_NONE UINT32_MAX
@@ -68,7 +68,7 @@ struct fnx_model_cube {
 	int16_t at[FNX_EXPANSION_DIMS_MAX]; /* in edges of a cube */
 	uint32_t state;
 	uint32_t reserved;
-	uint64_t changed; /* twice the number of its last change, and 1 while that was being made */
+	uint64_t changed; /* the last change that it saw, if only in part */
 };
 
 /* What the region was made for comes first: a successor with another configuration cannot use it.

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A crash that nobody notices: nodes of a running rig are killed (SIGKILL) or stopped for a while (SIGSTOP) at random
 moments, paced and as fast as can be. Whatever was recorded, and whatever the actuator was told, is bit for bit that of
-the undisturbed run; no gap, nothing twice, nothing left over, and nobody says that anything was lost.
+the undisturbed run; no gap, nothing twice, nothing left over, and nobody says that anything was lost. Every other time the
+encoders of the fast runs expand their sums, and what follows from these is the same to 1e-6 only (docs/failure.md).
 
 FORNIX_KILLS: how many in all (60). FORNIX_TEST_SEED: another sequence of moments; printed. FORNIX_SEGMENTS: where the
 segments lie, say a small tmpfs that is nearly full.
@@ -11,6 +12,7 @@ import os
 import random
 import re
 import signal
+import struct
 import time
 
 import msgpack
@@ -23,7 +25,8 @@ SEED = int(os.environ.get("FORNIX_TEST_SEED", time.time_ns() % 10**9))
 DURATION = {10: 30, "max": 150}  # of the session, s, by its pace: both take a few seconds
 NODES = ["acquire", "ripple", "encode.1", "encode.2", "decode", "dispatch", "record", "tap"]
 random_ = random.Random(SEED)
-print(f"FORNIX_TEST_SEED={SEED}")
+EXPANDED = random_.random() < 0.5
+print(f"FORNIX_TEST_SEED={SEED}", "with expansions" * EXPANDED)
 
 
 def write_rig(name, speed):
@@ -42,7 +45,8 @@ def write_rig(name, speed):
     text = text.replace("dispatch:\n", "dispatch:\n  max_age_ms: 0\n  stall_ms: 0\n")
     text = text.replace("file: /dev/null", f"file: {WORK / name}.log").replace("record: {}", "record: {compress: false}")
     if speed == "max":
-        text = text.replace("encode:\n", "encode:\n  single: true\n  mark_step_uv: 0.195\n")
+        text = text.replace("encode:\n", "encode:\n  single: true\n  mark_step_uv: 0.195\n"
+                            + "  expansion_mib: 16\n" * EXPANDED)
     path = WORK / f"{name}.yaml"
     path.write_text(text)
     return path
@@ -66,9 +70,25 @@ def told(name):
     return re.sub(r"\w+_ns=\d+", "", (WORK / f"{name}.log").read_text()).splitlines()
 
 
-def differs(expected, found, what):
+def alike(a, b):
+    """Whether two values of messages are the same; of fractions, to 1e-6."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        if a.get("nd") and a["type"] == "<f8" == b.get("type") and len(a["data"]) == len(b["data"]):
+            form = f"<{len(a['data']) // 8}d"
+            return all(map(alike, struct.unpack(form, a["data"]), struct.unpack(form, b["data"])))
+        return a.keys() == b.keys() and all(alike(a[key], b[key]) for key in a)
+    if isinstance(a, float) and isinstance(b, float):
+        return abs(a - b) <= 1e-6 or a == b or (a != a and b != b)
+    return a == b
+
+
+def differs(expected, found, what, expanded=False):
     for i, (a, b) in enumerate(zip(expected, found)):
-        assert a == b, f"{what} {i}: {b!r}, and not {a!r}"
+        if a != b and expanded:
+            a, b = (msgpack.unpackb(packed, strict_map_key=False) for packed in (a, b))
+            assert alike(a, b), f"{what} {i}: {b!r}, and not {a!r}"
+        else:
+            assert a == b, f"{what} {i}: {b!r}, and not {a!r}"
     assert len(expected) == len(found), f"{what}: {len(found)}, and not {len(expected)}"
 
 
@@ -119,7 +139,7 @@ def disturb(name, speed, n, kill):
     found = recorded(whole(WORK / f"{name}.mcap"))
     assert set(found) == set(expected)
     for topic in expected:
-        differs(expected[topic], found[topic], topic)
+        differs(expected[topic], found[topic], topic, EXPANDED and speed == "max")
     for file in WORK.glob(f"{name}.*mcap"):
         file.unlink()
     print(f"{name}, speed {speed}: {struck} struck, {summary['restarts']} restarts")

@@ -15,6 +15,8 @@ enum {
 	DIMS = FNX_EXPANSION_DIMS_MAX
 };
 
+#define SCATTER_MIN 0.3 /* for which the bound is said to hold */
+
 /* Kernels around a cube whose centre is the origin, and the coefficients of their sums. */
 struct crowd {
 	struct fnx_expansion expansion;
@@ -47,29 +49,62 @@ static void put(struct crowd *crowd, uint32_t i, float sign)
 		crowd->coefficients + (size_t)crowd->sets[i] * crowd->expansion.set_size);
 }
 
-static struct crowd *crowd_new(struct check_random *random, enum fnx_processor processor)
+/* Of so many dimensions, sets and kernels, none of which is anywhere yet. */
+static struct crowd *crowd_alone(
+	uint32_t n_dims, uint32_t n_sets, uint32_t n, enum fnx_processor processor)
 {
 	struct crowd *crowd = calloc(1, sizeof(*crowd));
-	const double spread = 1.0 + 5.0 * check_random_unit(random);
-	double centre[DIMS];
 
 	assert_non_null(crowd);
-	crowd->n_dims = 1 + (uint32_t)check_random_below(random, DIMS);
-	crowd->n_sets = 1 + (uint32_t)check_random_below(random, MAX_SETS);
-	crowd->n = 1 + (uint32_t)check_random_below(random, KERNELS_MAX);
+	crowd->n_dims = n_dims;
+	crowd->n_sets = n_sets;
+	crowd->n = n;
 	fnx_expansion_init(&crowd->expansion, crowd->n_dims);
 	crowd->expansion.processor = processor;
 	crowd->coefficients = bytes((size_t)crowd->n_sets * crowd->expansion.set_size);
 	crowd->terms = bytes(crowd->expansion.n_terms * sizeof(float));
 	memset(crowd->coefficients, 0, (size_t)crowd->n_sets * crowd->expansion.set_size);
 	memset(crowd->terms, 0xff, crowd->expansion.n_terms * sizeof(float));
-	for (uint32_t d = 0; d < DIMS; d++)
-		centre[d] = 4.0 * check_random_unit(random) - 2.0;
+	return crowd;
+}
+
+/* A cluster: kernels around a place, each of which is in a set of its own or in any. */
+struct cluster {
+	double centre[DIMS], scatter; /* of a normal distribution, kernel deviations */
+	uint32_t set;
+};
+
+static double normal(struct check_random *random)
+{
+	const double radius = sqrt(-2.0 * log(1.0 - check_random_unit(random)));
+
+	return radius * cos(2.0 * M_PI * check_random_unit(random));
+}
+
+/* One to four clusters, wide ones or such as cells are, some beside the cube, some far from it. */
+static struct crowd *crowd_new(struct check_random *random, enum fnx_processor processor)
+{
+	const uint32_t n_sets = 1 + (uint32_t)check_random_below(random, MAX_SETS);
+	const uint64_t n_clusters = 1 + check_random_below(random, 4);
+	const double reach = check_random_below(random, 2) ? 1.2 : 4.0;
+	struct crowd *crowd = crowd_alone(1 + (uint32_t)check_random_below(random, DIMS), n_sets,
+		1 + (uint32_t)check_random_below(random, KERNELS_MAX), processor);
+	struct cluster clusters[4];
+
+	for (uint64_t k = 0; k < n_clusters; k++) {
+		for (uint32_t d = 0; d < DIMS; d++)
+			clusters[k].centre[d] = reach * (2.0 * check_random_unit(random) - 1.0);
+		clusters[k].scatter = SCATTER_MIN + 2.0 * pow(check_random_unit(random), 2.0);
+		clusters[k].set = (uint32_t)k % n_sets;
+	}
 	for (uint32_t i = 0; i < crowd->n; i++) {
+		const struct cluster *cluster = &clusters[check_random_below(random, n_clusters)];
+
 		for (uint32_t d = 0; d < crowd->n_dims; d++)
-			crowd->at[i][d] =
-				centre[d] + 2.0 * spread * (check_random_unit(random) - 0.5);
-		crowd->sets[i] = (uint32_t)check_random_below(random, crowd->n_sets);
+			crowd->at[i][d] = cluster->centre[d] + cluster->scatter * normal(random);
+		crowd->sets[i] = check_random_below(random, 4)
+			? cluster->set
+			: (uint32_t)check_random_below(random, n_sets);
 		put(crowd, i, 1.0f);
 	}
 	return crowd;
@@ -97,18 +132,19 @@ static void sum_exactly(const struct crowd *crowd, const double *point, double *
 /* Whether the sums were told. */
 static bool check_point(const struct crowd *crowd, const double *point)
 {
-	double sums[MAX_SETS], work[MAX_SETS], exact[MAX_SETS], all = 0.0;
+	double sums[MAX_SETS], work[MAX_SETS], exact[MAX_SETS], all = 0.0, told = 0.0;
 
 	if (!fnx_expansion_sums(&crowd->expansion, point, crowd->n_sets, crowd->coefficients,
 		    crowd->terms, work, sums))
 		return false;
 	sum_exactly(crowd, point, exact);
-	for (uint32_t k = 0; k < crowd->n_sets; k++)
+	for (uint32_t k = 0; k < crowd->n_sets; k++) {
 		all += exact[k];
-	/* Half of those that are beyond 1e-6 are within 1.1e-6, and so on: it tells a fault from the
-	 * luck of a seed. */
+		told += sums[k];
+	}
 	for (uint32_t k = 0; k < crowd->n_sets; k++)
-		if (!(fabs(sums[k] - exact[k]) <= 2.5e-6 * all))
+		if (!(fabs(sums[k] - exact[k]) <= 1.5e-6 * all &&
+			    fabs(sums[k] / told - exact[k] / all) <= 1.5e-6))
 			fail_msg("%u dimensions, %u kernels: %.9g, exact %.9g, of all %.3g",
 				crowd->n_dims, crowd->n, sums[k], exact[k], all);
 	return true;
@@ -159,6 +195,9 @@ TEST(kernels_that_are_taken_out_leave_nothing)
 
 		for (uint32_t i = 0; i < crowd->n; i++)
 			put(crowd, i, -1.0f);
+		for (uint32_t k = 0; k < crowd->n_sets; k++)
+			assert_true(*(const double *)(crowd->coefficients +
+					    (size_t)k * crowd->expansion.set_size) == 0.0);
 		for (int i = 0; i < 20; i++) {
 			double point[DIMS], sums[MAX_SETS], work[MAX_SETS];
 
@@ -171,6 +210,75 @@ TEST(kernels_that_are_taken_out_leave_nothing)
 		}
 		crowd_free(crowd);
 	}
+}
+
+/* Kernels all over the cube, and others about a place that is `away` from its centre in each of the
+ * first `n_away` dimensions, up to `scatter` either way. */
+struct scene {
+	uint32_t n_dims, n_around, n, n_away;
+	double away, scatter, point[DIMS];
+};
+
+/* The sum must be refused, and would be wrong. */
+static void check_refused(const struct scene *scene)
+{
+	struct crowd *crowd = crowd_alone(scene->n_dims, 1, scene->n, fnx_processor());
+	struct check_random random = {.state = 1};
+	double sum, work, exact[MAX_SETS];
+	bool told;
+
+	for (uint32_t i = 0; i < scene->n; i++) {
+		const bool around = i < scene->n_around;
+
+		for (uint32_t d = 0; d < scene->n_dims; d++)
+			crowd->at[i][d] = (around || d >= scene->n_away ? 0.0 : scene->away) +
+				(around ? 1.5 : scene->scatter) *
+					(2.0 * check_random_unit(&random) - 1.0);
+		put(crowd, i, 1.0f);
+	}
+	told = fnx_expansion_sums(
+		&crowd->expansion, scene->point, 1, crowd->coefficients, crowd->terms, &work, &sum);
+	sum_exactly(crowd, scene->point, exact);
+	assert_true(fabs(sum - exact[0]) > 1e-6 * exact[0]);
+	assert_false(told);
+	crowd_free(crowd);
+}
+
+TEST(few_kernels_are_not_trusted)
+{
+	check_refused(
+		&(struct scene){.n_dims = 2, .n = 10, .n_away = 1, .away = 2.5, .scatter = 0.05});
+}
+
+TEST(a_sum_far_below_its_mean_over_the_cube_is_not_trusted)
+{
+	check_refused(&(struct scene){.n_dims = 2,
+		.n = 3000,
+		.n_away = 1,
+		.away = 2.5,
+		.scatter = 0.5,
+		.point = {-1.0, -1.0}});
+}
+
+TEST(kernels_close_together_are_not_trusted)
+{
+	check_refused(&(struct scene){.n_dims = 4,
+		.n = 100,
+		.n_away = 2,
+		.away = 1.0,
+		.scatter = 0.05,
+		.point = {1.0, 1.0, 1.0, 1.0}});
+}
+
+TEST(too_many_kernels_far_away_are_not_trusted)
+{
+	check_refused(&(struct scene){.n_dims = 3,
+		.n_around = 200,
+		.n = 3200,
+		.n_away = 3,
+		.away = 2.5,
+		.scatter = 0.05,
+		.point = {1.0, 1.0, 1.0}});
 }
 
 /* The sorted octets: those of a level are the first ones, and none stands twice. */

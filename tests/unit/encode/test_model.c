@@ -12,6 +12,7 @@
 #include "nodes/host/host.h"
 #include "nodes/host/occupancy.h"
 #include "nodes/host/smoothing.h"
+#include "tests/support/model_scratch.h"
 
 enum {
 	MAX_MARKS = 3000,
@@ -108,16 +109,6 @@ static struct fnx_model *model_new(const struct fnx_model_config *config)
 	return model;
 }
 
-static void *scratch_new(const struct fnx_model *model)
-{
-	const size_t size = (fnx_model_scratch_size(model) + 63) / 64 * 64;
-	void *scratch = aligned_alloc(64, size);
-
-	assert_non_null(scratch);
-	memset(scratch, 0xff, size); /* NaN in either precision */
-	return scratch;
-}
-
 /* Amplitudes in clusters, so that some marks are near a query and most are not. */
 static void random_mark(
 	struct check_random *random, uint32_t n_dims, double largest, double *ret_mark)
@@ -212,7 +203,7 @@ static void check_random_model(
 		config.smoothing = spread;
 	}
 	model = model_new(&config);
-	scratch = scratch_new(model);
+	scratch = model_scratch_new(model);
 	random_share(random, config.n_bins, share);
 	for (uint32_t i = 0; i <= n_marks; i++) {
 		random_mark(random, config.n_dims, largest, mark);
@@ -296,7 +287,7 @@ TEST(an_empty_model_says_so_and_writes_nothing)
 	const double mark[4] = {100, 100, 100, 100}, share[3] = {0.2, 0.3, 0.5};
 	double likelihood[3] = {-1, -1, -1};
 	struct fnx_model *model = model_new(&config);
-	void *scratch = scratch_new(model);
+	void *scratch = model_scratch_new(model);
 
 	assert_int_equal(
 		fnx_model_likelihood(model, mark, share, scratch, likelihood), FNX_ENCODE_NO_MARKS);
@@ -326,7 +317,7 @@ TEST(a_mark_on_the_face_of_the_cube_is_outside_it_in_every_precision)
 		const double inside[2][2] = {{119.5 - within, 70.0}, {100.0, 50.5 + within}};
 		double likelihood[1];
 		struct fnx_model *model = model_new(&config);
-		void *scratch = scratch_new(model);
+		void *scratch = model_scratch_new(model);
 
 		assert_int_equal(fnx_model_add(model, faces[face], 0), FNX_MODEL_STORED);
 		assert_int_equal(fnx_model_likelihood(model, at, share, scratch, likelihood),
@@ -351,7 +342,7 @@ TEST(the_gate_counts_only_and_marks_outside_the_cube_weigh_as_well)
 	const double at = 100.0, near = 110.0, far = 130.0, share[2] = {0.5, 0.5};
 	double likelihood[2];
 	struct fnx_model *model = model_new(&config);
-	void *scratch = scratch_new(model);
+	void *scratch = model_scratch_new(model);
 
 	assert_int_equal(fnx_model_add(model, &near, 0), FNX_MODEL_STORED);
 	assert_int_equal(fnx_model_add(model, &far, 1), FNX_MODEL_STORED);
@@ -396,7 +387,7 @@ TEST(a_saved_model_goes_on_where_it_was)
 		.n_dims = 3, .n_bins = 7, .capacity = 50, .kernel_uv = 20.0};
 	struct fnx_model *model = model_new(&config), *restored;
 	double mark[3], share[7], a[7], b[7];
-	void *scratch = scratch_new(model);
+	void *scratch = model_scratch_new(model);
 	uint32_t bin;
 
 	for (int i = 0; i < 137; i++) {
@@ -455,7 +446,7 @@ TEST(likelihoods_are_finite_whatever_the_mark_and_the_occupancy)
 			.single = precision != DOUBLE,
 			.step_uv = precision == COUNTS ? 0.5 : 0.0};
 		struct fnx_model *model = model_new(&config);
-		void *scratch = scratch_new(model);
+		void *scratch = model_scratch_new(model);
 
 		for (size_t i = 3; i < 8; i++) {
 			const double mark[2] = {values[i], 100.0};
@@ -493,7 +484,7 @@ TEST(a_mark_far_from_all_gives_the_flat_histogram_over_occupancy)
 		const double near = 0.0, far = 1e6, share[2] = {0.25, 0.75};
 		double likelihood[2];
 		struct fnx_model *model = model_new(&config);
-		void *scratch = scratch_new(model);
+		void *scratch = model_scratch_new(model);
 
 		for (int i = 0; i < 33; i++)
 			assert_int_equal(fnx_model_add(model, &near, i % 2), FNX_MODEL_STORED);
@@ -517,7 +508,7 @@ TEST(results_do_not_depend_on_what_scratch_held)
 			.single = precision != DOUBLE,
 			.step_uv = precision == COUNTS ? 0.5 : 0.0};
 		struct fnx_model *model = model_new(&config);
-		void *scratch = scratch_new(model);
+		void *scratch = model_scratch_new(model);
 		double mark[4], share[41], a[41], b[41];
 
 		for (int i = 0; i < 1500; i++) {
@@ -552,7 +543,7 @@ TEST(adding_and_judging_allocate_nothing)
 			.single = precision != DOUBLE,
 			.step_uv = precision == COUNTS ? 0.5 : 0.0};
 		struct fnx_model *model = model_new(&config);
-		void *scratch = scratch_new(model);
+		void *scratch = model_scratch_new(model);
 		double mark[4], share[41], likelihood[41];
 
 		random_share(&random, 41, share);
@@ -658,7 +649,7 @@ TEST(the_gate_answers_alike_in_every_precision_also_beyond_the_limits)
 			config.step_uv = k == COUNTS ? 0.25 : 0.0;
 			models[k] = model_new(&config);
 		}
-		scratch = scratch_new(models[DOUBLE]);
+		scratch = model_scratch_new(models[DOUBLE]);
 		for (int i = 0; i < 250; i++) {
 			/* 9,800 counts are 2,450 uV; 232 deviations 4,640. */
 			const double far[] = {0.0, 2400.0, 2440.0, -2440.0, 2500.0, 4600.0, 5e3};

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "nodes/encode/model_memory.h"
+#include "tests/support/model_scratch.h"
 
 enum {
 	MAX_BINS = 40,
@@ -20,16 +21,6 @@ static struct fnx_model *model_new(const struct fnx_model_config *config)
 
 	assert_int_equal(fnx_model_new(config, &model), 0);
 	return model;
-}
-
-static void *scratch_new(const struct fnx_model *model)
-{
-	const size_t size = (fnx_model_scratch_size(model) + 63) / 64 * 64;
-	void *scratch = aligned_alloc(64, size);
-
-	assert_non_null(scratch);
-	memset(scratch, 0xff, size);
-	return scratch;
 }
 
 static size_t cube_size(const struct fnx_model_config *config)
@@ -100,7 +91,7 @@ TEST(a_spike_is_judged_as_by_all_marks_to_1e_6)
 		struct fnx_model_config config = random_config(&random);
 		struct fnx_model *model = model_new(&config), *exact;
 		double mark[FNX_MARK_DIMS_MAX];
-		void *scratch = scratch_new(model);
+		void *scratch = model_scratch_new(model);
 
 		config.expansion_size = 0;
 		exact = model_new(&config);
@@ -124,6 +115,88 @@ TEST(a_spike_is_judged_as_by_all_marks_to_1e_6)
 	assert_true(n_expanded > n / 4);
 }
 
+/* Of a cube of 24 uV, in kernel deviations. */
+#define EDGE (2.0 * FNX_EXPANSION_HALF_EDGE)
+
+/* Cells of one channel, so far from each other that a mark of one reaches the other's cube, the fifth
+ * beside its own, and no other. There are so many of them that what they weigh there shows. */
+TEST(a_mark_is_put_into_cubes_as_far_away_as_it_weighs)
+{
+	struct check_random random = check_random_seeded();
+	struct fnx_model_config config = {
+		.n_dims = 1, .n_bins = 2, .capacity = 4000, .kernel_uv = 20.0, .single = true};
+
+	for (int side = -1; side <= 1; side += 2) {
+		struct fnx_model *model, *exact;
+		uint32_t n_expanded = 0;
+		void *scratch;
+
+		config.expansion_size = 0;
+		exact = model_new(&config);
+		config.expansion_size = 8 * cube_size(&config);
+		model = model_new(&config);
+		scratch = model_scratch_new(model);
+		for (uint32_t i = 0; i < 1500; i++) {
+			/* Of its cube the half that is nearer to the other cell. */
+			const bool far = i >= 100;
+			const double at = 0.5 + (far ? 5.0 : 0.0) * side +
+				0.5 * check_random_unit(&random) * (far ? -side : side);
+			const double mark = 20.0 * EDGE * at;
+
+			assert_int_equal(
+				fnx_model_add(exact, &mark, far), fnx_model_add(model, &mark, far));
+		}
+		for (uint32_t i = 0; i < 50; i++) {
+			const double mark =
+				20.0 * EDGE * (0.5 + 0.5 * side * check_random_unit(&random));
+
+			n_expanded += !check_likelihood(model, exact, &mark, scratch);
+		}
+		assert_true(n_expanded > 40);
+		free(scratch);
+		fnx_model_free(model);
+		fnx_model_free(exact);
+	}
+}
+
+/* In bins of their own, so that nothing is rounded: terms that a mark at that distance does not have
+ * are 0 either way. */
+TEST(a_cube_holds_the_same_whether_it_or_the_mark_was_first)
+{
+	struct check_random random = check_random_seeded();
+
+	for (int round = 0; round < 200; round++) {
+		struct fnx_model_config config = {.n_dims = 1 + (uint32_t)(round % DIMS),
+			.n_bins = 2,
+			.capacity = 2,
+			.kernel_uv = 20.0,
+			.single = true};
+		double here[DIMS], there[DIMS];
+		struct fnx_model *late, *early;
+
+		config.expansion_size = 2 * cube_size(&config);
+		late = model_new(&config);
+		early = model_new(&config);
+		/* In another cube, up to some 6 deviations away. */
+		for (uint32_t d = 0; d < DIMS; d++) {
+			here[d] = 20.0 * EDGE * check_random_unit(&random);
+			there[d] = 20.0 * EDGE * (5.0 * check_random_unit(&random) - 2.0);
+		}
+		there[0] = 20.0 * EDGE * (1.0 + 4.0 * check_random_unit(&random));
+		assert_int_equal(fnx_model_add(early, here, 0), FNX_MODEL_STORED);
+		assert_int_equal(fnx_model_add(early, there, 1), FNX_MODEL_STORED);
+		assert_int_equal(fnx_model_add(late, there, 1), FNX_MODEL_STORED);
+		assert_int_equal(fnx_model_add(late, here, 0), FNX_MODEL_STORED);
+		assert_int_equal(early->header->n_cubes, 2);
+		assert_memory_equal(
+			early->coefficients, late->coefficients + late->cube_size, late->cube_size);
+		assert_memory_equal(
+			early->coefficients + late->cube_size, late->coefficients, late->cube_size);
+		fnx_model_free(late);
+		fnx_model_free(early);
+	}
+}
+
 TEST(where_there_are_no_cubes_all_marks_are_summed)
 {
 	struct check_random random = check_random_seeded();
@@ -141,7 +214,7 @@ TEST(where_there_are_no_cubes_all_marks_are_summed)
 	exact = model_new(&config);
 	config.expansion_size = 3 * cube_size(&config);
 	model = model_new(&config);
-	scratch = scratch_new(model);
+	scratch = model_scratch_new(model);
 	for (uint32_t i = 0; i < 5000; i++) {
 		const int32_t bin = random_mark(&random, config.n_bins, mark);
 
@@ -182,7 +255,7 @@ static void check_beyond(double step_uv, double limit_uv)
 	exact = model_new(&config);
 	config.expansion_size = 400 * cube_size(&config);
 	model = model_new(&config);
-	scratch = scratch_new(model);
+	scratch = model_scratch_new(model);
 	for (uint32_t i = 0; i < 6000; i++) {
 		const double gain = (double)check_random_below(&random, 4) / 2.0 - 0.5;
 		double mark[FNX_MARK_DIMS_MAX];
@@ -267,7 +340,7 @@ static void pair_init(struct pair *pair, const struct fnx_model_config *config)
 		0);
 	exact.expansion_size = 0;
 	pair->exact = model_new(&exact);
-	pair->scratch = scratch_new(pair->model);
+	pair->scratch = model_scratch_new(pair->model);
 }
 
 static void pair_fini(struct pair *pair)
@@ -287,7 +360,7 @@ static void die(struct pair *pair, struct check_random *random, bool halfway)
 
 	if (halfway && pair->model->header->n_cubes > 0) {
 		cube = (uint32_t)check_random_below(random, pair->model->header->n_cubes);
-		pair->model->cubes[cube].changed = 2 * pair->model->header->n_changes + 1;
+		pair->model->cubes[cube].changed = pair->model->header->n_changes + 1;
 		memset(pair->model->coefficients + (size_t)cube * pair->model->cube_size, 0xff,
 			pair->model->expansion.set_size);
 	}
@@ -368,7 +441,7 @@ TEST(damaged_cubes_are_refused_or_harmless)
 	memory = aligned_alloc(64, size);
 	assert_non_null(memory);
 	model = model_new(&config);
-	scratch = scratch_new(model);
+	scratch = model_scratch_new(model);
 	flat_share(9, share);
 	for (uint32_t i = 0; i < 1000; i++)
 		assert_true(fnx_model_add(model, mark, random_mark(&random, 9, mark)) >= 0);

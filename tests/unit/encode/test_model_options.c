@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "nodes/encode/model_memory.h"
+#include "tests/support/model_scratch.h"
 
 enum {
 	MAX_BINS = 60,
@@ -20,16 +21,6 @@ static struct fnx_model *model_new(const struct fnx_model_config *config)
 
 	assert_int_equal(fnx_model_new(config, &model), 0);
 	return model;
-}
-
-static void *scratch_new(const struct fnx_model *model)
-{
-	const size_t size = (fnx_model_scratch_size(model) + 63) / 64 * 64;
-	void *scratch = aligned_alloc(64, size);
-
-	assert_non_null(scratch);
-	memset(scratch, 0xff, size);
-	return scratch;
 }
 
 static struct fnx_model_config random_config(struct check_random *random)
@@ -96,7 +87,7 @@ TEST(what_the_cut_off_leaves_out_changes_no_likelihood_by_more_than_1e_6)
 		all = model_new(&config);
 		config.cut_off = true;
 		near = model_new(&config);
-		scratch = scratch_new(near);
+		scratch = model_scratch_new(near);
 		flat_share(config.n_bins, share);
 		fill(&random, 1 + (uint32_t)check_random_below(&random, 2 * MAX_MARKS), all, near);
 		assert_true(fnx_model_is_sound(near));
@@ -266,7 +257,7 @@ TEST(merging_stays_within_the_error_that_it_reports)
 		double *marks = calloc((size_t)n * config.n_dims, sizeof(double));
 		double mark[FNX_MARK_DIMS_MAX], likelihood[2], mass = 0.0;
 		struct fnx_model *model = model_new(&config);
-		void *scratch = scratch_new(model);
+		void *scratch = model_scratch_new(model);
 		struct fnx_model_merging merging;
 
 		assert_non_null(marks);
@@ -324,7 +315,7 @@ TEST(like_marks_are_merged_and_the_gate_counts_them_all)
 		const double here[2] = {100.0, 100.0}, there[2] = {104.0, 100.0};
 		const double share[2] = {0.5, 0.5};
 		struct fnx_model *model = model_new(&config);
-		void *scratch = scratch_new(model);
+		void *scratch = model_scratch_new(model);
 		double likelihood[2], mark[2];
 		uint32_t bin;
 
@@ -361,7 +352,7 @@ TEST(the_gate_counts_merged_marks_by_their_mass_also_at_the_face_of_the_cube)
 			.merge_deviations = 0.5};
 		const double at = 100.0, face = 119.5 - 1e-12, share = 1.0;
 		struct fnx_model *model = model_new(&config);
-		void *scratch = scratch_new(model);
+		void *scratch = model_scratch_new(model);
 		double likelihood;
 
 		assert_int_equal(fnx_model_add(model, &face, 0), FNX_MODEL_STORED);
@@ -395,7 +386,7 @@ TEST(a_batch_gives_bit_for_bit_what_each_mark_gives_alone)
 		if (config.step_uv == 0.0 && check_random_below(&random, 2))
 			config.merge_deviations = 0.3;
 		model = model_new(&config);
-		scratch = scratch_new(model);
+		scratch = model_scratch_new(model);
 		flat_share(config.n_bins, share);
 		fill(&random, (uint32_t)check_random_below(&random, MAX_MARKS), model, NULL);
 		for (uint32_t i = 0; i < n; i++)
@@ -435,7 +426,7 @@ TEST(no_option_makes_a_likelihood_that_is_not_finite)
 		if (config.step_uv == 0.0 && check_random_below(&random, 2))
 			config.merge_deviations = 1.0;
 		model = model_new(&config);
-		scratch = scratch_new(model);
+		scratch = model_scratch_new(model);
 		for (uint64_t i = 0; i < n; i++) {
 			for (uint32_t d = 0; d < config.n_dims; d++)
 				mark[d] = values[3 + check_random_below(&random, 5)];

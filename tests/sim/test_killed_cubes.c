@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A process is killed after each store into its model's memory, one after the other, while a mark is
+ * added and put into cubes. Each time a successor's likelihoods are those of the marks that were
+ * committed, to 1e-6; and with the mark added once more, those of all.
+ *
+ * A child adds the mark instruction by instruction in shared memory. Whenever the memory has
+ * changed, what is there now is what a kill would leave: a successor looks at a copy of it.
+ */
+#include "tests/support/check.h"
+
+#include <math.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "nodes/encode/model_memory.h"
+#include "tests/support/model_scratch.h"
+
+enum {
+	LOG_SIZE = 1 << 14,
+	MEMORY_SIZE = 1 << 17,
+	DIMS = 1, /* so that steps are few */
+	N_BINS = 3,
+	N_CUBES = 20,
+	CAPACITY = 400,
+	N_MARKS = 600,
+	GAPS_UNTIL = 300, /* one cube in four gets no marks at first: it must catch up on many */
+	KILLS_FROM = 250,
+	N_SPIKES = 6, /* that are judged after each kill */
+};
+
+#define EDGE_UV 24.0 /* of a cube */
+
+static const struct fnx_model_config plain = {.n_dims = DIMS,
+	.n_bins = N_BINS,
+	.capacity = CAPACITY,
+	.kernel_uv = 20.0,
+	.single = true,
+	.step_uv = 0.195,
+	.cut_off = true};
+
+struct arena {
+	_Alignas(64) unsigned char log[LOG_SIZE];
+	_Alignas(64) unsigned char memory[MEMORY_SIZE];
+};
+
+struct likelihoods {
+	double of[N_SPIKES][N_BINS];
+};
+
+struct world {
+	struct fnx_model_config config; /* with cubes */
+	size_t size;
+	struct arena *arena, *left; /* shared with the child; what it left */
+	struct fnx_journal journal;
+	struct fnx_model *model, *exact;
+	void *scratch;
+	double spikes[N_SPIKES][DIMS];
+	struct likelihoods before, after; /* the mark that is added, by all marks */
+	uint32_t n_kills, n_judged, n_expanded;
+};
+
+/* Anywhere in this cube. */
+static double within(struct check_random *random, int32_t cube)
+{
+	return EDGE_UV * ((double)cube + check_random_unit(random));
+}
+
+static int32_t random_cube(struct check_random *random)
+{
+	return (int32_t)check_random_below(random, N_CUBES) - N_CUBES / 2;
+}
+
+static int32_t random_mark(struct check_random *random, bool gaps, double *ret_mark)
+{
+	int32_t cube;
+
+	do
+		cube = random_cube(random);
+	while (gaps && (cube + N_CUBES) % 4 == 0);
+	*ret_mark = within(random, cube);
+	return (int32_t)check_random_below(random, N_BINS);
+}
+
+/* The mark itself, one in a cube that catches up, others anywhere. */
+static void draw_spikes(struct world *world, struct check_random *random, double mark)
+{
+	const uint32_t filling = world->model->header->filling;
+
+	for (uint32_t i = 0; i < N_SPIKES; i++)
+		world->spikes[i][0] = within(random, random_cube(random));
+	world->spikes[0][0] = mark;
+	if (filling != FNX_MODEL_NONE)
+		world->spikes[1][0] = within(random, world->model->cubes[filling].at[0]);
+}
+
+static struct likelihoods judge(const struct world *world, const struct fnx_model *model)
+{
+	double share[N_BINS];
+	struct likelihoods ret;
+
+	for (uint32_t b = 0; b < N_BINS; b++)
+		share[b] = 1.0 / N_BINS;
+	for (uint32_t i = 0; i < N_SPIKES; i++)
+		assert_int_equal(fnx_model_likelihood(
+					 model, world->spikes[i], share, world->scratch, ret.of[i]),
+			0);
+	return ret;
+}
+
+static void compare(struct world *world, const struct fnx_model *model,
+	const struct likelihoods *expected, const char *when)
+{
+	const struct likelihoods found = judge(world, model);
+
+	for (uint32_t i = 0; i < N_SPIKES; i++) {
+		for (uint32_t b = 0; b < N_BINS; b++)
+			if (!(fabs(found.of[i][b] - expected->of[i][b]) <= 1e-6))
+				fail_msg("%s, killed after store %u, of %u marks: %.9g, exact %.9g",
+					when, world->n_kills, fnx_model_marks(model),
+					found.of[i][b], expected->of[i][b]);
+		world->n_judged++;
+		world->n_expanded += memcmp(found.of[i], expected->of[i], sizeof(found.of[i])) != 0;
+	}
+}
+
+/* What is there now is left to a successor, who adds the mark anew. */
+static void succeed(struct world *world, const double *mark, int32_t bin)
+{
+	struct fnx_journal journal = {0};
+	struct fnx_model *successor;
+
+	memcpy(world->left, world->arena, sizeof(*world->left));
+	assert_true(fnx_journal_recover(&journal, world->left->log, LOG_SIZE, world->left->memory,
+			    world->size) >= 0);
+	assert_int_equal(
+		fnx_model_init(&world->config, world->left->memory, true, &journal, &successor), 0);
+	world->n_kills++;
+	compare(world, successor, &world->before, "before the mark");
+	assert_true(fnx_model_add(successor, mark, bin) >= 0);
+	fnx_journal_commit(&journal);
+	compare(world, successor, &world->after, "with the mark");
+	assert_int_equal(fnx_journal_overflows(&journal), 0);
+	fnx_model_free(successor);
+}
+
+/* A child that stands before the addition, one instruction at a time. */
+static pid_t child_new(struct world *world, const double *mark, int32_t bin)
+{
+	pid_t child = fork();
+	int status;
+
+	assert_true(child >= 0);
+	if (!child) {
+		if (ptrace(PTRACE_TRACEME, 0, NULL, NULL))
+			_exit(1);
+		raise(SIGSTOP);
+		fnx_model_add(world->model, mark, bin);
+		raise(SIGSTOP);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP);
+	return child;
+}
+
+static bool step(pid_t child)
+{
+	int status;
+
+	assert_int_equal(ptrace(PTRACE_SINGLESTEP, child, NULL, NULL), 0);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFSTOPPED(status));
+	return WSTOPSIG(status) == SIGTRAP;
+}
+
+static void kill_after_each_store(struct world *world, const double *mark, int32_t bin)
+{
+	static struct arena last, first;
+	pid_t child;
+
+	memcpy(&first, world->arena, sizeof(first));
+	last = first;
+	child = child_new(world, mark, bin);
+	while (step(child))
+		if (memcmp(last.memory, world->arena->memory, world->size)) {
+			last = *world->arena;
+			succeed(world, mark, bin);
+		}
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	memcpy(world->arena, &first, sizeof(first));
+}
+
+static void world_init(struct world *world)
+{
+	*world = (struct world){.config = plain, .left = aligned_alloc(64, sizeof(struct arena))};
+	world->config.expansion_size = N_CUBES * fnx_model_cube_size(DIMS, N_BINS);
+	world->size = fnx_model_memory_size(&world->config);
+	assert_in_range(world->size, 1, MEMORY_SIZE);
+	world->arena = mmap(NULL, sizeof(struct arena), PROT_READ | PROT_WRITE,
+		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	assert_true(world->arena != MAP_FAILED && world->left);
+	assert_int_equal(fnx_model_init(&world->config, world->arena->memory, false,
+				 &world->journal, &world->model),
+		0);
+	assert_int_equal(fnx_journal_init(&world->journal, world->arena->log, LOG_SIZE,
+				 world->arena->memory, world->size),
+		0);
+	assert_int_equal(fnx_model_new(&plain, &world->exact), 0);
+	world->scratch = model_scratch_new(world->model);
+}
+
+static void world_fini(struct world *world)
+{
+	fnx_model_free(world->model);
+	fnx_model_free(world->exact);
+	munmap(world->arena, sizeof(*world->arena));
+	free(world->left);
+	free(world->scratch);
+}
+
+/* What an addition does to cubes, in memory that it may change. */
+enum deed {
+	PASSES_OVER,
+	OVERWRITES, /* takes one mark out and puts one in */
+	PUTS_IN,
+	BEGINS, /* to have a cube catch up */
+	ENDS, /* having had one catch up in several additions */
+	N_DEEDS
+};
+
+static enum deed rehearse(struct world *world, const double *mark, int32_t bin)
+{
+	struct fnx_model *model;
+	struct fnx_model_header was;
+	enum deed deed;
+	int answer;
+
+	memcpy(world->left->memory, world->arena->memory, world->size);
+	assert_int_equal(
+		fnx_model_init(&world->config, world->left->memory, true, NULL, &model), 0);
+	was = *model->header;
+	answer = fnx_model_add(model, mark, bin);
+	deed = answer == FNX_MODEL_PASSED_OVER             ? PASSES_OVER
+		: was.index >= CAPACITY                    ? OVERWRITES
+		: was.filling != FNX_MODEL_NONE            ? ENDS
+		: model->header->filling != FNX_MODEL_NONE ? BEGINS
+							   : PUTS_IN;
+	fnx_model_free(model);
+	return deed;
+}
+
+TEST(wherever_a_process_is_killed_its_cubes_tell_what_all_marks_tell)
+{
+	struct check_random random = check_random_seeded();
+	uint32_t n_killed[N_DEEDS] = {0};
+	struct world world;
+
+	world_init(&world);
+	for (uint32_t i = 0; i < N_MARKS; i++) {
+		double mark;
+		const int32_t bin = random_mark(&random, i < GAPS_UNTIL, &mark);
+		enum deed deed;
+
+		draw_spikes(&world, &random, mark);
+		if (i > 0)
+			world.before = judge(&world, world.exact);
+		assert_true(fnx_model_add(world.exact, &mark, bin) >= 0);
+		world.after = judge(&world, world.exact);
+		deed = rehearse(&world, &mark, bin);
+		if (i >= KILLS_FROM && n_killed[deed] < (deed == ENDS ? 2 : 1)) {
+			n_killed[deed]++;
+			kill_after_each_store(&world, &mark, bin);
+		}
+		assert_true(fnx_model_add(world.model, &mark, bin) >= 0);
+		fnx_journal_commit(&world.journal);
+	}
+	for (uint32_t deed = 0; deed < N_DEEDS; deed++)
+		assert_true(n_killed[deed] > 0);
+	print_message("%u kills, %u of %u likelihoods by cubes\n", world.n_kills, world.n_expanded,
+		world.n_judged);
+	assert_true(world.n_expanded > world.n_judged / 20);
+	world_fini(&world);
+}
