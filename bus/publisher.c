@@ -381,7 +381,8 @@ int fnx_publisher_park(struct fnx_publisher *pub, uint32_t n, int64_t now_ns)
 
 	fnx_publisher_flush(pub);
 	/* Even where there is room here: whoever keeps another output of this node full may wait
-	 * for what one who sleeps until a tick would say of the time before it. */
+	 * for what one who sleeps until a tick would say of the time before it. One who has read
+	 * all, and begins to sleep so right after this, looks at its slow tick. */
 	fnx_readers_ring(&pub->readers, UINT64_MAX, INT64_MAX);
 	if (fnx_publisher_room(pub, n, now_ns))
 		return 1;

@@ -1,5 +1,5 @@
-# Toolchain: for 64-bit ARM, by Debian's cross compiler, against the libraries in build-arm64-root (deploy/arm64.sh puts
-# them there); what is built runs under qemu-user.
+# Toolchain: for 64-bit ARM, by Debian's cross compiler, against the libraries in build-arm64-root (deploy/packages.sh
+# puts them there); what is built runs under qemu-user.
 set(CMAKE_SYSTEM_NAME Linux)
 set(CMAKE_SYSTEM_PROCESSOR aarch64)
 set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc)

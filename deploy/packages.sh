@@ -46,10 +46,10 @@ arm64_root() {
 		return 0
 	fi
 	echo "Unpacking the arm64 packages of $* into $root" >&2
-	rm -rf "$root"
+	rm -rf "$root" || return 1
 	mkdir -p "$root/usr/lib" "$root/apt/lists/partial" "$root/apt/archives/partial" || return 1
-	ln -s usr/lib "$root/lib"
-	: >"$root/apt/status"
+	ln -s usr/lib "$root/lib" || return 1
+	: >"$root/apt/status" || return 1
 	local apt=(apt-get -qq -y -o "Dir::State=$root/apt" -o "Dir::State::status=$root/apt/status" -o "Dir::Cache=$root/apt"
 		-o APT::Architecture=arm64 -o APT::Architectures=arm64 -o APT::Sandbox::User=root -o Debug::NoLocking=true)
 	"${apt[@]}" update >&2 || return 1
@@ -59,8 +59,8 @@ arm64_root() {
 	done
 	# Links from the root are links from this one.
 	find "$root" -type l -lname '/*' | while read -r link; do
-		ln -sfnr "$root$(readlink "$link")" "$link"
-	done
-	rm -rf "$root/apt"
+		ln -sfnr "$root$(readlink "$link")" "$link" || exit 1
+	done || return 1
+	rm -rf "$root/apt" || return 1
 	echo "$*" >"$root/packages"
 }

@@ -40,7 +40,7 @@ for preset in "$@"; do
 	fi
 	targets=() tests=()
 	if [ "$preset" = aarch64 ] && [ -n "$quick" ]; then
-		targets=(--target "$quick") tests=(-L "$quick")
+		targets=(--target "$quick") tests=(-L "$quick" --no-tests=error)
 	fi
 	cmake --preset "$preset" -Wno-dev >"build-$preset.log" 2>&1 || { cat "build-$preset.log" >&2; exit 1; }
 	cmake --build --preset "$preset" "${targets[@]}" >"build-$preset.log" 2>&1 || { cat "build-$preset.log" >&2; exit 1; }

@@ -432,7 +432,7 @@ static void take_position(struct decode *decode, const struct fnx_position *posi
 
 	now->position_bin = position->bin;
 	now->position_arm = position->arm;
-	if (position->bin < -1 || position->bin >= (int32_t)decode->n_bins) {
+	if (position->bin != -1 && !fnx_track_has_bin(decode->track, position->bin)) {
 		fnx_node_count_bad(decode->node, (unsigned)decode->position_input);
 		now->position_bin = now->position_arm = -1;
 	}

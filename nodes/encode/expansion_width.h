@@ -107,6 +107,10 @@ LANES_INLINE void LANES(sum_sets)(const struct fnx_expansion *expansion, uint32_
 		ret_sums[k] += LANES(sum_wide)(n_wide, terms, (const double *)(sets + at));
 		ret_squares[k] = LANES(square_octets)(
 			n_far - n_wide, n - n_wide, (const float *)(floats + at));
+		/* Of one and two dimensions the last level is among the doubles. */
+		for (uint32_t i = 8 * expansion->n_of_level[1]; i < 8 * n_wide; i++)
+			ret_squares[k] +=
+				((const double *)(sets + at))[i] * ((const double *)(sets + at))[i];
 	}
 }
 

@@ -67,7 +67,7 @@ struct fnx_model_config {
 	/* Option of single precision, off in parity (0): so many bytes are for local expansions of the
 	 * sums of weights (expansion.h), in cubes of mark space where marks are. A spike that falls
 	 * into one costs the same however many marks there are; its likelihood of equal shares is
-	 * within 1e-6, absolute, of the one by all marks (expansion.h says of which marks), or is
+	 * within 1.5e-6, absolute, of the one by all marks (expansion.h says of which marks), or is
 	 * the one by all marks. Storing a mark then costs
 	 * as much for each cube that it reaches. 1 to FNX_EXPANSION_DIMS_MAX channels; not where
 	 * marks are merged; room for one cube at least, at most FNX_MODEL_EXPANSION_MAX. */

@@ -197,7 +197,7 @@ void fnx_model_cubes_put(struct fnx_model *model, uint32_t slot);
 /* A slot that will be overwritten. */
 void fnx_model_cubes_take_out(struct fnx_model *model, uint32_t slot);
 /* What each bin's marks weigh at `mark`, [n_bins], kernels of peak 1. false: there is no cube that
- * can tell it to 1e-6; ret_sums is scratch then. `terms`, `work`: scratch, [n_terms] at an address
+ * can tell it to 1.5e-6; ret_sums is scratch then. `terms`, `work`: scratch, [n_terms] at an address
  * divisible by 64, and [n_bins]. */
 bool fnx_model_cubes_sum(const struct fnx_model *model, const double *mark, float *terms,
 	double *work, double *ret_sums);

@@ -393,7 +393,7 @@ static void take_position(struct encode *encode, const struct fnx_position *posi
 
 	fnx_journal_touch(fnx_node_journal(encode->node), now, sizeof(*now));
 	now->position_bin = position->bin;
-	if (position->bin < -1 || position->bin >= (int32_t)encode->n_bins) {
+	if (position->bin != -1 && !fnx_track_has_bin(encode->track, position->bin)) {
 		fnx_node_count_bad(encode->node, (unsigned)encode->position_input);
 		now->position_bin = -1;
 	}

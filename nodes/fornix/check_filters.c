@@ -171,6 +171,13 @@ static void print_network(struct fnx_check *check)
 		return;
 	}
 	input = fnx_network_input(network);
+	if (input.width * input.n_channels != fnx_check_ripple_channels(rig)) {
+		printf("  ripple will refuse: ripple.channels: %s looks at %u channels, the rig "
+		       "names %u\n",
+			ripple->weights, input.width * input.n_channels,
+			fnx_check_ripple_channels(rig));
+		check->n_refusals++;
+	}
 	step = ripple->network_step ? ripple->network_step
 		: input.height < 2  ? 1
 				    : input.height / 2;

@@ -12,6 +12,7 @@
 
 #include "nodes/dispatch/rule.h"
 #include "nodes/fornix/check.h"
+#include "nodes/ripple/seeds.h"
 
 static void warn(struct fnx_check *check, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
@@ -73,6 +74,24 @@ uint32_t fnx_check_ripple_channels(const struct fnx_rig *rig)
 	return rig->ripple.channels.n ? rig->ripple.channels.n : rig->lfp.n_channels;
 }
 
+static void warn_about_seed_file(struct fnx_check *check, uint32_t n_seeds)
+{
+	const char *file = check->rig->ripple.seed_file;
+	char error[FNX_SEEDS_ERROR_MAX];
+	double *seeds;
+
+	if (!file[0])
+		return;
+	if (access(file, R_OK)) {
+		warn(check, "ripple.seed_file: %s cannot be read from here", file);
+		return;
+	}
+	seeds = calloc(2 * (size_t)n_seeds, sizeof(*seeds));
+	if (seeds && fnx_seeds_read(file, n_seeds, seeds, seeds + n_seeds, error))
+		refuse(check, "ripple", "ripple.seed_file: %s", error);
+	free(seeds);
+}
+
 static void warn_about_ripple(struct fnx_check *check)
 {
 	const struct fnx_rig *rig = check->rig;
@@ -90,8 +109,7 @@ static void warn_about_ripple(struct fnx_check *check)
 			"channel%s, found %u and %u",
 			n_seeds, network ? "" : " and one for the consensus", ripple->mean.n,
 			ripple->deviation.n);
-	if (ripple->seed_file[0] && access(ripple->seed_file, R_OK))
-		warn(check, "ripple.seed_file: %s cannot be read from here", ripple->seed_file);
+	warn_about_seed_file(check, n_seeds);
 	if (network && rig->source.duration_s > 0 && !ripple->mean.n && !ripple->seed_file[0] &&
 		ripple->calibration_s >= rig->source.duration_s)
 		warn(check,
@@ -249,6 +267,11 @@ static void warn_about_dispatch(struct fnx_check *check)
 			"dispatch.max_rate_per_min: %g can never be reached with a lock-out of %g "
 			"ms",
 			dispatch->max_rate_per_min, dispatch->lockout_ms);
+	for (uint32_t i = 0; i < dispatch->targets.n; i++)
+		if (dispatch->targets.values[i] >= check->rig->track.n_arms)
+			refuse(check, "dispatch",
+				"dispatch.targets: expected arms of the track, found %u",
+				dispatch->targets.values[i]);
 	for (uint32_t k = 0; k < dispatch->n_rules; k++)
 		warn_about_rule(check, k);
 }
@@ -350,9 +373,8 @@ static void warn_about_memory(struct fnx_check *check)
 	char *slash;
 
 	if (fnx_bus_init(&bus, rig->bus.name, rig->bus.segment_dir, rig->bus.run_dir)) {
-		warn(check,
-			"bus: the path of a directory is too long for a socket; every node will "
-			"refuse");
+		refuse(check, "every node",
+			"bus: the path of a directory is too long for a socket");
 		return;
 	}
 	/* The directory is made by who comes first; where it will be is there. */

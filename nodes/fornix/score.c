@@ -106,6 +106,7 @@ void fnx_score_posterior(struct fnx_score *score, const struct fnx_posterior *me
 
 	count(&score->posteriors);
 	if (message->position_bin < 0 || message->decoded_bin < 0 ||
+		message->position_bin > INT16_MAX || message->decoded_bin > INT16_MAX ||
 		message->speed <= moving_cm_s || n == score->pairs_capacity)
 		return;
 	score->pairs[n].decoded = (int16_t)message->decoded_bin;
@@ -291,13 +292,14 @@ static double median_error(const struct fnx_track *track, const int16_t *decoded
 }
 
 /* The pairs that name bins of the track: what was published may be anything. */
-static size_t take_apart(const struct fnx_score_pair *pairs, size_t n, uint32_t n_bins,
-	int16_t *ret_decoded, int16_t *ret_actual)
+static size_t take_apart(const struct fnx_score_pair *pairs, size_t n,
+	const struct fnx_track *track, int16_t *ret_decoded, int16_t *ret_actual)
 {
 	size_t n_taken = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		if ((uint32_t)pairs[i].decoded >= n_bins || (uint32_t)pairs[i].actual >= n_bins)
+		if (!fnx_track_has_bin(track, pairs[i].decoded) ||
+			!fnx_track_has_bin(track, pairs[i].actual))
 			continue;
 		ret_decoded[n_taken] = pairs[i].decoded;
 		ret_actual[n_taken++] = pairs[i].actual;
@@ -338,7 +340,7 @@ int fnx_score_error(
 	if (!r)
 		r = fnx_track_new(config, &track, NULL);
 	if (!r) {
-		n = take_apart(score->pairs + first, n, fnx_track_bins(track), decoded, actual);
+		n = take_apart(score->pairs + first, n, track, decoded, actual);
 		if (n > 0)
 			judge(track, decoded, actual, n, errors, &error);
 	}

@@ -311,6 +311,11 @@ const int32_t *fnx_track_bin_arms(const struct fnx_track *track)
 	return track->bin_arms;
 }
 
+int fnx_track_has_bin(const struct fnx_track *track, int32_t bin)
+{
+	return bin >= 0 && (uint32_t)bin < fnx_track_bins(track) && track->bin_arms[bin] >= 0;
+}
+
 const struct fnx_track_config *fnx_track_config(const struct fnx_track *track)
 {
 	return &track->config;

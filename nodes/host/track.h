@@ -73,6 +73,8 @@ uint32_t fnx_track_bins(const struct fnx_track *track);
 uint32_t fnx_track_arms(const struct fnx_track *track);
 /* Arm that owns each bin, -1 for gaps; [n_bins]. */
 const int32_t *fnx_track_bin_arms(const struct fnx_track *track);
+/* Is there such a bin, and no gap? */
+int fnx_track_has_bin(const struct fnx_track *track, int32_t bin);
 /* The configuration in force, for the arms' ranges and targets; a grid is one arm there. */
 const struct fnx_track_config *fnx_track_config(const struct fnx_track *track);
 

@@ -260,14 +260,14 @@ static void scale_counts(
 		x[c] = (double)counts[c] * uv_per_count;
 }
 
-/* Number of values that are not finite. x - x is 0 for a finite x and NAN otherwise. */
+/* Number of values that are none of a sample. */
 VECTOR
 static uint64_t count_bad(const double *restrict x, uint32_t n)
 {
 	uint64_t n_bad = 0;
 
 	for (uint32_t c = 0; c < n; c++)
-		n_bad += x[c] - x[c] != 0;
+		n_bad += !(fabs(x[c]) <= FNX_LFP_LIMIT_UV);
 	return n_bad;
 }
 
@@ -326,18 +326,18 @@ static void take_root(double *restrict x, double floor, uint32_t n)
 		x[c] = sqrt(x[c] < floor ? floor : x[c]);
 }
 
-/* Puts the last finite value in place of each bad one. */
+/* Puts the last number in place of each bad one. */
 static void hold_bad(double *x, const double *last, uint32_t n)
 {
 	for (uint32_t c = 0; c < n; c++)
-		if (!isfinite(x[c]))
+		if (!(fabs(x[c]) <= FNX_LFP_LIMIT_UV))
 			x[c] = last[c];
 }
 
 static void blank_bad(const float *counts, double uv_per_count, double *x, uint32_t n)
 {
 	for (uint32_t c = 0; c < n; c++)
-		if (!isfinite((double)counts[c] * uv_per_count))
+		if (!(fabs((double)counts[c] * uv_per_count) <= FNX_LFP_LIMIT_UV))
 			x[c] = NAN;
 }
 

@@ -13,10 +13,10 @@
  * A smoothing filter with negative taps (every least-squares one has some) can give a negative mean
  * square. With `parity` the envelope is then NAN, as in the published decoder; otherwise it is 0.
  *
- * A sample that is not finite: with `parity` it enters the filters as it is, and a recursive
- * band-pass keeps that channel NAN until fnx_envelope_reset. Otherwise the channel's last finite
- * sample is held in its place, so the filters stay sound, and both outputs of that channel are NAN
- * for this one sample.
+ * A sample that is no number, NAN or beyond FNX_LFP_LIMIT_UV: with `parity` it enters the filters as
+ * it is, and a recursive band-pass keeps that channel NAN until fnx_envelope_reset. Otherwise the
+ * channel's last number is held in its place, so the filters stay sound, and both outputs of that
+ * channel are NAN for this one sample.
  *
  * One thread per envelope. fnx_envelope_step allocates nothing and calls no system. All memory is
  * taken by fnx_envelope_new, about n_channels * 8 * (3 * (n_sections + 1) or n_taps, +
@@ -35,6 +35,9 @@ enum {
 	FNX_ENVELOPE_SECTIONS_MAX = 16,
 	FNX_ENVELOPE_TAPS_MAX = 2047,
 };
+
+/* A million volts: what is beyond is no sample, and nothing within overflows when it is squared. */
+#define FNX_LFP_LIMIT_UV 1e12
 
 struct fnx_journal;
 
@@ -69,6 +72,6 @@ void fnx_envelope_reset(struct fnx_envelope *envelope);
 
 /* Takes one sample of each channel, `counts` [n_channels], and writes the band-passed signal (uV;
  * may be NULL) and the envelope (uV), [n_channels] each. The arrays must not overlap. Returns the
- * number of channels whose sample was not finite. Frame path. */
+ * number of channels whose sample was no number. Frame path. */
 uint32_t fnx_envelope_step(struct fnx_envelope *envelope, const float *counts, double uv_per_count,
 	double *ret_filtered, double *ret_envelope);

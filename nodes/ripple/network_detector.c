@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "bus/journal.h"
+#include "nodes/ripple/envelope.h"
 
 enum {
 	N_ROWS = 3, /* mean, m2, last */
@@ -213,7 +214,7 @@ static bool is_calibrated(const struct fnx_network_detector *detector)
 	return detector->counts->n_statistics >= detector->calibration_samples;
 }
 
-/* Into detector->sample: uV, what is not finite replaced. */
+/* Into detector->sample: uV, what is no number replaced. */
 static void take_sample(
 	struct fnx_network_detector *detector, const float *counts, double uv_per_count)
 {
@@ -222,7 +223,7 @@ static void take_sample(
 	for (uint32_t c = 0; c < detector->n_channels; c++) {
 		double x = (double)counts[c] * uv_per_count;
 
-		detector->sample[c] = isfinite(x) ? x : detector->last[c];
+		detector->sample[c] = fabs(x) <= FNX_LFP_LIMIT_UV ? x : detector->last[c];
 	}
 	fnx_journal_touch(detector->journal, detector->last, size);
 	memcpy(detector->last, detector->sample, size);

@@ -14,7 +14,8 @@
  * channel that does not vary has z 0. The first window ends with the window's last sample, each
  * next one `step` samples later. Of a network with several outputs the last counts.
  *
- * A sample that is not finite is replaced by the channel's last finite one.
+ * A sample that is no number, NAN or beyond FNX_LFP_LIMIT_UV, is replaced by the channel's last
+ * number.
  *
  * One thread. fnx_network_detector_step allocates nothing and calls no system.
  */

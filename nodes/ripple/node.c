@@ -16,6 +16,7 @@
 
 #include "nodes/ripple/design.h"
 #include "nodes/ripple/detector.h"
+#include "nodes/ripple/envelope.h"
 #include "nodes/ripple/guard.h"
 #include "nodes/ripple/network_detector.h"
 #include "nodes/ripple/network_file.h"
@@ -460,27 +461,23 @@ static size_t detect(
 	return fnx_detector_step(ripple->detector, ripple->traces, speed_cm_s, ripple->events);
 }
 
-/* Beyond this, a million volts, no squares are formed: as good as no number. */
-static const double LIMIT_UV = 1e12;
-
-static int are_numbers(const float *samples, uint32_t n, double uv_per_count)
+static int is_number(float count, double uv_per_count)
 {
-	int odd = 0;
-
-	for (uint32_t i = 0; i < n; i++)
-		odd |= !(fabs((double)samples[i] * uv_per_count) <= LIMIT_UV);
-	return !odd;
+	return fabs((double)count * uv_per_count) <= FNX_LFP_LIMIT_UV;
 }
 
-/* Counts the frame; what of it is no number says so plainly, but in parity. */
-static const float *count_bad(struct ripple *ripple, const float *samples, double uv_per_count)
+/* Is every sample that is looked at a number? What is none, the arithmetic makes up for. */
+static int are_numbers(
+	const struct ripple *ripple, const float *all, const float *samples, double uv_per_count)
 {
-	fnx_node_count_bad(ripple->node, (unsigned)ripple->lfp_input);
-	if (fnx_node_rig(ripple->node)->parity)
-		return samples;
+	const struct fnx_rig_ids *noise = &fnx_node_rig(ripple->node)->ripple.noise_channels;
+	int are = 1;
+
 	for (uint32_t i = 0; i < ripple->n_channels; i++)
-		ripple->counts[i] = are_numbers(&samples[i], 1, uv_per_count) ? samples[i] : NAN;
-	return ripple->counts;
+		are &= is_number(samples[i], uv_per_count);
+	for (uint32_t i = 0; i < noise->n; i++)
+		are &= is_number(all[noise->values[i]], uv_per_count);
+	return are;
 }
 
 static void take_lfp(struct ripple *ripple, const struct fnx_frame *frame)
@@ -498,8 +495,8 @@ static void take_lfp(struct ripple *ripple, const struct fnx_frame *frame)
 			ripple->counts[i] = all[ripple->channels ? ripple->channels[i] : i];
 		samples = ripple->counts;
 	}
-	if (!are_numbers(samples, ripple->n_channels, lfp->uv_per_count))
-		samples = count_bad(ripple, samples, lfp->uv_per_count);
+	if (!are_numbers(ripple, all, samples, lfp->uv_per_count))
+		fnx_node_count_bad(ripple->node, (unsigned)ripple->lfp_input);
 	/* At an unknown speed nothing starts. */
 	if (ripple->guard &&
 		ask_guard(ripple, all, lfp->uv_per_count, frame->stamp.sample_time) !=

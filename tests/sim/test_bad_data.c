@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Bad data stops no node and spoils nothing that it says: encode, ripple, decode and dispatch with
- * inputs that a tester publishes, a third of them with nonsense where numbers should be. A node is
- * killed now and then: what nonsense left in its state must not keep its successor from going on.
- * And what is bad is counted.
+ * inputs that a tester publishes, a third of them with nonsense where numbers should be. A node dies
+ * now and then, between two frames: what nonsense left in its state must not keep its successor from
+ * going on. And what is bad is counted.
  */
 #include <math.h>
 #include <signal.h>
@@ -22,6 +22,7 @@
 
 enum {
 	N_BINS = 10,
+	GAP = 6, /* a bin of no arm */
 	N_STATES = 2,
 	N_RECENT = 10,
 	N_CHANNELS = 4,
@@ -75,7 +76,7 @@ static struct fnx_rig *load_rig(const char *decode)
 		"    - {name: stem, nodes: [], bins: [0, 2]}\n"
 		"    - {name: left, nodes: [], bins: [3, 5], target_bins: 2}\n"
 		"    - {name: right, nodes: [], bins: [7, 9], target_bins: 1}\n"
-		"ripple: {warm_up_samples: 10}\n"
+		"ripple: {warm_up_samples: 10, channels: [0, 1], noise_channels: [3]}\n"
 		"encode: {kernel_uv: 20, capacity: 100, min_speed_cm_s: 0, gate_min_marks: 1}\n"
 		"decode: {algorithm: classifier, %s}\n"
 		"dispatch:\n  armed: true\n  lockout_ms: 50\n  max_rate_per_min: 1000\n  rules:\n"
@@ -116,7 +117,9 @@ static void fill(struct check_random *random, const char *topic, const struct fn
 	void *payload)
 {
 	uint32_t group = 1 + (uint32_t)check_random_below(random, N_GROUPS);
-	int32_t bin = (int32_t)check_random_below(random, N_BINS);
+	int32_t bin = (int32_t)check_random_below(random, N_BINS - 1);
+
+	bin += bin >= GAP;
 
 	memset(payload, 0, layout->size);
 	if (!strcmp(topic, "position")) {
@@ -496,5 +499,82 @@ TEST(a_likelihood_of_no_numbers_is_counted)
 	expect_bad("likelihood.1", 3);
 	send_likelihood(N_GROUPS + 1, 1);
 	expect_bad("likelihood.1", 4);
+	end(rig);
+}
+
+static void send_lfp(unsigned channel, float count, double uv_per_count)
+{
+	const unsigned input = input_of("lfp");
+	void *payload = begin_frame(input);
+
+	life.now += 20;
+	memset(payload, 0, life.layouts[input].size);
+	*(struct fnx_lfp *)payload = (struct fnx_lfp){.uv_per_count = uv_per_count};
+	fnx_lfp_put_samples(&life.layouts[input], payload)[channel] = count;
+	end_frame(input);
+}
+
+TEST(an_lfp_sample_of_no_numbers_is_counted_where_it_is_looked_at)
+{
+	struct fnx_rig *rig = begin(&victims[1]);
+
+	send_lfp(0, 100, 1);
+	send_lfp(1, 1e11f, 1);
+	/* Nobody looks at that channel. */
+	send_lfp(2, NAN, 1);
+	expect_bad("lfp", 0);
+	send_lfp(0, NAN, 1);
+	send_lfp(1, 2e12f, 1);
+	send_lfp(1, 1, 1e300);
+	send_lfp(0, 0, (double)INFINITY);
+	/* Of the noise channels. */
+	send_lfp(3, -INFINITY, 1);
+	expect_bad("lfp", 5);
+	end(rig);
+}
+
+static void send_position(int32_t bin)
+{
+	const unsigned input = input_of("position");
+	void *payload = begin_frame(input);
+
+	life.now += BIN;
+	memset(payload, 0, life.layouts[input].size);
+	*(struct fnx_position *)payload = (struct fnx_position){.bin = bin, .speed = 10};
+	end_frame(input);
+}
+
+TEST(a_position_bin_that_is_none_is_counted)
+{
+	for (unsigned i = 0; i <= 2; i += 2) {
+		struct fnx_rig *rig = begin(&victims[i]);
+
+		send_position(0);
+		send_position(-1);
+		send_position(N_BINS - 1);
+		expect_bad("position", 0);
+		send_position(-2);
+		send_position(N_BINS);
+		send_position(GAP);
+		expect_bad("position", 3);
+		end(rig);
+	}
+}
+
+TEST(a_posterior_that_is_no_distribution_is_counted)
+{
+	struct fnx_rig *rig = begin(&victims[3]);
+	const unsigned input = input_of("posterior");
+	const double masses[] = {1, 0.5, (double)NAN, -0.1, 1.1, 0};
+
+	for (unsigned i = 0; i < sizeof(masses) / sizeof(masses[0]); i++) {
+		void *payload = begin_frame(input);
+
+		life.now += BIN;
+		memset(payload, 0, life.layouts[input].size);
+		fnx_posterior_put_posterior(&life.layouts[input], payload)[3] = masses[i];
+		end_frame(input);
+	}
+	expect_bad("posterior", 3);
 	end(rig);
 }

@@ -177,6 +177,8 @@ static bool step(pid_t child)
 	assert_int_equal(ptrace(PTRACE_SINGLESTEP, child, NULL, NULL), 0);
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_true(WIFSTOPPED(status));
+	/* Or it has come to its end, by SIGSTOP: nothing else may stop it. */
+	assert_true(WSTOPSIG(status) == SIGTRAP || WSTOPSIG(status) == SIGSTOP);
 	return WSTOPSIG(status) == SIGTRAP;
 }
 

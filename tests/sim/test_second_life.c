@@ -355,7 +355,7 @@ static struct fnx_state_space_config space_config(const struct life *life)
 		.rates_hz = life->variant >= 2,
 		.position_sample_s = 1.0 / 30,
 		.occupancy_floor = parity ? 0 : 1,
-		.smoothing = life->variant == EXPANDED ? weights() : NULL,
+		.smoothing = life->variant == 3 ? weights() : NULL,
 	};
 }
 
@@ -495,7 +495,7 @@ static void *detector_make(const struct life *life)
 			.max_speed_cm_s = 4,
 			.max_samples = 5,
 			.freeze = life->variant == 2},
-		.median = life->variant == EXPANDED,
+		.median = life->variant == 3,
 		.memory = life->memory,
 		.resumed = life->resumed != 0,
 		.journal = life->journal};

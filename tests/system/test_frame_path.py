@@ -16,7 +16,7 @@ for arguments in (["--speed", "max", "--duration", 120], ["--speed", 8, "--durat
 print("system calls of busy waiting nodes")
 # Whoever finds a pool nearly full asks the kernel whether its readers live: one that is held up for seconds is no reason.
 rig = WORK / "deep.yaml"
-rig.write_text((SOURCE / "deploy/rigs/demo.yaml").read_text().replace("name: demo", "name: demo\n  slots: 8192"))
+rig.write_text((SOURCE / "deploy/rigs/demo.yaml").read_text().replace("name: demo", "name: demo\n  slots: 2048"))
 it = Run(rig, "--set", "bus.wait=spin", "--speed", 1, "--duration", 60)
 it.wait_for(lambda: "actual" in it.process.stdout.readline(), "progress")
 nodes = {name: pid for name, pid in it.children().items() if name not in ("tap", "record")}

@@ -415,7 +415,7 @@ static void sleep_until_rung(unsigned id, struct reader *r)
 	commit(r);
 	if (fnx_subscriber_doze(r->sub, INT64_MAX, r->patience))
 		return;
-	play.n_dozes += r->patience > 0;
+	play.n_dozes += r->patience > 0 && fnx_subscriber_lag(r->sub) > 0;
 	fiber_sleep();
 	fnx_subscriber_unpark(r->sub);
 }

@@ -181,6 +181,12 @@ TEST(memory_of_the_tasks_is_told_where_there_is_a_dispatch)
 /* Warnings
  * -------------------------------------------------------------------------------------------- */
 
+TEST(a_target_that_is_no_arm_is_told)
+{
+	refuses(HEAD DECODE RULES("  targets: [0, 7]\n", REPLAY),
+		"dispatch.targets: expected arms of the track, found 7");
+}
+
 TEST(a_rule_that_can_never_fire_is_told)
 {
 	warns(HEAD DECODE RULES("", REPLAY ", min_groups: 5"),
@@ -221,6 +227,21 @@ TEST(ripples_that_never_come_are_told)
 	warns(HEAD "ripple: {freeze: true}\n", "the statistics never begin");
 	refuses(HEAD "ripple: {mean: [1, 2, 3], deviation: [1, 2]}\n", "expected 3 numbers each");
 	warns(HEAD "ripple: {end: 5}\n", "ripples end as they begin");
+}
+
+TEST(seeds_that_cannot_be_used_are_told)
+{
+	char path[300], text[1000];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/seeds", check_scratch_dir());
+	snprintf(text, sizeof(text), HEAD "ripple: {seed_file: %s}\n", path);
+	warns(text, "cannot be read from here");
+	file = fopen(path, "w");
+	assert_non_null(file);
+	fputs("1 2\nthree\n", file);
+	fclose(file);
+	refuses(text, "seeds:2");
 }
 
 TEST(names_of_nothing_are_told)

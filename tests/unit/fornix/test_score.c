@@ -65,6 +65,9 @@ TEST(bins_that_the_track_does_not_have_are_left_out)
 	assert_int_equal(fnx_score_init(&score), 0);
 	say(&score, INT16_MAX, 3, 20);
 	say(&score, 3, 20000, 20);
+	say(&score, 65536 + 3, 3, 20);
+	say(&score, 3, INT32_MAX, 20);
+	say(&score, 10, 10, 20); /* between two arms */
 	error = error_of(&score, rig);
 	assert_int_equal(error.n, 0);
 	assert_true(isnan(error.median_cm) && isnan(error.same_arm));

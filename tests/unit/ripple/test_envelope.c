@@ -193,7 +193,7 @@ TEST(a_channel_alone_gives_the_bits_it_gives_among_others)
 
 TEST(a_bad_sample_disturbs_no_other_channel)
 {
-	static const float bad[3] = {NAN, INFINITY, -INFINITY};
+	static const float bad[] = {NAN, INFINITY, -INFINITY, 2e12f, -1e30f};
 	struct check_random random = check_random_seeded();
 
 	for (int round = 0; round < 20; round++) {
@@ -216,7 +216,8 @@ TEST(a_bad_sample_disturbs_no_other_channel)
 			assert_int_equal(
 				fnx_envelope_step(clean, counts, 1, filtered[0], envelopes[0]), 0);
 			if (spoil)
-				counts[victim] = bad[check_random_below(&random, 3)];
+				counts[victim] = bad[check_random_below(
+					&random, sizeof(bad) / sizeof(bad[0]))];
 			assert_int_equal(
 				fnx_envelope_step(dirty, counts, 1, filtered[1], envelopes[1]),
 				spoil);

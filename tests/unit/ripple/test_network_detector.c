@@ -239,7 +239,7 @@ TEST(nothing_starts_at_speed_or_at_an_unknown_one_or_while_warming_up)
 	fnx_network_free(network);
 }
 
-TEST(a_sample_that_is_not_finite_is_replaced_by_the_last)
+TEST(a_sample_that_is_no_number_is_replaced_by_the_last)
 {
 	struct fnx_network *network;
 	struct fnx_network_detector *detector = new_seeded(&network);
@@ -249,6 +249,8 @@ TEST(a_sample_that_is_not_finite_is_replaced_by_the_last)
 	feed(detector, NAN, 1, 0, &event);
 	assert_true(fnx_network_detector_output(detector) == 0.5);
 	feed(detector, INFINITY, 1, 0, &event);
+	assert_true(fnx_network_detector_output(detector) == 0.5);
+	feed(detector, -1e30f, 1, 0, &event);
 	assert_true(fnx_network_detector_output(detector) == 0.5);
 	fnx_network_detector_free(detector);
 	fnx_network_free(network);
