@@ -301,29 +301,15 @@ static int open_topics(struct dispatch *dispatch)
 	return r < 0 ? r : 0;
 }
 
-static int check_targets(struct dispatch *dispatch)
-{
-	const struct fnx_rig *rig = dispatch->rig;
-	const struct fnx_rig_ids *targets = &rig->dispatch.targets;
-
-	for (uint32_t i = 0; i < targets->n; i++)
-		if (targets->values[i] >= rig->track.n_arms)
-			return fnx_node_fail(dispatch->node, -EINVAL,
-				"dispatch.targets: expected arms of the track, found %u",
-				targets->values[i]);
-	if (rig->dispatch.lease_s > 0 && rig->dispatch.armed)
-		return fnx_node_fail(dispatch->node, -EINVAL,
-			"dispatch.armed: with lease_s a rig starts disarmed, until somebody arms "
-			"it");
-	return 0;
-}
-
 int fnx_dispatch_open_all(struct dispatch *dispatch)
 {
+	char why[FNX_RULE_WHY_MAX];
 	int r;
 
-	r = check_targets(dispatch);
-	if (!r)
+	r = fnx_dispatch_check(dispatch->rig, why);
+	if (r)
+		fnx_node_fail(dispatch->node, r, "%s", why);
+	else
 		r = open_rules(dispatch);
 	open_gate(dispatch);
 	if (!r && dispatch->rig->track.enabled && dispatch->rig->decode.enabled)

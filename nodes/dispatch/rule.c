@@ -76,6 +76,21 @@ static int __attribute__((format(printf, 2, 3))) refuse(char *why, const char *f
 
 /* Checking -------------------------------------------------------------------------------- */
 
+int fnx_dispatch_check(const struct fnx_rig *rig, char *why)
+{
+	const struct fnx_rig_ids *targets = &rig->dispatch.targets;
+
+	for (uint32_t i = 0; i < targets->n; i++)
+		if (targets->values[i] >= rig->track.n_arms)
+			return refuse(why, "dispatch.targets: expected arms of the track, found %u",
+				targets->values[i]);
+	if (rig->dispatch.lease_s > 0 && rig->dispatch.armed)
+		return refuse(why,
+			"dispatch.armed: with lease_s a rig starts disarmed, until somebody arms "
+			"it");
+	return 0;
+}
+
 static int check_replay(const struct fnx_rig_rule *rule, const struct fnx_rig *rig, char *why)
 {
 	if (!rig->decode.enabled || !rig->track.enabled)

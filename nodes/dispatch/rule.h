@@ -37,6 +37,8 @@ struct fnx_rule_setting {
 	const char *unit, *meaning;
 };
 
+/* Checks what of the rig's dispatch section is no rule's. -EINVAL: `why` as below. */
+int fnx_dispatch_check(const struct fnx_rig *rig, char *why);
 /* Checks rule `k` of the rig and learns its settings. -EINVAL: `why` (FNX_RULE_WHY_MAX bytes) names
  * the key and what was expected. Takes no memory. */
 int fnx_rule_init(struct fnx_rule *rule, const struct fnx_rig *rig, uint32_t k, char *why);

@@ -13,7 +13,7 @@ struct fnx_check {
 	struct fnx_track *track; /* NULL: none */
 	struct fnx_ripple_design *design; /* NULL: no ripple section */
 	uint64_t pool_bytes; /* of all topics and states together, set by fnx_check_print_topics */
-	unsigned n_warnings, n_refusals; /* of the first, those for which a node would not start */
+	unsigned n_warnings, n_refusals; /* the latter: for which a node would not start */
 };
 
 /* check_topics.c: topics, who publishes them, and the memory that they take. */

@@ -245,6 +245,7 @@ static void warn_about_rule(struct fnx_check *check, uint32_t k)
 static void warn_about_dispatch(struct fnx_check *check)
 {
 	const struct fnx_rig_dispatch *dispatch = &check->rig->dispatch;
+	char why[FNX_RULE_WHY_MAX];
 
 	if (!dispatch->enabled)
 		return;
@@ -256,8 +257,8 @@ static void warn_about_dispatch(struct fnx_check *check)
 		warn(check,
 			"dispatch.armed: false: the actuators stay idle until `fornix set dispatch "
 			"armed 1`");
-	if (dispatch->armed && dispatch->lease_s > 0)
-		refuse(check, "dispatch", "dispatch.armed: with lease_s a rig starts disarmed");
+	if (fnx_dispatch_check(check->rig, why))
+		refuse(check, "dispatch", "%s", why);
 	if (dispatch->max_age_ms <= 0)
 		warn(check, "dispatch.max_age_ms: 0: old data is acted upon like new");
 	if (dispatch->lockout_ms <= 0)
@@ -267,11 +268,6 @@ static void warn_about_dispatch(struct fnx_check *check)
 			"dispatch.max_rate_per_min: %g can never be reached with a lock-out of %g "
 			"ms",
 			dispatch->max_rate_per_min, dispatch->lockout_ms);
-	for (uint32_t i = 0; i < dispatch->targets.n; i++)
-		if (dispatch->targets.values[i] >= check->rig->track.n_arms)
-			refuse(check, "dispatch",
-				"dispatch.targets: expected arms of the track, found %u",
-				dispatch->targets.values[i]);
 	for (uint32_t k = 0; k < dispatch->n_rules; k++)
 		warn_about_rule(check, k);
 }

@@ -14,7 +14,7 @@ for arguments in (["--speed", "max", "--duration", 120], ["--speed", 8, "--durat
     assert all(count == 0 for count in summary["heap_allocations_after_start"].values())
 
 print("system calls of busy waiting nodes")
-# Whoever finds a pool nearly full asks the kernel whether its readers live: one that is held up for seconds is no reason.
+# Whoever finds a pool nearly full asks the kernel whether its readers live: one that is held up for a second is no reason.
 rig = WORK / "deep.yaml"
 rig.write_text((SOURCE / "deploy/rigs/demo.yaml").read_text().replace("name: demo", "name: demo\n  slots: 2048"))
 it = Run(rig, "--set", "bus.wait=spin", "--speed", 1, "--duration", 60)
