@@ -156,9 +156,8 @@ bool fnx_model_can_add(const struct fnx_model *model, const double *mark, int32_
 /*
  * Stores `mark` [n_dims], seen in position bin `bin`. Below capacity it is appended at the index,
  * which grows by 1. At capacity: if the index is even it overwrites slot (index mod capacity); in
- * any case the index grows by 3. Real-time; O(n_dims), with an expansion O(cubes), and at times one
- * is zeroed. Answers: FNX_MODEL_STORED, FNX_MODEL_PASSED_OVER, FNX_MODEL_MERGED; -EINVAL: it cannot
- * be added.
+ * any case the index grows by 3. Real-time; O(n_dims), with an expansion O(cubes).
+ * Answers: FNX_MODEL_STORED, FNX_MODEL_PASSED_OVER, FNX_MODEL_MERGED; -EINVAL: it cannot be added.
  */
 int fnx_model_add(struct fnx_model *model, const double *mark, int32_t bin);
 

@@ -7,8 +7,8 @@
  *
  * Coefficients are not in the journal: a mark changes some in hundreds of cubes. Instead each cube
  * says which change is the last that it sees, before it sees any of it; how many there were is
- * journaled. So a successor knows the cubes that have seen what was undone, and has them catch up
- * anew.
+ * journaled. So a successor knows the cubes that have seen what was undone, clears them, and has them
+ * catch up anew. A cube that waits is always clear.
  */
 #include <math.h>
 #include <stdatomic.h>
@@ -222,8 +222,6 @@ static void want(struct fnx_model *model, uint32_t slot)
 		return;
 	fnx_model_set(model, &header->filling, cube);
 	fnx_model_set(model, &header->cursor, 0);
-	/* Not announced: undone, it waits again, and is zeroed then. */
-	memset(coefficients(model, cube, 0), 0, model->cube_size);
 }
 
 static bool catch_up_on(struct fnx_model *model, uint32_t cube, uint32_t slot)
@@ -312,16 +310,18 @@ size_t fnx_model_cube_size(uint32_t n_dims, uint32_t n_bins)
 	return (size_t)n_bins * expansion.set_size;
 }
 
-/* What saw, or was about to see, a change that was undone. */
+/* What saw, or was about to see, a change that was undone; if the taking of the cube was undone, too,
+ * it lies beyond n_cubes. Who is killed here leaves it to be done again. */
 void fnx_model_cubes_resume(struct fnx_model *model)
 {
 	struct fnx_model_header *header = model->header;
 
-	for (uint32_t cube = 0; cube < header->n_cubes; cube++)
+	for (uint32_t cube = 0; cube < model->n_cubes; cube++)
 		if (model->cubes[cube].changed > header->n_changes) {
 			model->cubes[cube].state = FNX_MODEL_CUBE_WAITING;
 			if (header->filling == cube)
 				header->filling = FNX_MODEL_NONE;
+			memset(coefficients(model, cube, 0), 0, model->cube_size);
 		}
 }
 

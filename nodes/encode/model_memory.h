@@ -43,7 +43,7 @@
 #include "nodes/encode/kernel.h"
 #include "nodes/encode/model.h"
 
-#define FNX_MODEL_MAGIC UINT64_C(0x366c65646d786e66)
+#define FNX_MODEL_MAGIC UINT64_C(0x376c65646d786e66)
 
 #define FNX_MODEL_NO_BLOCK UINT32_MAX
 #define FNX_MODEL_NONE UINT32_MAX

@@ -130,6 +130,24 @@ static void compare(struct world *world, const struct fnx_model *model,
 	}
 }
 
+/* A cube may begin to catch up in a bounded time: so it must be clear while it waits, and before it
+ * is one. */
+static void expect_clear(const struct fnx_model *model)
+{
+	const struct fnx_model_header *header = model->header;
+
+	for (uint32_t cube = 0; cube < model->n_cubes; cube++) {
+		const char *coefficients = model->coefficients + (size_t)cube * model->cube_size;
+
+		if (cube == header->filling ||
+			(cube < header->n_cubes &&
+				model->cubes[cube].state == FNX_MODEL_CUBE_READY))
+			continue;
+		for (size_t i = 0; i < model->cube_size; i++)
+			assert_int_equal(coefficients[i], 0);
+	}
+}
+
 /* What is there now is left to a successor, who adds the mark anew. */
 static void succeed(struct world *world, const double *mark, int32_t bin)
 {
@@ -143,6 +161,7 @@ static void succeed(struct world *world, const double *mark, int32_t bin)
 		fnx_model_init(&world->config, world->left->memory, true, &journal, &successor), 0);
 	world->n_kills++;
 	compare(world, successor, &world->before, "before the mark");
+	expect_clear(successor);
 	assert_true(fnx_model_add(successor, mark, bin) >= 0);
 	fnx_journal_commit(&journal);
 	compare(world, successor, &world->after, "with the mark");
