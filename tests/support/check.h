@@ -31,6 +31,13 @@ void check_register(const char *name, check_fn fn);
 	} \
 	static void sentence(__attribute__((unused)) void **state)
 
+/* How long a test waits for what must come. Nothing takes this long unless it is lost, on a busy
+ * machine and under a sanitizer neither. */
+enum {
+	CHECK_PATIENCE_S = 60,
+	CHECK_PATIENCE_MS = 1000 * CHECK_PATIENCE_S
+};
+
 /* A splitmix64 stream: random tests print the seed with which a failure can be had again. */
 struct check_random {
 	uint64_t state;

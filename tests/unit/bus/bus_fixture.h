@@ -20,10 +20,6 @@
 
 #include "bus/bus.h"
 
-enum {
-	DEADLINE_MS = 10000
-}; /* nothing takes this long unless it is lost */
-
 /* A bus with directories of its own; each call another one. */
 __attribute__((unused)) static struct fnx_bus fixture_bus(void)
 {
@@ -104,7 +100,7 @@ __attribute__((unused)) static void child_await(const struct child *child)
 {
 	char byte;
 
-	assert_true(wait_readable(child->ready_fd, DEADLINE_MS));
+	assert_true(wait_readable(child->ready_fd, CHECK_PATIENCE_MS));
 	assert_int_equal(read(child->ready_fd, &byte, 1), 1);
 }
 

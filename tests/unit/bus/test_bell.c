@@ -64,7 +64,7 @@ TEST(a_ring_wakes_a_poll_and_drain_silences_it)
 		fnx_bell_drain(bell);
 		assert_false(wait_readable(fnx_bell_fd(bell), 0));
 		assert_int_equal(fnx_ringer_ring(&ringer), 0);
-		assert_true(wait_readable(fnx_bell_fd(bell), DEADLINE_MS));
+		assert_true(wait_readable(fnx_bell_fd(bell), CHECK_PATIENCE_MS));
 		assert_int_equal(fnx_bell_drain(bell), 1);
 		assert_int_equal(fnx_bell_drain(bell), 0);
 		assert_false(wait_readable(fnx_bell_fd(bell), 0));
@@ -91,7 +91,7 @@ TEST(a_hundred_thousand_rings_to_one_who_does_not_look_neither_block_nor_pile_up
 		assert_int_equal(fnx_bell_drain(bell), 0);
 		assert_false(wait_readable(fnx_bell_fd(bell), 0));
 		assert_int_equal(fnx_ringer_ring(&ringer), 0);
-		assert_true(rung_within(bell, DEADLINE_MS));
+		assert_true(rung_within(bell, CHECK_PATIENCE_MS));
 		fnx_ringer_close(&ringer);
 		fnx_bell_close(bell);
 	}
@@ -133,7 +133,7 @@ static void sleep_until_all_is_seen(struct handshake *h)
 		atomic_store(&h->parked, 1);
 		if (atomic_load(&h->published) == seen) {
 			atomic_fetch_add(&h->sleeps, 1);
-			if (!wait_readable(fnx_bell_fd(h->bell), DEADLINE_MS))
+			if (!wait_readable(fnx_bell_fd(h->bell), CHECK_PATIENCE_MS))
 				atomic_store(&h->lost, seen + 1);
 			fnx_bell_drain(h->bell);
 		}
@@ -248,7 +248,7 @@ static int sleep_once(const struct fnx_bus *bus, int ready_fd)
 	int rung;
 
 	child_ready(ready_fd);
-	rung = rung_within(bell, DEADLINE_MS);
+	rung = rung_within(bell, CHECK_PATIENCE_MS);
 	fnx_bell_close(bell);
 	return rung ? 0 : 1;
 }
@@ -290,7 +290,7 @@ static int sleep_until_published(const struct fnx_bus *bus, int ready_fd)
 	bell = open_bell(bus, form);
 	child_ready(ready_fd);
 	while (atomic_load(&shared->published) == seen) {
-		if (!wait_readable(fnx_bell_fd(bell), DEADLINE_MS))
+		if (!wait_readable(fnx_bell_fd(bell), CHECK_PATIENCE_MS))
 			return 1;
 		fnx_bell_drain(bell);
 	}
@@ -353,7 +353,7 @@ TEST(a_ringer_within_the_process_learns_of_closing_and_of_reopening)
 
 		for (int life = 0; life < 50; life++) {
 			assert_int_equal(fnx_ringer_ring(&ringer), 0);
-			assert_true(rung_within(bell, DEADLINE_MS));
+			assert_true(rung_within(bell, CHECK_PATIENCE_MS));
 			assert_int_equal(fnx_ringer_ring(&ringer), 0);
 			bell = fnx_bell_close(bell);
 			assert_int_equal(fnx_ringer_ring(&ringer), -EPIPE);
@@ -375,7 +375,7 @@ TEST(a_zeromq_bell_wakes_when_a_ringer_has_connected_though_it_has_not_rung)
 	fnx_bell_drain(bell);
 	assert_false(wait_readable(fnx_bell_fd(bell), 0));
 	ringer = open_ringer(&bus, FNX_BELL_FORM_ZMQ, 1);
-	assert_true(wait_readable(fnx_bell_fd(bell), DEADLINE_MS));
+	assert_true(wait_readable(fnx_bell_fd(bell), CHECK_PATIENCE_MS));
 	assert_int_equal(fnx_bell_drain(bell), 0);
 	fnx_ringer_close(&ringer);
 	fnx_bell_close(bell);
@@ -398,7 +398,7 @@ TEST(a_child_forked_beside_a_living_context_gets_one_of_its_own)
 	assert_int_equal(child_end(&child, 0), 0);
 	fnx_bell_drain(bell);
 	assert_int_equal(fnx_ringer_ring(&near), 0);
-	assert_true(rung_within(bell, DEADLINE_MS));
+	assert_true(rung_within(bell, CHECK_PATIENCE_MS));
 	fnx_ringer_close(&far);
 	fnx_ringer_close(&near);
 	fnx_bell_close(bell);
@@ -617,7 +617,7 @@ static void *open_and_close(void *argument)
 		assert_int_equal(
 			fnx_ringer_open(bus, node, FNX_BELL_FORM_ZMQ, getpid(), &ringer), 0);
 		assert_int_equal(fnx_ringer_ring(&ringer), 0);
-		assert_true(rung_within(bell, DEADLINE_MS));
+		assert_true(rung_within(bell, CHECK_PATIENCE_MS));
 		fnx_ringer_close(&ringer);
 		fnx_bell_close(bell);
 	}
@@ -661,7 +661,7 @@ TEST(strangers_who_shout_into_a_zeromq_bell_do_not_break_it)
 	}
 	ringer = open_ringer(&bus, FNX_BELL_FORM_ZMQ, 1);
 	assert_int_equal(fnx_ringer_ring(&ringer), 0);
-	assert_true(rung_within(bell, DEADLINE_MS));
+	assert_true(rung_within(bell, CHECK_PATIENCE_MS));
 	fnx_ringer_close(&ringer);
 	fnx_bell_close(bell);
 }

@@ -37,7 +37,7 @@ static void serve(struct fnx_control *control, int ready_fd)
 			if (size == 4 && memcmp(body, "stop", 4) == 0)
 				return;
 		}
-		if (r < 0 || !wait_readable(fnx_control_fd(control), 2 * DEADLINE_MS))
+		if (r < 0 || !wait_readable(fnx_control_fd(control), 2 * CHECK_PATIENCE_MS))
 			return;
 	}
 }
@@ -70,7 +70,7 @@ static uint64_t server_stop(const struct fnx_bus *bus, struct server *server)
 	uint64_t n_dropped;
 
 	(void)!fnx_control_request(
-		bus, "node", "stop", 4, DEADLINE_MS, reply, sizeof(reply), &size);
+		bus, "node", "stop", 4, CHECK_PATIENCE_MS, reply, sizeof(reply), &size);
 	pthread_join(server->thread, NULL);
 	n_dropped = fnx_control_dropped(server->control);
 	assert_null(fnx_control_close(server->control));
@@ -80,8 +80,8 @@ static uint64_t server_stop(const struct fnx_bus *bus, struct server *server)
 static int ask(const struct fnx_bus *bus, const char *text, char *ret_reply, size_t reply_size)
 {
 	size_t size = 0;
-	int r = fnx_control_request(
-		bus, "node", text, strlen(text), DEADLINE_MS, ret_reply, reply_size - 1, &size);
+	int r = fnx_control_request(bus, "node", text, strlen(text), CHECK_PATIENCE_MS, ret_reply,
+		reply_size - 1, &size);
 
 	if (r == 0)
 		ret_reply[size] = 0;
@@ -115,15 +115,15 @@ TEST(bodies_of_every_size_up_to_the_limit_pass_and_beyond_it_are_refused)
 
 		for (size_t k = 0; k < size; k++)
 			body[k] = (unsigned char)check_random_u64(&random);
-		assert_int_equal(fnx_control_request(&bus, "node", body, size, DEADLINE_MS, reply,
-					 sizeof(reply), &size_back),
+		assert_int_equal(fnx_control_request(&bus, "node", body, size, CHECK_PATIENCE_MS,
+					 reply, sizeof(reply), &size_back),
 			0);
 		assert_int_equal(size_back, size);
 		for (size_t k = 0; k < size; k++)
 			assert_int_equal(reply[k], body[size - 1 - k]);
 	}
-	assert_int_equal(fnx_control_request(&bus, "node", body, sizeof(body), DEADLINE_MS, reply,
-				 sizeof(reply), &(size_t){0}),
+	assert_int_equal(fnx_control_request(&bus, "node", body, sizeof(body), CHECK_PATIENCE_MS,
+				 reply, sizeof(reply), &(size_t){0}),
 		-E2BIG);
 	server_stop(&bus, &server);
 }
@@ -135,7 +135,7 @@ TEST(a_reply_that_does_not_fit_tells_its_size_and_writes_nothing)
 	char reply[8] = "1234567";
 	size_t size = 0;
 
-	assert_int_equal(fnx_control_request(&bus, "node", "123456789", 9, DEADLINE_MS, reply,
+	assert_int_equal(fnx_control_request(&bus, "node", "123456789", 9, CHECK_PATIENCE_MS, reply,
 				 sizeof(reply), &size),
 		-EMSGSIZE);
 	assert_int_equal(size, 9);
@@ -153,7 +153,7 @@ TEST(a_node_that_is_not_there_is_said_at_once_and_one_that_is_mute_in_time)
 	int before = n_descriptors();
 
 	assert_int_equal(ask(&bus, "abc", reply, sizeof(reply)), -ENOENT);
-	assert_true(fixture_now_ns() - start < DEADLINE_MS * INT64_C(1000000));
+	assert_true(fixture_now_ns() - start < CHECK_PATIENCE_MS * INT64_C(1000000));
 	assert_int_equal(fnx_control_request(&bus, "a/b", "", 0, 1, reply, 8, &size), -EINVAL);
 	assert_int_equal(n_descriptors(), before);
 
@@ -162,7 +162,7 @@ TEST(a_node_that_is_not_there_is_said_at_once_and_one_that_is_mute_in_time)
 	assert_int_equal(
 		fnx_control_request(&bus, "node", "mute", 4, 50, reply, 8, &size), -ETIMEDOUT);
 	assert_true(fixture_now_ns() - start >= 45000000);
-	assert_true(fixture_now_ns() - start < DEADLINE_MS * INT64_C(1000000));
+	assert_true(fixture_now_ns() - start < CHECK_PATIENCE_MS * INT64_C(1000000));
 	assert_int_equal(
 		fnx_control_request(&bus, "node", "mute", 4, 0, reply, 8, &size), -ETIMEDOUT);
 	assert_int_equal(
@@ -322,7 +322,8 @@ static void *stranger(void *context, int type, const struct fnx_bus *bus)
 
 	snprintf(endpoint, sizeof(endpoint), "ipc://%s/node.ctl", bus->run_dir);
 	assert_int_equal(zmq_setsockopt(socket, ZMQ_LINGER, &(int){0}, sizeof(int)), 0);
-	assert_int_equal(zmq_setsockopt(socket, ZMQ_RCVTIMEO, &(int){DEADLINE_MS}, sizeof(int)), 0);
+	assert_int_equal(
+		zmq_setsockopt(socket, ZMQ_RCVTIMEO, &(int){CHECK_PATIENCE_MS}, sizeof(int)), 0);
 	assert_int_equal(zmq_connect(socket, endpoint), 0);
 	return socket;
 }
@@ -340,7 +341,7 @@ TEST(only_the_request_taken_last_can_be_answered_and_only_once)
 	for (int i = 0; i < 2; i++) {
 		assert_int_equal(zmq_send(socket, "abc", 3, 0), 3);
 		while (fnx_control_take(control, &body, &size) == 0)
-			assert_true(wait_readable(fnx_control_fd(control), DEADLINE_MS));
+			assert_true(wait_readable(fnx_control_fd(control), CHECK_PATIENCE_MS));
 		assert_int_equal(size, 3);
 		if (i == 0)
 			assert_int_equal(fnx_control_reply(control, body, size), 0);

@@ -751,7 +751,7 @@ static void *be_source(void *argument)
 		while (fnx_publisher_room(pub, 1, 0) == 0) {
 			if (fnx_publisher_park(pub, 1, 0))
 				continue;
-			if (!wait_readable(fnx_bell_fd(s->bell), DEADLINE_MS)) {
+			if (!wait_readable(fnx_bell_fd(s->bell), CHECK_PATIENCE_MS)) {
 				atomic_store(s->failed, 1);
 				return NULL;
 			}
@@ -797,7 +797,7 @@ static unsigned merge_to_the_end(
 			     : fnx_merge_park(&b->merge, bin))
 			continue;
 		/* No ring within the deadline is one that was lost. */
-		if (!wait_readable(fnx_bell_fd(bell), DEADLINE_MS))
+		if (!wait_readable(fnx_bell_fd(bell), CHECK_PATIENCE_MS))
 			atomic_store(failed, 4);
 		fnx_bell_drain(bell);
 		fnx_merge_unpark(&b->merge);

@@ -34,7 +34,8 @@ static void *peer(void *context, int type)
 	void *socket = zmq_socket(context, type);
 
 	assert_int_equal(zmq_setsockopt(socket, ZMQ_LINGER, &(int){0}, sizeof(int)), 0);
-	assert_int_equal(zmq_setsockopt(socket, ZMQ_RCVTIMEO, &(int){DEADLINE_MS}, sizeof(int)), 0);
+	assert_int_equal(
+		zmq_setsockopt(socket, ZMQ_RCVTIMEO, &(int){CHECK_PATIENCE_MS}, sizeof(int)), 0);
 	assert_int_equal(zmq_setsockopt(socket, ZMQ_RECONNECT_IVL, &(int){5}, sizeof(int)), 0);
 	return socket;
 }
@@ -51,11 +52,11 @@ static void *subscriber(void *context, const char *at, const char *prefix)
 /* Until `n` subscriptions are in force. */
 static void await_subscriptions(struct fnx_pub *pub, int n)
 {
-	int64_t end = fixture_now_ns() + (int64_t)DEADLINE_MS * 1000000;
+	int64_t end = fixture_now_ns() + (int64_t)CHECK_PATIENCE_MS * 1000000;
 
 	while (fnx_pub_poll(pub) != n) {
 		assert_true(fixture_now_ns() < end);
-		wait_readable(fnx_pub_fd(pub), DEADLINE_MS);
+		wait_readable(fnx_pub_fd(pub), CHECK_PATIENCE_MS);
 	}
 }
 
@@ -275,7 +276,7 @@ TEST(a_subscriber_that_does_not_read_loses_and_the_others_do_not)
 	struct fnx_pub *pub = open_pub(ipc_endpoint());
 	void *context = zmq_ctx_new();
 	void *slow = peer(context, ZMQ_SUB), *quick = subscriber(context, endpoint, "t");
-	int64_t end = fixture_now_ns() + (int64_t)DEADLINE_MS * 1000000;
+	int64_t end = fixture_now_ns() + (int64_t)CHECK_PATIENCE_MS * 1000000;
 	int n_refused = 0;
 
 	zmq_setsockopt(slow, ZMQ_RCVHWM, &(int){1}, sizeof(int));
@@ -466,7 +467,7 @@ TEST(with_any_number_of_descriptors_left_opening_works_or_says_why_not)
 /* Sends once somebody takes it. */
 static void push_until_taken(struct fnx_push *push, const char *body)
 {
-	int64_t end = fixture_now_ns() + (int64_t)DEADLINE_MS * 1000000;
+	int64_t end = fixture_now_ns() + (int64_t)CHECK_PATIENCE_MS * 1000000;
 	int r;
 
 	do {

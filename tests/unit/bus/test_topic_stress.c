@@ -130,7 +130,7 @@ static int take_gap(struct party *p, struct reading *r, const struct fnx_gap *ga
 /* Sleeps until the bell rings. No ring within the deadline is one that was lost. */
 static int nap(struct party *p)
 {
-	if (!wait_readable(fnx_bell_fd(p->bell), DEADLINE_MS))
+	if (!wait_readable(fnx_bell_fd(p->bell), CHECK_PATIENCE_MS))
 		return FAIL(p->run);
 	fnx_bell_drain(p->bell);
 	atomic_fetch_add(&p->run->n_wakes, 1);

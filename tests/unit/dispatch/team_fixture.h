@@ -10,10 +10,6 @@
 
 #include "tests/support/check.h"
 
-enum {
-	DEADLINE_MS = 10000,
-};
-
 __attribute__((unused)) static int64_t now_ns(void)
 {
 	struct timespec now;
@@ -24,7 +20,7 @@ __attribute__((unused)) static int64_t now_ns(void)
 
 __attribute__((unused)) static int64_t end_of_patience(void)
 {
-	return now_ns() + DEADLINE_MS * INT64_C(1000000);
+	return now_ns() + CHECK_PATIENCE_MS * INT64_C(1000000);
 }
 
 /* What open answers. */

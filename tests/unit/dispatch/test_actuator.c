@@ -64,7 +64,7 @@ static struct fnx_act_command command_of(uint32_t i)
 static void give(struct fnx_team *actuator, uint32_t i)
 {
 	const struct fnx_act_command command = command_of(i);
-	int64_t end = now_ns() + DEADLINE_MS * INT64_C(1000000);
+	int64_t end = now_ns() + CHECK_PATIENCE_MS * INT64_C(1000000);
 	int r;
 
 	while ((r = fnx_team_give(actuator, &command)) == -ENOBUFS && now_ns() < end) {
@@ -239,7 +239,8 @@ static void *pull_at(void *context, const char *endpoint)
 	void *pull = zmq_socket(context, ZMQ_PULL);
 
 	assert_int_equal(zmq_setsockopt(pull, ZMQ_LINGER, &(int){0}, sizeof(int)), 0);
-	assert_int_equal(zmq_setsockopt(pull, ZMQ_RCVTIMEO, &(int){DEADLINE_MS}, sizeof(int)), 0);
+	assert_int_equal(
+		zmq_setsockopt(pull, ZMQ_RCVTIMEO, &(int){CHECK_PATIENCE_MS}, sizeof(int)), 0);
 	assert_int_equal(zmq_bind(pull, endpoint), 0);
 	return pull;
 }
@@ -248,7 +249,7 @@ static void *pull_at(void *context, const char *endpoint)
  * given. */
 static uint32_t give_until_taken(struct fnx_team *actuator)
 {
-	int64_t end = now_ns() + DEADLINE_MS * INT64_C(1000000);
+	int64_t end = now_ns() + CHECK_PATIENCE_MS * INT64_C(1000000);
 	uint32_t n = 0;
 
 	while (!counts_of(actuator).fates[FNX_OUTCOME_TOLD]) {
@@ -351,7 +352,7 @@ TEST(a_python_script_reads_a_task)
 		"s = zmq.Context().socket(zmq.PULL); s.rcvtimeo = %d; s.bind(\"%s\")\n"
 		"m = msgpack.unpackb(s.recv())\n"
 		"print(m[\"rule_name\"], m[\"task\"] >= 100000, m[\"target_mass\"], flush=True)'",
-		DEADLINE_MS, endpoint);
+		CHECK_PATIENCE_MS, endpoint);
 	script = popen(command, "r");
 	assert_non_null(script);
 	assert_int_equal(try_team(&config, &actuator), 0);

@@ -57,7 +57,7 @@ static ssize_t receive(int fd, char *bytes, size_t size, struct sockaddr_in *ret
 	struct pollfd item = {.fd = fd, .events = POLLIN};
 	socklen_t from_size = sizeof(*ret_from);
 
-	assert_int_equal(poll(&item, 1, DEADLINE_MS), 1);
+	assert_int_equal(poll(&item, 1, CHECK_PATIENCE_MS), 1);
 	return recvfrom(fd, bytes, size, 0, (struct sockaddr *)ret_from, &from_size);
 }
 
@@ -177,7 +177,7 @@ static unsigned char read_byte(int fd)
 	struct pollfd item = {.fd = fd, .events = POLLIN};
 	unsigned char byte;
 
-	assert_int_equal(poll(&item, 1, DEADLINE_MS), 1);
+	assert_int_equal(poll(&item, 1, CHECK_PATIENCE_MS), 1);
 	assert_int_equal(read(fd, &byte, 1), 1);
 	return byte;
 }

@@ -28,7 +28,6 @@
 enum {
 	SAID_MAX = 65536,
 	ARGUMENTS_MAX = 24,
-	DEADLINE_S = 60,
 	LEAKED = 97 /* exit status */
 };
 
@@ -67,7 +66,7 @@ __attribute__((unused)) static struct running command_start(const char *const *w
 	if (running.pid == 0) {
 		int status;
 
-		alarm(DEADLINE_S); /* nothing takes this long unless it is lost */
+		alarm(CHECK_PATIENCE_S);
 		if (!freopen(running.out, "w", stdout) || !freopen(running.error, "w", stderr))
 			_exit(98);
 		status = fnx_commands_main(argc, argv);
@@ -135,7 +134,7 @@ __attribute__((unused)) static void fails(const struct said *said, int status, c
 	says(said->error, words);
 }
 
-/* Until `words` are in the file; 10 s at the most. */
+/* Until `words` are in the file. */
 __attribute__((unused)) static void await_said(const struct running *running, const char *words)
 {
 	static char text[SAID_MAX];
@@ -143,7 +142,7 @@ __attribute__((unused)) static void await_said(const struct running *running, co
 	time_t deadline;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	for (deadline = now.tv_sec + 10; now.tv_sec <= deadline;
+	for (deadline = now.tv_sec + CHECK_PATIENCE_S; now.tv_sec <= deadline;
 		clock_gettime(CLOCK_MONOTONIC, &now)) {
 		read_said(running->out, text);
 		if (strstr(text, words))

@@ -24,7 +24,6 @@ enum {
 	LAB_SLOTS = 16,
 	LAB_BIN = 100, /* samples */
 	LAB_GRACE_MS = 600000,
-	LAB_DEADLINE_MS = 20000,
 	SCRIPT_TOPICS = 4,
 	SCRIPT_LOG = 8192,
 };
@@ -66,7 +65,7 @@ __attribute__((unused)) static void lab_close(struct lab *lab)
 
 __attribute__((unused)) static int64_t lab_deadline(void)
 {
-	return fnx_node_now() + (int64_t)LAB_DEADLINE_MS * 1000000;
+	return fnx_node_now() + (int64_t)CHECK_PATIENCE_MS * 1000000;
 }
 
 __attribute__((unused)) static struct fnx_publisher *lab_publisher_of(struct lab *lab,

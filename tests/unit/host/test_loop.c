@@ -11,8 +11,7 @@
 enum {
 	RALLIES = 20000,
 	FEW_RALLIES = 200,
-	PLAY_MS = 3000,
-	REQUEST_MS = 20000
+	PLAY_MS = 3000
 };
 
 static struct lab lab;
@@ -75,7 +74,7 @@ static int ask(const char *name, const char *op, struct fnx_map *ret_reply)
 
 	assert_int_equal(fnx_map_encode(&pair, 1, body, sizeof(body), &size), 0);
 	r = fnx_control_request(
-		&lab.bus, name, body, size, REQUEST_MS, reply, sizeof(reply), &size);
+		&lab.bus, name, body, size, CHECK_PATIENCE_MS, reply, sizeof(reply), &size);
 	return r ? r : fnx_map_decode(ret_reply, reply, size);
 }
 

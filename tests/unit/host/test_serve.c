@@ -58,7 +58,7 @@ static void *run_errand(void *argument)
 	struct errand *errand = argument;
 
 	errand->result = fnx_control_request(&lab.bus, "node", errand->body, errand->size,
-		LAB_DEADLINE_MS, errand->reply, sizeof(errand->reply), &errand->reply_size);
+		CHECK_PATIENCE_MS, errand->reply, sizeof(errand->reply), &errand->reply_size);
 	atomic_store(&errand->done, 1);
 	return NULL;
 }
