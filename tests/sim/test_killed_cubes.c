@@ -7,17 +7,13 @@
  * A child adds the mark instruction by instruction in shared memory. Whenever the memory has
  * changed, what is there now is what a kill would leave: a successor looks at a copy of it.
  */
-#include "tests/support/check.h"
+#include "tests/support/stepping.h"
 
 #include <math.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/ptrace.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "nodes/encode/model_memory.h"
 #include "tests/support/model_scratch.h"
@@ -169,53 +165,34 @@ static void succeed(struct world *world, const double *mark, int32_t bin)
 	fnx_model_free(successor);
 }
 
-/* A child that stands before the addition, one instruction at a time. */
-static pid_t child_new(struct world *world, const double *mark, int32_t bin)
+struct addition {
+	struct fnx_model *model;
+	const double *mark;
+	int32_t bin;
+};
+
+static void add(void *argument)
 {
-	pid_t child = fork();
-	int status;
+	const struct addition *addition = argument;
 
-	assert_true(child >= 0);
-	if (!child) {
-		if (ptrace(PTRACE_TRACEME, 0, NULL, NULL))
-			_exit(1);
-		raise(SIGSTOP);
-		fnx_model_add(world->model, mark, bin);
-		raise(SIGSTOP);
-		_exit(0);
-	}
-	assert_int_equal(waitpid(child, &status, 0), child);
-	assert_true(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP);
-	return child;
-}
-
-static bool step(pid_t child)
-{
-	int status;
-
-	assert_int_equal(ptrace(PTRACE_SINGLESTEP, child, NULL, NULL), 0);
-	assert_int_equal(waitpid(child, &status, 0), child);
-	assert_true(WIFSTOPPED(status));
-	/* Or it has come to its end, by SIGSTOP: nothing else may stop it. */
-	assert_true(WSTOPSIG(status) == SIGTRAP || WSTOPSIG(status) == SIGSTOP);
-	return WSTOPSIG(status) == SIGTRAP;
+	fnx_model_add(addition->model, addition->mark, addition->bin);
 }
 
 static void kill_after_each_store(struct world *world, const double *mark, int32_t bin)
 {
 	static struct arena last, first;
+	struct addition addition = {.model = world->model, .mark = mark, .bin = bin};
 	pid_t child;
 
 	memcpy(&first, world->arena, sizeof(first));
 	last = first;
-	child = child_new(world, mark, bin);
-	while (step(child))
+	child = stepping_begin(add, &addition);
+	while (stepping_step(child))
 		if (memcmp(last.memory, world->arena->memory, world->size)) {
 			last = *world->arena;
 			succeed(world, mark, bin);
 		}
-	kill(child, SIGKILL);
-	waitpid(child, NULL, 0);
+	stepping_end(child);
 	memcpy(world->arena, &first, sizeof(first));
 }
 

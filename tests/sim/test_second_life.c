@@ -8,14 +8,10 @@
  * up here.
  */
 #include <math.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/ptrace.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "bus/journal.h"
 #include "nodes/decode/state_space.h"
@@ -29,7 +25,7 @@
 #include "nodes/ripple/envelope.h"
 #include "nodes/ripple/guard.h"
 #include "nodes/ripple/network_detector.h"
-#include "tests/support/check.h"
+#include "tests/support/stepping.h"
 
 enum {
 	LOG_SIZE = 1 << 18,
@@ -90,38 +86,32 @@ static const struct fnx_smoothing *weights(void)
 
 /* Killing -------------------------------------------------------------------------------- */
 
+struct errand {
+	const struct subject *subject;
+	void *self;
+	struct check_random random;
+};
+
+static void do_step(void *argument)
+{
+	struct errand *errand = argument;
+	double out[OUT_MAX];
+
+	errand->subject->step(errand->self, &errand->random, out);
+}
+
 /* A child does `step`, of which it lives to do `n` instructions. Returns how many it did, all if
  * fewer. */
 static uint64_t do_and_die(
 	const struct subject *subject, void *self, struct check_random random, uint64_t n)
 {
+	struct errand errand = {.subject = subject, .self = self, .random = random};
+	pid_t child = stepping_begin(do_step, &errand);
 	uint64_t done = 0;
-	int status;
-	pid_t child = fork();
 
-	assert_true(child >= 0);
-	if (!child) {
-		double out[OUT_MAX];
-
-		if (ptrace(PTRACE_TRACEME, 0, NULL, NULL))
-			_exit(1);
-		raise(SIGSTOP);
-		subject->step(self, &random, out);
-		raise(SIGSTOP);
-		_exit(0);
-	}
-	assert_int_equal(waitpid(child, &status, 0), child);
-	assert_true(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP);
-	while (done < n) {
-		assert_int_equal(ptrace(PTRACE_SINGLESTEP, child, NULL, NULL), 0);
-		assert_int_equal(waitpid(child, &status, 0), child);
-		assert_true(WIFSTOPPED(status));
-		if (WSTOPSIG(status) != SIGTRAP)
-			break;
+	while (done < n && stepping_step(child))
 		done++;
-	}
-	kill(child, SIGKILL);
-	waitpid(child, NULL, 0);
+	stepping_end(child);
 	return done;
 }
 

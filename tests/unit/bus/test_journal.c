@@ -6,16 +6,12 @@
  */
 #include "bus/journal.h"
 
-#include "tests/support/check.h"
+#include "tests/support/stepping.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/ptrace.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 enum {
 	LOG_MAX = 4096,
@@ -243,42 +239,6 @@ static uint64_t committed(const struct work *work)
 	return t;
 }
 
-static pid_t begin_stepped(void (*job)(struct work *work), struct work *work)
-{
-	pid_t child = fork();
-	int status;
-
-	assert_true(child >= 0);
-	if (!child) {
-		if (ptrace(PTRACE_TRACEME, 0, NULL, NULL))
-			_exit(1);
-		raise(SIGSTOP);
-		job(work);
-		raise(SIGSTOP);
-		_exit(0);
-	}
-	assert_int_equal(waitpid(child, &status, 0), child);
-	assert_true(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP);
-	return child;
-}
-
-/* One instruction. 0: the job is done. */
-static int step(pid_t child)
-{
-	int status;
-
-	assert_int_equal(ptrace(PTRACE_SINGLESTEP, child, NULL, NULL), 0);
-	assert_int_equal(waitpid(child, &status, 0), child);
-	assert_true(WIFSTOPPED(status));
-	return WSTOPSIG(status) == SIGTRAP;
-}
-
-static void end_stepped(pid_t child)
-{
-	kill(child, SIGKILL);
-	waitpid(child, NULL, 0);
-}
-
 static struct work *shared_work(void)
 {
 	struct work *work = mmap(
@@ -288,8 +248,9 @@ static struct work *shared_work(void)
 	return work;
 }
 
-static void twelve_transactions(struct work *work)
+static void twelve_transactions(void *argument)
 {
+	struct work *work = argument;
 	struct fnx_journal journal;
 
 	if (fnx_journal_recover(&journal, work->log, STEP_LOG, work->memory, STEP_MEMORY))
@@ -309,22 +270,23 @@ TEST(a_writer_killed_between_any_two_instructions_leaves_a_committed_state)
 
 	assert_int_equal(
 		fnx_journal_init(&journal, work->log, STEP_LOG, work->memory, STEP_MEMORY), 0);
-	child = begin_stepped(twelve_transactions, work);
-	while (step(child)) {
+	child = stepping_begin(twelve_transactions, work);
+	while (stepping_step(child)) {
 		uint64_t t = committed(work);
 
 		assert_in_range(t, last, last + 1);
 		last = t;
 		steps++;
 	}
-	end_stepped(child);
+	stepping_end(child);
 	assert_int_equal(last, 12);
 	assert_in_range(steps, 100, 1000000);
 	munmap(work, sizeof(*work));
 }
 
-static void recover(struct work *work)
+static void recover(void *argument)
 {
+	struct work *work = argument;
 	struct fnx_journal journal;
 
 	if (fnx_journal_recover(&journal, work->log, STEP_LOG, work->memory, STEP_MEMORY) < 0)
@@ -344,10 +306,10 @@ TEST(a_recovery_killed_between_any_two_instructions_is_done_by_the_next)
 			fnx_journal_init(&journal, work->log, STEP_LOG, work->memory, STEP_MEMORY),
 			0);
 		transact(&journal, work->memory, t + 1);
-		child = begin_stepped(recover, work);
-		while (step(child))
+		child = stepping_begin(recover, work);
+		while (stepping_step(child))
 			assert_int_equal(committed(work), t);
-		end_stepped(child);
+		stepping_end(child);
 		assert_int_equal(fnx_journal_validate(work->log, STEP_LOG, STEP_MEMORY), 0);
 	}
 	munmap(work, sizeof(*work));
