@@ -20,6 +20,8 @@ import subprocess
 import sys
 import time
 
+if len(sys.argv) < 3 or sys.argv[1].startswith("-"):
+    raise SystemExit(__doc__)
 sys.path.insert(0, str(pathlib.Path(sys.argv[2]) / "tests/system"))
 from fornix import PROGRAM, SOURCE, WORK, Run  # noqa: E402
 from recording import messages  # noqa: E402

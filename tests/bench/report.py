@@ -160,6 +160,8 @@ def figures(found, folder):
 
 
 def main():
+    if len(sys.argv) != 3 or sys.argv[1].startswith("-"):
+        raise SystemExit(__doc__)
     found = json.loads(pathlib.Path(sys.argv[1]).read_text())
     page = pathlib.Path(sys.argv[2])
     folder = page.with_suffix("")

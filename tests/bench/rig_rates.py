@@ -262,13 +262,16 @@ def print_beside_timers(windows):
 
 def main():
     arguments = sys.argv[1:]
-    if not arguments:
+    if not arguments or arguments[0].startswith("-"):
         raise SystemExit(__doc__)
     build, path = arguments.pop(0), None
     if "--json" in arguments:
         at = arguments.index("--json")
         path = arguments[at + 1]
         del arguments[at:at + 2]
+    for name in arguments:
+        if name not in (*GOALS, "paced", "ticks"):
+            raise SystemExit(f"rig_rates.py: expected 32, 256, paced or ticks, found {name}")
     found = {}
     for name in arguments or [*GOALS, "paced"]:
         if name == "ticks":
