@@ -33,8 +33,8 @@ enum {
 	FNX_BLOCK_OCTETS = FNX_BLOCK_MARKS / FNX_OCTET_MARKS,
 	FNX_BLOCK_SUMS = 8, /* lanes of a bin's accumulator: 64 bytes */
 	FNX_BOX_GROUP = 16, /* blocks whose boxes lie side by side */
-	FNX_GATE_STRIDE = 16, /* blocks between two looks at whether there are enough */
-	FNX_LIST_PADDING = 16,
+	FNX_GATE_STRIDE = 4, /* blocks between two looks at whether there are enough */
+	FNX_LIST_PADDING = 32,
 };
 
 #define FNX_BLOCK_STEPS 0x1p22 /* per kernel deviation */

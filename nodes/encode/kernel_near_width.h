@@ -14,10 +14,20 @@
 /* Vectors of an octet in single precision; twice as many in double. */
 #define OCTET_VECTORS (32 / LANES_BYTES)
 #define VECTORS_AT_ONCE 4
-/* Blocks from a fetch to its use. */
-#define BLOCKS_AHEAD 4
+/* From a fetch to its use, in the rig's case (octets of 64 bytes): as many as a core can wait for, and
+ * its arithmetic is done in the meantime. */
+#define OCTETS_AHEAD 24
 
-/* A list jumps about in memory, which no processor foresees: fetch what comes a few blocks later. */
+/* Of larger octets fewer; but no fewer blocks than four. */
+LANES_INLINE uint32_t LANES(blocks_ahead)(uint32_t n_octets, size_t octet_size)
+{
+	const uint32_t n =
+		OCTETS_AHEAD * 64 / (uint32_t)(octet_size > 64 ? octet_size : 64) / n_octets;
+
+	return n > 4 ? n : 4;
+}
+
+/* A list jumps about in memory, which no processor foresees: fetch what comes some blocks later. */
 LANES_INLINE void LANES(fetch_ahead)(const struct fnx_blocks *blocks, uint32_t n_octets, uint32_t k,
 	uint32_t n_blocks, size_t octet_size)
 {
@@ -25,7 +35,7 @@ LANES_INLINE void LANES(fetch_ahead)(const struct fnx_blocks *blocks, uint32_t n
 
 #pragma GCC unroll 4
 	for (uint32_t i = 0; i < n_blocks; i++) {
-		const uint32_t ahead = k + BLOCKS_AHEAD + i;
+		const uint32_t ahead = k + LANES(blocks_ahead)(n_octets, octet_size) + i;
 		const char *lanes = (const char *)blocks->lanes +
 			(size_t)list->blocks[ahead] * FNX_BLOCK_OCTETS * octet_size;
 
@@ -416,4 +426,4 @@ LANES_TARGET static uint32_t LANES(near_boxes)(const uint16_t *boxes, uint32_t n
 
 #undef OCTET_VECTORS
 #undef VECTORS_AT_ONCE
-#undef BLOCKS_AHEAD
+#undef OCTETS_AHEAD
