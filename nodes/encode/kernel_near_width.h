@@ -14,15 +14,16 @@
 /* Vectors of an octet in single precision; twice as many in double. */
 #define OCTET_VECTORS (32 / LANES_BYTES)
 #define VECTORS_AT_ONCE 4
-/* From a fetch to its use, in the rig's case (octets of 64 bytes): as many as a core can wait for, and
- * its arithmetic is done in the meantime. */
-#define OCTETS_AHEAD 24
+/* From a fetch to its use: as many lines of memory as a core can have on their way at once. */
+#define LINES_AHEAD 24
 
-/* Of larger octets fewer; but no fewer blocks than four. */
+_Static_assert(LINES_AHEAD <= FNX_LIST_PADDING, "the last blocks fetch what is after the list");
+
+/* No fewer than four; an octet is a line at least. */
 LANES_INLINE uint32_t LANES(blocks_ahead)(uint32_t n_octets, size_t octet_size)
 {
 	const uint32_t n =
-		OCTETS_AHEAD * 64 / (uint32_t)(octet_size > 64 ? octet_size : 64) / n_octets;
+		(LINES_AHEAD * 64 / (octet_size > 64 ? (uint32_t)octet_size : 64)) / n_octets;
 
 	return n > 4 ? n : 4;
 }
@@ -426,4 +427,4 @@ LANES_TARGET static uint32_t LANES(near_boxes)(const uint16_t *boxes, uint32_t n
 
 #undef OCTET_VECTORS
 #undef VECTORS_AT_ONCE
-#undef OCTETS_AHEAD
+#undef LINES_AHEAD

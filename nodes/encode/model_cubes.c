@@ -7,8 +7,8 @@
  *
  * Coefficients are not in the journal: a mark changes some in hundreds of cubes. Instead each cube
  * says which change is the last that it sees, before it sees any of it; how many there were is
- * journaled. So a successor knows the cubes that have seen what was undone, clears them, and has them
- * catch up anew. A cube that waits is always clear.
+ * journaled. So a successor knows the cubes that have seen what was undone, clears them, and has
+ * them catch up anew. A cube that waits for its turn is clear.
  */
 #include <math.h>
 #include <stdatomic.h>
@@ -310,8 +310,8 @@ size_t fnx_model_cube_size(uint32_t n_dims, uint32_t n_bins)
 	return (size_t)n_bins * expansion.set_size;
 }
 
-/* What saw, or was about to see, a change that was undone; if the taking of the cube was undone, too,
- * it lies beyond n_cubes. Who is killed here leaves it to be done again. */
+/* What saw, or was about to see, a change that was undone; if the taking of the cube was undone,
+ * too, it lies beyond n_cubes. Who is killed here leaves it to be done again. */
 void fnx_model_cubes_resume(struct fnx_model *model)
 {
 	struct fnx_model_header *header = model->header;

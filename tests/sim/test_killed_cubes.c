@@ -29,6 +29,7 @@ enum {
 	GAPS_UNTIL = 300, /* one cube in four gets no marks at first: it must catch up on many */
 	KILLS_FROM = 250,
 	N_SPIKES = 6, /* that are judged after each kill */
+	SUCCESSORS_EVERY = 397, /* kills, of which the successor is killed, too */
 };
 
 #define EDGE_UV 24.0 /* of a cube */
@@ -59,7 +60,7 @@ struct world {
 	void *scratch;
 	double spikes[N_SPIKES][DIMS];
 	struct likelihoods before, after; /* the mark that is added, by all marks */
-	uint32_t n_kills, n_judged, n_expanded;
+	uint32_t n_kills, n_successors, n_judged, n_expanded;
 };
 
 /* Anywhere in this cube. */
@@ -144,18 +145,24 @@ static void expect_clear(const struct fnx_model *model)
 	}
 }
 
-/* What is there now is left to a successor, who adds the mark anew. */
-static void succeed(struct world *world, const double *mark, int32_t bin)
+static struct fnx_model *resume(
+	const struct world *world, struct arena *left, struct fnx_journal *journal)
 {
-	struct fnx_journal journal = {0};
 	struct fnx_model *successor;
 
-	memcpy(world->left, world->arena, sizeof(*world->left));
-	assert_true(fnx_journal_recover(&journal, world->left->log, LOG_SIZE, world->left->memory,
-			    world->size) >= 0);
+	assert_true(
+		fnx_journal_recover(journal, left->log, LOG_SIZE, left->memory, world->size) >= 0);
 	assert_int_equal(
-		fnx_model_init(&world->config, world->left->memory, true, &journal, &successor), 0);
-	world->n_kills++;
+		fnx_model_init(&world->config, left->memory, true, journal, &successor), 0);
+	return successor;
+}
+
+/* A successor adds the mark anew. */
+static void add_anew(struct world *world, struct arena *left, const double *mark, int32_t bin)
+{
+	struct fnx_journal journal = {0};
+	struct fnx_model *successor = resume(world, left, &journal);
+
 	compare(world, successor, &world->before, "before the mark");
 	expect_clear(successor);
 	assert_true(fnx_model_add(successor, mark, bin) >= 0);
@@ -163,6 +170,49 @@ static void succeed(struct world *world, const double *mark, int32_t bin)
 	compare(world, successor, &world->after, "with the mark");
 	assert_int_equal(fnx_journal_overflows(&journal), 0);
 	fnx_model_free(successor);
+}
+
+struct inheritance {
+	const struct world *world;
+	struct arena *left;
+};
+
+static void take_over(void *argument)
+{
+	const struct inheritance *inheritance = argument;
+	struct fnx_journal journal = {0};
+
+	resume(inheritance->world, inheritance->left, &journal);
+}
+
+/* The successor is killed, too, after each store while it takes over: another one does it. */
+static void kill_successors(struct world *world, const double *mark, int32_t bin)
+{
+	static struct arena last, left;
+	struct inheritance inheritance = {.world = world, .left = world->left};
+	pid_t child;
+
+	last = *world->left;
+	child = stepping_begin(take_over, &inheritance);
+	while (stepping_step(child))
+		if (memcmp(&last, world->left, sizeof(last))) {
+			last = left = *world->left;
+			add_anew(world, &left, mark, bin);
+			world->n_successors++;
+		}
+	stepping_end(child);
+}
+
+/* What is there now is left to a successor. */
+static void succeed(struct world *world, const double *mark, int32_t bin)
+{
+	world->n_kills++;
+	*world->left = *world->arena;
+	if (world->n_kills % SUCCESSORS_EVERY == 0) {
+		kill_successors(world, mark, bin);
+		*world->left = *world->arena;
+	}
+	add_anew(world, world->left, mark, bin);
 }
 
 struct addition {
@@ -196,15 +246,23 @@ static void kill_after_each_store(struct world *world, const double *mark, int32
 	memcpy(world->arena, &first, sizeof(first));
 }
 
+static struct arena *shared_arena(void)
+{
+	struct arena *arena = mmap(
+		NULL, sizeof(*arena), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	assert_true(arena != MAP_FAILED);
+	return arena;
+}
+
 static void world_init(struct world *world)
 {
-	*world = (struct world){.config = plain, .left = aligned_alloc(64, sizeof(struct arena))};
+	*world = (struct world){.config = plain};
 	world->config.expansion_size = N_CUBES * fnx_model_cube_size(DIMS, N_BINS);
 	world->size = fnx_model_memory_size(&world->config);
 	assert_in_range(world->size, 1, MEMORY_SIZE);
-	world->arena = mmap(NULL, sizeof(struct arena), PROT_READ | PROT_WRITE,
-		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	assert_true(world->arena != MAP_FAILED && world->left);
+	world->arena = shared_arena();
+	world->left = shared_arena();
 	assert_int_equal(fnx_model_init(&world->config, world->arena->memory, false,
 				 &world->journal, &world->model),
 		0);
@@ -220,7 +278,7 @@ static void world_fini(struct world *world)
 	fnx_model_free(world->model);
 	fnx_model_free(world->exact);
 	munmap(world->arena, sizeof(*world->arena));
-	free(world->left);
+	munmap(world->left, sizeof(*world->left));
 	free(world->scratch);
 }
 
@@ -282,8 +340,9 @@ TEST(wherever_a_process_is_killed_its_cubes_tell_what_all_marks_tell)
 	}
 	for (uint32_t deed = 0; deed < N_DEEDS; deed++)
 		assert_true(n_killed[deed] > 0);
-	print_message("%u kills, %u of %u likelihoods by cubes\n", world.n_kills, world.n_expanded,
-		world.n_judged);
+	print_message("%u kills, %u of successors, %u of %u likelihoods by cubes\n", world.n_kills,
+		world.n_successors, world.n_expanded, world.n_judged);
+	assert_true(world.n_successors > 0);
 	assert_true(world.n_expanded > world.n_judged / 20);
 	world_fini(&world);
 }

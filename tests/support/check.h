@@ -37,6 +37,7 @@ enum {
 	CHECK_PATIENCE_S = 60,
 	CHECK_PATIENCE_MS = 1000 * CHECK_PATIENCE_S
 };
+#define CHECK_PATIENCE_NS (CHECK_PATIENCE_S * INT64_C(1000000000))
 
 /* A splitmix64 stream: random tests print the seed with which a failure can be had again. */
 struct check_random {

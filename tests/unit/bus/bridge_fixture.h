@@ -136,7 +136,7 @@ __attribute__((unused)) static struct fnx_subscriber *pair_subscribe(
 	struct pair *pair, const char *node, enum fnx_policy policy)
 {
 	struct fnx_subscriber_config config = subscriber_config(node, policy);
-	int64_t until_ns = fixture_now_ns() + CHECK_PATIENCE_MS * INT64_C(1000000);
+	int64_t until_ns = fixture_now_ns() + CHECK_PATIENCE_NS;
 	struct fnx_subscriber *sub;
 	int64_t due_ns;
 	int r;
@@ -158,7 +158,7 @@ __attribute__((unused)) static struct fnx_subscriber *pair_subscribe(
 __attribute__((unused)) static int pair_peek(struct pair *pair, struct fnx_subscriber *sub,
 	struct fnx_frame *ret_frame, struct fnx_gap *ret_gap)
 {
-	int64_t until_ns = fixture_now_ns() + CHECK_PATIENCE_MS * INT64_C(1000000);
+	int64_t until_ns = fixture_now_ns() + CHECK_PATIENCE_NS;
 	int r;
 
 	while ((r = fnx_subscriber_peek(sub, ret_frame, ret_gap)) == FNX_NOTHING) {

@@ -20,6 +20,9 @@
 
 #include "bus/bus.h"
 
+/* What is done at once, and on a machine that others use at least soon. */
+#define AT_ONCE_NS INT64_C(10000000000)
+
 /* A bus with directories of its own; each call another one. */
 __attribute__((unused)) static struct fnx_bus fixture_bus(void)
 {

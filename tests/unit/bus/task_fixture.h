@@ -9,7 +9,7 @@
 
 #include <stdatomic.h>
 
-static const int64_t task_deadline_ns = CHECK_PATIENCE_S * INT64_C(1000000000);
+static const int64_t task_deadline_ns = CHECK_PATIENCE_NS;
 
 __attribute__((unused)) static uint64_t stir(uint64_t h, uint64_t value)
 {

@@ -44,7 +44,7 @@ static void fail_stalled(const struct pair *pair, const struct fnx_publisher *pu
 static void pass_frames(struct pair *pair, struct fnx_publisher *pub, struct fnx_subscriber *sub,
 	uint64_t from, uint64_t n)
 {
-	int64_t until_ns = fixture_now_ns() + CHECK_PATIENCE_MS * INT64_C(1000000);
+	int64_t until_ns = fixture_now_ns() + CHECK_PATIENCE_NS;
 	uint64_t next = from;
 
 	while (next < from + n) {
@@ -214,7 +214,7 @@ TEST(a_dropping_publisher_is_not_held_up_and_the_loss_is_told)
 
 TEST(watermarks_and_the_end_come_behind_their_frames)
 {
-	int64_t until_ns = fixture_now_ns() + CHECK_PATIENCE_MS * INT64_C(1000000);
+	int64_t until_ns = fixture_now_ns() + CHECK_PATIENCE_NS;
 	struct fnx_bridge_state there, here;
 	struct fnx_publisher *pub;
 	struct fnx_subscriber *sub;
@@ -338,7 +338,7 @@ TEST(times_are_told_in_the_clock_of_the_reader)
 
 TEST(another_schema_is_refused_with_a_sentence)
 {
-	int64_t until_ns = fixture_now_ns() + CHECK_PATIENCE_MS * INT64_C(1000000);
+	int64_t until_ns = fixture_now_ns() + CHECK_PATIENCE_NS;
 	struct fnx_bridge_state bridge = {.refusal = NULL};
 	struct fnx_publisher *pub;
 	struct pair pair;

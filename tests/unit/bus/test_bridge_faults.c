@@ -57,7 +57,7 @@ static int run_here(const struct fnx_bus *bus, int ready_fd)
 /* Publishes and reads until the reader is at `to`; nothing may be missing. */
 static void pass_until(struct fnx_publisher *pub, struct fnx_subscriber *sub, uint64_t to)
 {
-	int64_t until_ns = fixture_now_ns() + CHECK_PATIENCE_MS * INT64_C(1000000);
+	int64_t until_ns = fixture_now_ns() + CHECK_PATIENCE_NS;
 
 	while (fnx_subscriber_next(sub) < to) {
 		struct fnx_frame frame;
@@ -81,7 +81,7 @@ static void pass_until(struct fnx_publisher *pub, struct fnx_subscriber *sub, ui
 static struct fnx_subscriber *subscribe_here(void)
 {
 	struct fnx_subscriber_config config = subscriber_config("reader", FNX_LOSSLESS);
-	int64_t until_ns = fixture_now_ns() + CHECK_PATIENCE_MS * INT64_C(1000000);
+	int64_t until_ns = fixture_now_ns() + CHECK_PATIENCE_NS;
 	struct fnx_subscriber *sub;
 	int r;
 
@@ -185,7 +185,7 @@ TEST(a_bridge_that_was_away_too_long_tells_of_a_gap)
 
 static void expect_refusal(struct pair *pair)
 {
-	int64_t until_ns = fixture_now_ns() + CHECK_PATIENCE_MS * INT64_C(1000000);
+	int64_t until_ns = fixture_now_ns() + CHECK_PATIENCE_NS;
 	struct fnx_bridge_state there, here;
 	struct fnx_publisher *pub;
 	struct fnx_subscriber_config config = subscriber_config("reader", FNX_LOSSLESS);
@@ -433,7 +433,7 @@ TEST(no_bytes_make_a_bridge_crash_or_hang)
 		publish_next(pub, 0);
 		fnx_bridge_turn(pair.there, 1, fixture_now_ns(), &due_ns);
 		/* A turn is short, whatever a gap may claim to hold. */
-		assert_true(fixture_now_ns() - begun_ns < CHECK_PATIENCE_MS * INT64_C(1000000));
+		assert_true(fixture_now_ns() - begun_ns < AT_ONCE_NS);
 		if (!sub && fnx_subscriber_open(&pair.there_bus, &reader, &sub))
 			sub = NULL;
 		if (!sub)

@@ -153,7 +153,7 @@ TEST(a_node_that_is_not_there_is_said_at_once_and_one_that_is_mute_in_time)
 	int before = n_descriptors();
 
 	assert_int_equal(ask(&bus, "abc", reply, sizeof(reply)), -ENOENT);
-	assert_true(fixture_now_ns() - start < CHECK_PATIENCE_MS * INT64_C(1000000));
+	assert_true(fixture_now_ns() - start < AT_ONCE_NS);
 	assert_int_equal(fnx_control_request(&bus, "a/b", "", 0, 1, reply, 8, &size), -EINVAL);
 	assert_int_equal(n_descriptors(), before);
 
@@ -162,7 +162,7 @@ TEST(a_node_that_is_not_there_is_said_at_once_and_one_that_is_mute_in_time)
 	assert_int_equal(
 		fnx_control_request(&bus, "node", "mute", 4, 50, reply, 8, &size), -ETIMEDOUT);
 	assert_true(fixture_now_ns() - start >= 45000000);
-	assert_true(fixture_now_ns() - start < CHECK_PATIENCE_MS * INT64_C(1000000));
+	assert_true(fixture_now_ns() - start < AT_ONCE_NS);
 	assert_int_equal(
 		fnx_control_request(&bus, "node", "mute", 4, 0, reply, 8, &size), -ETIMEDOUT);
 	assert_int_equal(

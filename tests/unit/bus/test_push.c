@@ -52,7 +52,7 @@ static void *subscriber(void *context, const char *at, const char *prefix)
 /* Until `n` subscriptions are in force. */
 static void await_subscriptions(struct fnx_pub *pub, int n)
 {
-	int64_t end = fixture_now_ns() + (int64_t)CHECK_PATIENCE_MS * 1000000;
+	int64_t end = fixture_now_ns() + CHECK_PATIENCE_NS;
 
 	while (fnx_pub_poll(pub) != n) {
 		assert_true(fixture_now_ns() < end);
@@ -276,7 +276,7 @@ TEST(a_subscriber_that_does_not_read_loses_and_the_others_do_not)
 	struct fnx_pub *pub = open_pub(ipc_endpoint());
 	void *context = zmq_ctx_new();
 	void *slow = peer(context, ZMQ_SUB), *quick = subscriber(context, endpoint, "t");
-	int64_t end = fixture_now_ns() + (int64_t)CHECK_PATIENCE_MS * 1000000;
+	int64_t end = fixture_now_ns() + CHECK_PATIENCE_NS;
 	int n_refused = 0;
 
 	zmq_setsockopt(slow, ZMQ_RCVHWM, &(int){1}, sizeof(int));
@@ -467,7 +467,7 @@ TEST(with_any_number_of_descriptors_left_opening_works_or_says_why_not)
 /* Sends once somebody takes it. */
 static void push_until_taken(struct fnx_push *push, const char *body)
 {
-	int64_t end = fixture_now_ns() + (int64_t)CHECK_PATIENCE_MS * 1000000;
+	int64_t end = fixture_now_ns() + CHECK_PATIENCE_NS;
 	int r;
 
 	do {

@@ -20,7 +20,7 @@ __attribute__((unused)) static int64_t now_ns(void)
 
 __attribute__((unused)) static int64_t end_of_patience(void)
 {
-	return now_ns() + CHECK_PATIENCE_MS * INT64_C(1000000);
+	return now_ns() + CHECK_PATIENCE_NS;
 }
 
 /* What open answers. */

@@ -64,7 +64,7 @@ static struct fnx_act_command command_of(uint32_t i)
 static void give(struct fnx_team *actuator, uint32_t i)
 {
 	const struct fnx_act_command command = command_of(i);
-	int64_t end = now_ns() + CHECK_PATIENCE_MS * INT64_C(1000000);
+	int64_t end = now_ns() + CHECK_PATIENCE_NS;
 	int r;
 
 	while ((r = fnx_team_give(actuator, &command)) == -ENOBUFS && now_ns() < end) {
@@ -249,7 +249,7 @@ static void *pull_at(void *context, const char *endpoint)
  * given. */
 static uint32_t give_until_taken(struct fnx_team *actuator)
 {
-	int64_t end = now_ns() + CHECK_PATIENCE_MS * INT64_C(1000000);
+	int64_t end = now_ns() + CHECK_PATIENCE_NS;
 	uint32_t n = 0;
 
 	while (!counts_of(actuator).fates[FNX_OUTCOME_TOLD]) {

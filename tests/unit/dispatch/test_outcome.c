@@ -34,7 +34,7 @@ static int next_outcome(struct fnx_outcome *ret_outcome, struct fnx_frame *ret_f
 /* Frames go on until there is one. */
 static struct fnx_outcome await_outcome(struct fnx_frame *ret_frame)
 {
-	int64_t until = fnx_node_now() + CHECK_PATIENCE_S * INT64_C(1000000000);
+	int64_t until = fnx_node_now() + CHECK_PATIENCE_NS;
 	struct fnx_outcome found;
 
 	while (!next_outcome(&found, ret_frame)) {

@@ -40,7 +40,7 @@ static uint64_t n_nowhere(void)
 static void idle(uint64_t n)
 {
 	uint64_t until = n_rehearsed() + n;
-	int64_t deadline_ns = fnx_node_now() + CHECK_PATIENCE_S * INT64_C(1000000000);
+	int64_t deadline_ns = fnx_node_now() + CHECK_PATIENCE_NS;
 
 	while (n_rehearsed() < until) {
 		assert_true(fnx_node_now() < deadline_ns);
@@ -50,7 +50,7 @@ static void idle(uint64_t n)
 
 static void await_told(uint64_t n)
 {
-	int64_t deadline_ns = fnx_node_now() + CHECK_PATIENCE_S * INT64_C(1000000000);
+	int64_t deadline_ns = fnx_node_now() + CHECK_PATIENCE_NS;
 
 	while (book()->fates[FNX_OUTCOME_TOLD] < n || !fnx_book_is_idle(book())) {
 		assert_true(fnx_node_now() < deadline_ns);

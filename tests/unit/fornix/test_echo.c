@@ -68,7 +68,7 @@ static int has_ended(const struct running *running)
 
 	if (pid != running->pid) {
 		pid = running->pid;
-		deadline = fnx_node_now() + CHECK_PATIENCE_S * INT64_C(1000000000);
+		deadline = fnx_node_now() + CHECK_PATIENCE_NS;
 	}
 	assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT), 0);
 	if (!info.si_pid && fnx_node_now() > deadline) {
@@ -231,7 +231,7 @@ TEST(the_moments_of_arrival_and_of_publishing_are_printed_where_that_is_asked)
 /* Until the one reader sleeps, with so many frames unread at the most; how often it was rung. */
 static uint64_t await_sleep(const struct lab *lab, uint64_t most)
 {
-	int64_t deadline = fnx_node_now() + CHECK_PATIENCE_S * INT64_C(1000000000);
+	int64_t deadline = fnx_node_now() + CHECK_PATIENCE_NS;
 
 	for (;;) {
 		struct fnx_view *view;

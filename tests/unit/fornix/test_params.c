@@ -32,7 +32,7 @@ static void serve(const struct fnx_rig *rig, int ready_fd)
 	struct fnx_node *node = calloc(1, sizeof(*node));
 	struct pollfd fd = {.events = POLLIN};
 
-	alarm(CHECK_PATIENCE_S);
+	alarm(2 * CHECK_PATIENCE_S);
 	if (fnx_node_open(node, &thresholder, rig, "thresholder"))
 		_exit(99);
 	fd.fd = fnx_control_fd(node->control);

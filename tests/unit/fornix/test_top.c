@@ -212,7 +212,7 @@ static void on_terminal(
 		static char texts[8][512];
 		char *argv[9] = {NULL};
 
-		alarm(CHECK_PATIENCE_S);
+		alarm(2 * CHECK_PATIENCE_S);
 		for (int i = 0; i < 8; i++) {
 			snprintf(texts[i], sizeof(texts[i]), "%s", words[i]);
 			argv[i] = texts[i];

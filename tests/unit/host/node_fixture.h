@@ -65,7 +65,7 @@ __attribute__((unused)) static void lab_close(struct lab *lab)
 
 __attribute__((unused)) static int64_t lab_deadline(void)
 {
-	return fnx_node_now() + (int64_t)CHECK_PATIENCE_MS * 1000000;
+	return fnx_node_now() + CHECK_PATIENCE_NS;
 }
 
 __attribute__((unused)) static struct fnx_publisher *lab_publisher_of(struct lab *lab,

@@ -367,8 +367,8 @@ static int serve_the_ball(struct script *self)
 	return 0;
 }
 
-/* Where others use the processors, too, each throw to a sleeper waits for the end of somebody's time
- * slice, some milliseconds: then fewer are enough. */
+/* Where others use the processors, too, each throw to a sleeper waits for the end of somebody's
+ * time slice, some milliseconds: then fewer are enough. */
 static bool played_enough(int n_rallies, int64_t enough_ns)
 {
 	uint64_t n = atomic_load(&one.node.status->inputs[0].frames);
@@ -400,7 +400,7 @@ static void play(enum fnx_wait first, enum fnx_wait second, enum fnx_bell_kind b
 	enough_ns = fnx_node_now() + PLAY_MS * INT64_C(1000000);
 	while (!played_enough(n_rallies, enough_ns)) {
 		assert_true(fnx_node_now() < deadline);
-		/* The referee leaves the processors to the players. */
+		/* The referee looks now and then: the processors are for the players. */
 		poll(NULL, 0, 1);
 	}
 	atomic_store(&one.stop, FNX_STOP_ALL);

@@ -29,6 +29,7 @@ enum {
 	LAB_CHANNELS = 4,
 	LAB_POINTS = 7,
 	LAB_LFP_CHANNELS = 5,
+	LAB_GRACE_MS = 60000,
 	LAB_PAYLOAD_MAX = 512,
 };
 
@@ -107,7 +108,7 @@ __attribute__((unused)) static void lab_fill(
 
 __attribute__((unused)) static int64_t lab_deadline(void)
 {
-	return fnx_node_now() + (int64_t)CHECK_PATIENCE_MS * 1000000;
+	return fnx_node_now() + CHECK_PATIENCE_NS;
 }
 
 static void lab_open_topic(struct lab *lab, unsigned kind)
@@ -120,7 +121,7 @@ static void lab_open_topic(struct lab *lab, unsigned kind)
 		.schema = description,
 		.n_slots = LAB_SLOTS,
 		.full = lab->rig->bus.live ? FNX_FULL_DROP : FNX_FULL_WAIT,
-		.grace_ns = (int64_t)CHECK_PATIENCE_MS * 1000000,
+		.grace_ns = LAB_GRACE_MS * INT64_C(1000000),
 		.bell = FNX_BELL_FORM_PIPE};
 
 	assert_int_equal(fnx_layout_init(&topic->layout, topic->schema,
@@ -175,7 +176,7 @@ __attribute__((unused)) static void lab_load(struct lab *lab, const char *sectio
 		"  arms:\n"
 		"    - {name: stem, nodes: [a, b], bins: [0, 19]}\n"
 		"%s",
-		lab->dir, lab->dir, LAB_SLOTS, CHECK_PATIENCE_MS, LAB_CHANNELS, LAB_LFP_CHANNELS,
+		lab->dir, lab->dir, LAB_SLOTS, LAB_GRACE_MS, LAB_CHANNELS, LAB_LFP_CHANNELS,
 		LAB_POINTS, sections);
 	fclose(file);
 	if (fnx_rig_load(lab->rig_path, NULL, 0, &lab->rig, error))
