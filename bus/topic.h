@@ -148,8 +148,8 @@ void fnx_publisher_advance(struct fnx_publisher *pub, int64_t watermark, int64_t
 int fnx_publisher_room(struct fnx_publisher *pub, uint32_t n, int64_t now_ns);
 /* Asks to be rung when readers have drained half of what is in use. 1: there is room for `n`
  * already (not parked); 0: parked. Wakes every parked reader of the topic first, and whoever dozes
- * over unread frames last, so that two sleepers never wait for each other's frames. The death of a reader rings no bell: look again when its
- * grace is over. */
+ * over unread frames last, so that two sleepers never wait for each other's frames. The death of a
+ * reader rings no bell: look again when its grace is over. */
 int fnx_publisher_park(struct fnx_publisher *pub, uint32_t n, int64_t now_ns);
 void fnx_publisher_unpark(struct fnx_publisher *pub);
 

@@ -30,13 +30,13 @@ LANES_INLINE uint32_t LANES(blocks_ahead)(uint32_t n_octets, size_t octet_size)
 
 /* A list jumps about in memory, which no processor foresees: fetch what comes some blocks later. */
 LANES_INLINE void LANES(fetch_ahead)(const struct fnx_blocks *blocks, uint32_t n_octets, uint32_t k,
-	uint32_t n_blocks, size_t octet_size)
+	uint32_t n_blocks, size_t octet_size, uint32_t n_ahead)
 {
 	const struct fnx_block_list *list = &blocks->lists[n_octets - 1];
 
 #pragma GCC unroll 4
 	for (uint32_t i = 0; i < n_blocks; i++) {
-		const uint32_t ahead = k + LANES(blocks_ahead)(n_octets, octet_size) + i;
+		const uint32_t ahead = k + n_ahead + i;
 		const char *lanes = (const char *)blocks->lanes +
 			(size_t)list->blocks[ahead] * FNX_BLOCK_OCTETS * octet_size;
 
@@ -108,11 +108,13 @@ LANES_INLINE void LANES(weigh_list)(const struct fnx_blocks *blocks, uint32_t n_
 {
 	const uint32_t n_vectors = n_octets * OCTET_VECTORS, n = blocks->lists[n_octets - 1].n;
 	const uint32_t n_at_once = n_vectors <= 4 ? 4 / n_vectors : 1;
+	const size_t octet_size = way->n_rows * FNX_OCTET_MARKS * sizeof(int32_t);
+	const uint32_t n_ahead = LANES(blocks_ahead)(n_octets, octet_size);
 	uint32_t k = 0;
 
 	for (; k + n_at_once <= n; k += n_at_once) {
 		LANES(fetch_ahead)
-		(blocks, n_octets, k, n_at_once, way->n_rows * FNX_OCTET_MARKS * sizeof(int32_t));
+		(blocks, n_octets, k, n_at_once, octet_size, n_ahead);
 		LANES(weigh_some)(blocks, n_octets, k, n_at_once, way, ret_sums);
 	}
 	for (; n_at_once > 1 && k < n; k++)
@@ -193,12 +195,16 @@ LANES_INLINE void LANES(weigh_one_f64)(const struct fnx_blocks *blocks, uint32_t
 LANES_TARGET static void LANES(weigh_near_f64)(
 	const struct fnx_blocks *blocks, const double *x, double factor, double *ret_sums)
 {
-	for (uint32_t n_octets = 1; n_octets <= FNX_BLOCK_OCTETS; n_octets++)
+	const size_t octet_size = blocks->n_rows * FNX_OCTET_MARKS * sizeof(double);
+
+	for (uint32_t n_octets = 1; n_octets <= FNX_BLOCK_OCTETS; n_octets++) {
+		const uint32_t n_ahead = LANES(blocks_ahead)(n_octets, octet_size);
+
 		for (uint32_t k = 0; k < blocks->lists[n_octets - 1].n; k++) {
-			LANES(fetch_ahead)
-			(blocks, n_octets, k, 1, blocks->n_rows * FNX_OCTET_MARKS * sizeof(double));
+			LANES(fetch_ahead)(blocks, n_octets, k, 1, octet_size, n_ahead);
 			LANES(weigh_one_f64)(blocks, n_octets, k, x, factor, ret_sums);
 		}
+	}
 }
 
 LANES_INLINE uint32_t LANES(inside_near_single)(const struct fnx_blocks *blocks, bool by_pairs,

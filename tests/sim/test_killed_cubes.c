@@ -5,7 +5,8 @@
  * committed, to 1e-6; and with the mark added once more, those of all.
  *
  * A child adds the mark instruction by instruction in shared memory. Whenever the memory has
- * changed, what is there now is what a kill would leave: a successor looks at a copy of it.
+ * changed, what is there now is what a kill would leave: a successor looks at a copy of it; now and
+ * then it is killed in the same way while it takes over.
  */
 #include "tests/support/stepping.h"
 

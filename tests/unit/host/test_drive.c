@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A node, one turn after the other, in one thread and without a clock. */
+/* A node, one turn after the other, in one thread and without a clock. Long, since all turns are of one
+ * scripted node. */
 #include "tests/unit/host/node_fixture.h"
 
 enum {
